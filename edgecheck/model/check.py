@@ -1,0 +1,198 @@
+"""The nouns of a check, and the one door through which a check reaches the network.
+
+A check is a file in ``edgecheck.checks`` with an observation class, a ``probe`` (asks the network, returns facts), a
+``judge`` (pure: facts and profile -> findings) and a ``CHECK``.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from edgecheck.model.evidence import Exchange
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts only; ``None`` = could not tell. Its fields become the report's ``observation``."""
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """One datagram that arrived."""
+
+    at: float
+    """Seconds on the network's clock."""
+    source: Endpoint
+    data: bytes
+
+
+class UdpSocket(Protocol):
+    """A bound UDP socket. All that arrives is kept in ``inbox``, in order."""
+
+    local: Endpoint
+    inbox: list[Arrival]
+    errors: list[str]
+    """What the system reported (ICMP errors, in words); never raised."""
+
+    def send(self, data: bytes, to: Endpoint) -> None:
+        """Send now. A refusal by the system goes to ``errors``."""
+
+    def close(self) -> None: ...
+
+
+class Stream(Protocol):
+    """A TCP or TLS connection. All that arrives is kept in ``received``."""
+
+    local: Endpoint
+    remote: Endpoint
+    received: bytearray
+    closed: str | None
+    """Why it ended, in words; ``None`` while it is open."""
+    certificate: bytes | None
+    """DER, where it is TLS."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Listener(Protocol):
+    """A listening TCP socket; accepted streams are kept in ``accepted``."""
+
+    local: Endpoint
+    accepted: list[Stream]
+
+    def close(self) -> None: ...
+
+
+class PortBatch(Protocol):
+    """Many UDP ports open at once, for the RTP range."""
+
+    opened: frozenset[int]
+    busy: Mapping[int, str]
+    """Ports that could not be bound: why (``port-in-use``, ``permission``...)."""
+    arrivals: dict[int, list[Arrival]]
+    """By local port; only what ``accept`` let through."""
+
+    def send(self, port: int, data: bytes, to: Endpoint) -> bool:
+        """Send from a local port now; False when the system refused (buffers full): try again later."""
+
+    def drain(self) -> None:
+        """Read whatever waits in the sockets, now, without yielding: called between sends of an unpaced burst."""
+
+    def close(self) -> None: ...
+
+
+class Memory(Protocol):
+    """What this machine sent and contacted lately, on this network, over all runs: a router may remember it.
+
+    Times are seconds ago; ``None`` = never, as far as is known. On loopback nothing is remembered, nothing stands between.
+    """
+
+    def contacted(self, host: str) -> float | None:
+        """How long ago a packet was sent from here to this address."""
+
+    def sent_from(self, port: int, transport: str = "udp") -> float | None:
+        """How long ago this local port sent anything out."""
+
+    def note_contact(self, host: str) -> None: ...
+
+    def note_sent(self, ports: Sequence[int], transport: str = "udp") -> None: ...
+
+    def recall(self, key: str) -> tuple[str, float] | None:
+        """A fact noted earlier on this network (value, seconds ago)."""
+
+    def note(self, key: str, value: str) -> None: ...
+
+
+class Network(Protocol):
+    """All that a check may do to the outside. One run has one; ``net`` implements it, ``tests/fakes`` too."""
+
+    service: control.Service
+    """Where the echo server listens and what it can do."""
+    session: bytes
+    """8 bytes: names this session in probes and transaction ids."""
+    source: str
+    """Local address of all sockets."""
+    observed: str
+    """IP address from which the server sees the control channel: where unsolicited probes go by default."""
+    memory: Memory
+    pace: int
+    """Probes a second at most; 0 = as fast as the path takes."""
+    rtt: float
+    """Seconds: smallest round trip seen so far (from the control channel or a probe)."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until the condition holds (looked at after every arrival) or time is up; its last value."""
+
+    def new_series(self) -> int:
+        """A series number not used before in this session."""
+
+    async def open_udp(self, port: int = 0) -> UdpSocket:
+        """Bind ``source:port`` (0: any free one). Raises ``LocalFailure``."""
+
+    async def open_ports(self, ports: Sequence[int], accept: Callable[[bytes], bool]) -> PortBatch:
+        """Bind as many of these as there are; the caller keeps within ``port_capacity``. ``accept`` sorts out strays."""
+
+    port_capacity: int
+    """How many ports ``open_ports`` may open at once on this machine (descriptor limit)."""
+
+    async def listen_tcp(self, port: int) -> Listener:
+        """Listen on ``source:port``. Raises ``LocalFailure``."""
+
+    async def connect_tcp(self, to: Endpoint, port: int = 0, timeout: float = 3.0) -> Stream:
+        """Connect from ``source:port``. Raises ``LocalFailure``."""
+
+    async def connect_tls(self, to: Endpoint, timeout: float = 5.0) -> Stream:
+        """Connect and open TLS without trusting anyone: the certificate is evidence, not a condition. Raises ``LocalFailure``."""
+
+    async def ask(self, make: Callable[[int], control.Request]) -> control.Reply:
+        """Put a request (built with the id given) to the server. Raises ``RequestDeclined``, ``ControlLost``."""
+
+    async def account(self, series: int) -> control.Accounted | None:
+        """The server's receipt; ``None`` when it cannot be had."""
+
+    async def stun(
+        self,
+        socket: UdpSocket,
+        to: Endpoint,
+        *,
+        change_address: bool = False,
+        change_port: bool = False,
+        patience: float | None = None,
+    ) -> Exchange:
+        """One Binding transaction with close retransmissions; fills in the receipt when there is silence."""
+
+    async def may_contact_alternate(self) -> None:
+        """Wait until every check that needs the alternate address uncontacted has had its turn; then note the contact."""
+
+    async def proved(self, socket: UdpSocket) -> Endpoint | None:
+        """The socket's mapped endpoint towards the primary address, proved to the server by a cookie; None when silent."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Tell the person what is being counted."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One question, and how to answer it."""
+
+    id: str
+    question: str
+    """``How does the NAT map and filter?``"""
+    observation: type[Observation]
+    needs: frozenset[str]
+    """Capabilities of the server without which it is skipped."""
+    probe: Callable[[Network, Profile], Awaitable[Any]]
+    """Returns the observation."""
+    judge: Callable[[Any, Profile], tuple[Finding, ...]]
+    """Pure: a saved report is judged anew offline."""
+    summarize: Callable[[Any, tuple[Finding, ...]], str]
+    """One plain sentence for the whole check."""

@@ -1,0 +1,64 @@
+"""What both ends saw of one question put on the wire."""
+
+import msgspec
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The server's own account of one exchange. ``None`` in its place means that no receipt could be had."""
+
+    arrived: int
+    """Copies of the question that reached the server."""
+    sent: int
+    """Copies of the answer (or of an unsolicited probe) that left the server."""
+    source: str | None = None
+    """Where the question came from, as the server saw it: ``ip:port``."""
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
+    """An answer with the right transaction arrived."""
+
+    source: str
+    """Where the answer came from, ``ip:port``: compared with where it should have come from."""
+    mapped: str | None
+    """XOR-MAPPED-ADDRESS or MAPPED-ADDRESS, ``ip:port``."""
+    rtt_ms: float
+    copies: int = 1
+    other_address: str | None = None
+    """OTHER-ADDRESS (RFC 5780) or CHANGED-ADDRESS (RFC 3489)."""
+    error: int | None = None
+    """STUN error code, 420 and the like."""
+
+
+class Silent(msgspec.Struct, frozen=True, kw_only=True, tag="silent"):
+    """Nothing arrived in the time given."""
+
+    waited_ms: float
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The system or the path refused: an ICMP error or a local error."""
+
+    operation: str
+    """``send``, ``connect``, ``receive``."""
+    reason: str
+    """Words: the errno's text."""
+    offender: str | None = None
+    """Who sent the ICMP, where the platform tells."""
+
+
+Outcome = Answered | Silent | Failed
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One question and what both ends saw of it."""
+
+    question: str
+    """``STUN Binding``, ``STUN Binding CHANGE-REQUEST ip port``, ``probe from B1``."""
+    local: str
+    """``ip:port`` it was sent from or expected on."""
+    remote: str
+    """``ip:port`` it was sent to or expected from."""
+    copies: int
+    """Copies sent by this end."""
+    outcome: Outcome
+    receipt: Receipt | None = None
