@@ -1,0 +1,396 @@
+"""SIP messages (RFC 3261), read without losing a byte.
+
+A parser that normalizes erases what an ALG did. So a message keeps its exact bytes, each header keeps its own (name as
+written, folding, line end, place), and the parsed view stands beside them. Whatever can be told as a fact is no error:
+a Content-Length that is missing, wrong, written twice or not a number, a header that appears too often, values that break
+their own grammar. An error is only what leaves no message to speak of: a start line that is none, a line without a colon.
+
+Two ways in, for one question: is a body shorter than its Content-Length a message?
+
+- ``parse``: no, more bytes must follow (``Truncated``). For framed messages.
+- ``parse_datagram``: yes, and the difference between ``content_length`` and ``len(body)`` is evidence. For datagrams.
+
+Names compare without regard to case, and compact forms are understood: ``message.get("Via")`` finds ``v: ...``.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgecheck.wire.errors import Malformed, TooLong, Truncated
+
+MAX_MESSAGE = 65_535
+"""Bytes: what one UDP datagram can hold. No longer message concerns us, and a TCP peer cannot make us store more."""
+MAX_HEADERS = 256
+"""The longest of the RFC's torture tests has 43, and 70 hops add 70 Via; 20,000 empty ones are an attack on whoever lists them."""
+PING = b"\r\n\r\n"
+"""Keep-alive (RFC 5626 section 3.5.1), on a stream and in a datagram."""
+PONG = b"\r\n"
+"""Its answer."""
+
+_RFC_SPELLINGS = """
+    Accept Accept-Contact Accept-Encoding Accept-Language Alert-Info Allow Allow-Events Authentication-Info Authorization Call-ID Call-Info
+    Contact Content-Disposition Content-Encoding Content-Language Content-Length Content-Type CSeq Date Diversion Error-Info Event Expires
+    From Geolocation History-Info Identity Identity-Info In-Reply-To Join Max-Forwards MIME-Version Min-Expires Min-SE Organization
+    P-Asserted-Identity P-Associated-URI P-Preferred-Identity Path Priority Privacy Proxy-Authenticate Proxy-Authorization Proxy-Require
+    RAck Reason Record-Route Refer-To Referred-By Reject-Contact Replaces Reply-To Request-Disposition Require Retry-After Route RSeq Server
+    Service-Route Session-Expires SIP-ETag SIP-If-Match Subject Subscription-State Supported Target-Dialog Timestamp To Unsupported
+    User-Agent Via Warning WWW-Authenticate
+"""
+_RFC_NAMES = {name.lower(): name for name in _RFC_SPELLINGS.split()}
+_COMPACT_FORMS = {
+    "a": "Accept-Contact",
+    "b": "Referred-By",
+    "c": "Content-Type",
+    "d": "Request-Disposition",
+    "e": "Content-Encoding",
+    "f": "From",
+    "i": "Call-ID",
+    "j": "Reject-Contact",
+    "k": "Supported",
+    "l": "Content-Length",
+    "m": "Contact",
+    "n": "Identity-Info",
+    "o": "Event",
+    "r": "Refer-To",
+    "s": "Subject",
+    "t": "To",
+    "u": "Allow-Events",
+    "v": "Via",
+    "x": "Session-Expires",
+    "y": "Identity",
+}
+"""The registry of RFC 3261 section 7.3.3 and its successors."""
+
+_TOKEN = rb"[A-Za-z0-9.!%*_+`'~-]+"
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) ([Ss][Ii][Pp]/[0-9]+\.[0-9]+)")
+_STATUS_LINE = re.compile(rb"([Ss][Ii][Pp]/[0-9]+\.[0-9]+) ([1-9][0-9]{2})(?: (.*))?", re.DOTALL)
+_START_OF_START_LINE = re.compile(rb"[!-~]*(?: [^\r]*)?")
+_HEADER = re.compile(rb"(" + _TOKEN + rb")[ \t]*:(.*)", re.DOTALL)
+_NAME = re.compile(_TOKEN)
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_LINE = re.compile(rb"[^\n]*\n")
+_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
+_LENGTH = re.compile(r"[0-9]{1,10}")
+_FOLDING = re.compile(r"\r\n[ \t]")
+_SENT_BY = re.compile(r"(?P<host>\[[^\]\s]*\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?", re.ASCII)
+_SENT_PROTOCOL = re.compile(
+    r"(?P<name>[^\s/;]+)\s*/\s*(?P<version>[^\s/;]+)\s*/\s*(?P<transport>[^\s/;]+)\s+(?P<sent_by>[^\s;].*?)\s*", re.DOTALL
+)
+
+
+class Header(NamedTuple):
+    """One header field as it stands in the message."""
+
+    name: str
+    """As written: ``via``, ``V``, ``Via``."""
+    value: str
+    """Unfolded, without the white space around it. Bytes that are not UTF-8 are spelled ``\\xNN``."""
+    raw: bytes
+    """Exact: name, colon, white space, folding, line end."""
+
+
+class Message(NamedTuple):
+    """One request or response. ``parse(serialize(message)) == message``."""
+
+    start_line: str
+    headers: tuple[Header, ...]
+    """In the order of the wire."""
+    body: bytes
+    """All that is there after the empty line, whatever Content-Length says."""
+    raw: bytes
+    """The exact message, blank lines before it included."""
+    line_ending: bytes
+    """Of the start line: CRLF, or LF alone."""
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it begins with a Request-Line."""
+        return self.start_line[:4].upper() != "SIP/"
+
+    @property
+    def method(self) -> str | None:
+        """Of a request."""
+        return self.start_line.split(" ")[0] if self.is_request else None
+
+    @property
+    def uri(self) -> str | None:
+        """The Request-URI, as written."""
+        return self.start_line.split(" ")[1] if self.is_request else None
+
+    @property
+    def version(self) -> str:
+        """``SIP/2.0`` as written; another one is well-formed all the same (RFC 3261 section 21.5.6 answers 505)."""
+        return self.start_line.split(" ")[2 if self.is_request else 0]
+
+    @property
+    def status(self) -> int | None:
+        """Of a response: 100 to 999."""
+        return None if self.is_request else int(self.start_line.split(" ")[1])
+
+    @property
+    def reason(self) -> str | None:
+        """Of a response; may be empty."""
+        return None if self.is_request else self.start_line.split(" ", 2)[2:][0] if self.start_line.count(" ") > 1 else ""
+
+    def get(self, name: str) -> str | None:
+        """The value of the first header of this name, or None."""
+        wanted = long_name(name)
+        return next((header.value for header in self.headers if long_name(header.name) == wanted), None)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """The values of every header of this name, one for each header line (lists are not split: see ``split_addresses``)."""
+        wanted = long_name(name)
+        return tuple(header.value for header in self.headers if long_name(header.name) == wanted)
+
+    @property
+    def content_length(self) -> int | None:
+        """What Content-Length declares; None when it is missing, is not a number, or stands there twice with different numbers."""
+        declared = {int(value) if _LENGTH.fullmatch(value) else None for value in self.all("Content-Length")}
+        return declared.pop() if len(declared) == 1 else None
+
+
+def long_name(name: str) -> str:
+    """The RFC's spelling of a header name: ``v`` -> ``Via``, ``call-id`` -> ``Call-ID``; an unknown one ``X-Like-This``."""
+    lower = name.lower()
+    known = _COMPACT_FORMS.get(lower) or _RFC_NAMES.get(lower)
+    return known or "-".join(part.capitalize() for part in lower.split("-"))
+
+
+def parse(data: bytes) -> Message:
+    """Read one framed message, or a datagram whose body must be whole; bytes beyond Content-Length stay in ``body``.
+
+    Raises ``Truncated`` (no empty line yet, body shorter than Content-Length), ``Malformed``, ``TooLong``.
+    """
+    message = parse_datagram(data)
+    declared = message.content_length
+    if declared is not None and len(message.body) < declared:
+        raise Truncated(f"Content-Length says {declared}, the body has {len(message.body)} bytes")
+    return message
+
+
+def parse_datagram(data: bytes) -> Message:
+    """Read what one datagram holds: like ``parse``, but a body shorter than Content-Length is a fact, not an error."""
+    if len(data) > MAX_MESSAGE:
+        raise TooLong(f"a SIP message of {len(data)} bytes; at most {MAX_MESSAGE}")
+    begin, end = head_span(data)
+    lines = _LINE.findall(data, begin, end)
+    start, ending = _strip_line(lines[0])
+    _check_start_line(start)
+    # The last line is the empty one that ends the head.
+    return Message(_text(start), _parse_headers(lines[1:-1]), data[end:], data, ending)
+
+
+def head_span(data: bytes, searched: int = 0) -> tuple[int, int]:
+    """Where the start line begins and where the body does.
+
+    ``searched``: so many bytes are known to hold no end of the head. Raises ``Truncated`` when the end is not there,
+    ``Malformed`` when no more bytes could make a message of it.
+    """
+    blank = _BLANK_LINES.match(data)
+    begin = blank.end() if blank else 0
+    # Begin three bytes early: the end of the head may have been cut in two.
+    end = _END_OF_HEAD.search(data, max(begin, searched - 3))
+    if end:
+        return begin, end.end()
+    line = _LINE.match(data, begin)
+    if line:
+        _check_start_line(_strip_line(line[0])[0])
+    elif not _START_OF_START_LINE.fullmatch(data[begin:].removesuffix(b"\r")):
+        raise Malformed("not SIP: the first word is not printable")
+    raise Truncated("no empty line ends the headers")
+
+
+def _check_start_line(line: bytes) -> None:
+    if not (_STATUS_LINE.fullmatch(line) or _REQUEST_LINE.fullmatch(line)):
+        raise Malformed(f"{line[:80]!r} is neither a Request-Line nor a Status-Line")
+
+
+def _strip_line(line: bytes) -> tuple[bytes, bytes]:
+    ending = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+    content = line[: -len(ending)]
+    if b"\r" in content:
+        raise Malformed(f"{content[:80]!r}: a CR that ends no line")
+    return content, ending
+
+
+def _parse_headers(lines: Sequence[bytes]) -> tuple[Header, ...]:
+    fields: list[bytes] = []
+    for line in lines:
+        _strip_line(line)
+        if line[:1] in (b" ", b"\t"):
+            if not fields:
+                raise Malformed("white space begins the first header line")
+            fields[-1] += line
+        else:
+            fields.append(line)
+    if len(fields) > MAX_HEADERS:
+        raise TooLong(f"{len(fields)} headers; at most {MAX_HEADERS}")
+    return tuple(map(_parse_header, fields))
+
+
+def _parse_header(raw: bytes) -> Header:
+    match = _HEADER.fullmatch(raw)
+    if match is None:
+        raise Malformed(f"{raw[:80]!r} is not a header: no name, or no colon")
+    return Header(match[1].decode("ascii"), _text(_FOLD.sub(b" ", match[2]).strip(b" \t\r\n")), raw)
+
+
+def _text(data: bytes) -> str:
+    # Text that any report can hold, and that differs where the bytes do.
+    return data.decode("utf-8", "backslashreplace")
+
+
+def serialize(message: Message) -> bytes:
+    """The exact bytes that were parsed."""
+    return message.raw
+
+
+def build(start_line: str, headers: Sequence[tuple[str, str]], body: bytes = b"") -> bytes:
+    """A message of our own: names and order as given, Content-Length added last when absent.
+
+    A value may be folded (CRLF and white space). Raises ``Malformed`` for a name that is no token and for a line end
+    that would start another line, ``TooLong``.
+    """
+    lines = [start_line, *(f"{name}: {value}" for name, value in headers)]
+    if not any(long_name(name) == "Content-Length" for name, _ in headers):
+        lines.append(f"Content-Length: {len(body)}")
+    try:
+        start, names = start_line.encode(), [name.encode() for name, _ in headers]
+        data = "\r\n".join((*lines, "", "")).encode() + body
+    except UnicodeError as error:
+        raise Malformed("text that has no UTF-8 form") from error
+    if b"\r" in start or b"\n" in start:
+        raise Malformed("a line end in the start line")
+    _check_start_line(start)
+    for name, (_, value) in zip(names, headers, strict=True):
+        if not _NAME.fullmatch(name) or re.search(r"[\r\n]", _FOLDING.sub("", value)):
+            raise Malformed(f"header {name!r} cannot be written")
+    if len(data) > MAX_MESSAGE:
+        raise TooLong(f"a SIP message of {len(data)} bytes; at most {MAX_MESSAGE}")
+    return data
+
+
+# --- Values of headers. They are read from text that a stranger wrote: what can be told is told. ------------------------------
+
+
+def split_addresses(value: str) -> list[str]:
+    """The items of a comma list (Contact, Via, Route); commas in quotes and in ``<>`` do not separate. Empty items are left out."""
+    return [item for item in (part.strip() for part in _split(value, ",")) if item]
+
+
+def parameters(value: str) -> dict[str, str]:
+    """The header's own parameters: ``;tag=1`` behind a name-addr, ``;branch=..;rport`` of a Via. Those inside ``<>`` are the URI's.
+
+    Names in lower case, quotes removed from values, ``""`` for a parameter without a value; of duplicates the first.
+    """
+    return _parameters(_split(value, ";")[1:])
+
+
+def address_uri(value: str) -> str:
+    """The URI of a name-addr or addr-spec (From, To, Contact): ``"A" <sip:a@b;lr>;tag=1`` -> ``sip:a@b;lr``."""
+    quoted = False
+    position = 0
+    while position < len(value):
+        character = value[position]
+        if quoted and character == "\\":
+            position += 1
+        elif character == '"':
+            quoted = not quoted
+        elif character == "<" and not quoted:
+            return value[position + 1 :].partition(">")[0].strip()
+        position += 1
+    return _split(value, ";")[0].strip()
+
+
+class Uri(NamedTuple):
+    """A SIP or SIPS URI (RFC 3261 section 19.1)."""
+
+    scheme: str
+    """``sip`` or ``sips``."""
+    user: str | None
+    """As written, escapes and password included."""
+    host: str
+    """Name or IP address as written, without brackets."""
+    port: int | None
+    """None: not written."""
+    parameters: dict[str, str]
+    headers: str
+    """What stands behind ``?``."""
+
+
+def uri_parts(uri: str) -> Uri:
+    """Read a SIP URI. Raises ``Malformed``, also for another scheme."""
+    scheme, colon, rest = uri.strip().partition(":")
+    if not colon or scheme.lower() not in ("sip", "sips"):
+        raise Malformed(f"{uri[:80]!r} is not a SIP URI")
+    # An @ stands unescaped only behind the user, and the user may hold ; and ? (RFC 4475 section 3.1.1.9).
+    user, at, rest = rest.rpartition("@")
+    rest, _, headers = rest.partition("?")
+    address, *texts = rest.split(";")
+    host, port = _sent_by(address)
+    return Uri(scheme.lower(), user if at else None, host, port, _parameters(texts), headers)
+
+
+class Via(NamedTuple):
+    """One Via value (RFC 3261 section 20.42)."""
+
+    protocol: str
+    """``SIP/2.0``."""
+    transport: str
+    """``UDP``, ``TCP``, ``TLS``..., as written."""
+    host: str
+    """Of *sent-by*, as written, without brackets."""
+    port: int | None
+    """Of *sent-by*; None: not written."""
+    parameters: dict[str, str]
+    """``branch``, ``rport``, ``received``..."""
+
+
+def via_parts(value: str) -> Via:
+    """Read one Via value (of a list, one item). Raises ``Malformed``."""
+    match = _SENT_PROTOCOL.fullmatch(_split(value, ";")[0].strip())
+    if match is None:
+        raise Malformed(f"{value[:80]!r} is not a Via")
+    host, port = _sent_by(match["sent_by"])
+    return Via(f"{match['name']}/{match['version']}", match["transport"], host, port, parameters(value))
+
+
+def _sent_by(text: str) -> tuple[str, int | None]:
+    match = _SENT_BY.fullmatch(text.strip())
+    if match is None or int(match["port"] or 0) > 65535:
+        raise Malformed(f"{text[:80]!r} is not host or host:port")
+    return match["host"].strip("[]"), int(match["port"]) if match["port"] else None
+
+
+def _parameters(texts: Sequence[str]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
+        if name:
+            out.setdefault(name.lower(), value)
+    return out
+
+
+def _split(value: str, separator: str) -> list[str]:
+    """Cut at separators that are neither in quotes nor in angle brackets; what is left open lasts to the end."""
+    out: list[str] = []
+    begin = position = 0
+    quoted = bracketed = False
+    while position < len(value):
+        character = value[position]
+        if quoted and character == "\\":
+            position += 1
+        elif character == '"' and not bracketed:
+            quoted = not quoted
+        elif character in "<>" and not quoted:
+            bracketed = character == "<"
+        elif character == separator and not quoted and not bracketed:
+            out.append(value[begin:position])
+            begin = position + 1
+        position += 1
+    out.append(value[begin:])
+    return out
