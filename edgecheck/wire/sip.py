@@ -23,6 +23,8 @@ MAX_MESSAGE = 65_535
 """Bytes: what one UDP datagram can hold. No longer message concerns us, and a TCP peer cannot make us store more."""
 MAX_HEADERS = 256
 """The longest of the RFC's torture tests has 43, and 70 hops add 70 Via; 20,000 empty ones are an attack on whoever lists them."""
+MAX_BLANK_LINES = 16
+"""Before the start line, where RFC 3261 section 7.5 wants them ignored; without end they would keep a reader busy for nothing."""
 PING = b"\r\n\r\n"
 """Keep-alive (RFC 5626 section 3.5.1), on a stream and in a datagram."""
 PONG = b"\r\n"
@@ -66,17 +68,18 @@ _TOKEN = rb"[A-Za-z0-9.!%*_+`'~-]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) ([Ss][Ii][Pp]/[0-9]+\.[0-9]+)")
 _STATUS_LINE = re.compile(rb"([Ss][Ii][Pp]/[0-9]+\.[0-9]+) ([1-9][0-9]{2})(?: (.*))?", re.DOTALL)
 _START_OF_START_LINE = re.compile(rb"[!-~]*(?: [^\r]*)?")
+_ENOUGH = 64
+"""Bytes of an unfinished start line that are looked at: a stranger's first ones give him away."""
 _HEADER = re.compile(rb"(" + _TOKEN + rb")[ \t]*:(.*)", re.DOTALL)
 _NAME = re.compile(_TOKEN)
-_BLANK_LINES = re.compile(rb"(?:\r?\n)*")
+_BLANK_LINES = re.compile(rb"(?:\r?\n){0,%d}" % MAX_BLANK_LINES)
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LINE = re.compile(rb"[^\n]*\n")
-_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _FOLDING = re.compile(r"\r\n[ \t]")
 _SENT_BY = re.compile(r"(?P<host>\[[^\]\s]*\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?", re.ASCII)
 _SENT_PROTOCOL = re.compile(
-    r"(?P<name>[^\s/;]+)\s*/\s*(?P<version>[^\s/;]+)\s*/\s*(?P<transport>[^\s/;]+)\s+(?P<sent_by>[^\s;].*?)\s*", re.DOTALL
+    r"(?P<name>[^\s/;]+)\s*/\s*(?P<version>[^\s/;]+)\s*/\s*(?P<transport>[^\s/;]+)\s+(?P<sent_by>[^\s;].*)", re.DOTALL
 )
 
 
@@ -194,10 +197,10 @@ def head_span(data: bytes, searched: int = 0) -> tuple[int, int]:
     end = _END_OF_HEAD.search(data, max(begin, searched - 3))
     if end:
         return begin, end.end()
-    line = _LINE.match(data, begin)
-    if line:
-        _check_start_line(_strip_line(line[0])[0])
-    elif not _START_OF_START_LINE.fullmatch(data[begin:].removesuffix(b"\r")):
+    line_end = data.find(b"\n", begin) + 1
+    if line_end > searched:
+        _check_start_line(_strip_line(data[begin:line_end])[0])
+    elif not line_end and not _START_OF_START_LINE.fullmatch(data[begin : begin + _ENOUGH].removesuffix(b"\r")):
         raise Malformed("not SIP: the first word is not printable")
     raise Truncated("no empty line ends the headers")
 
@@ -234,7 +237,9 @@ def _parse_header(raw: bytes) -> Header:
     match = _HEADER.fullmatch(raw)
     if match is None:
         raise Malformed(f"{raw[:80]!r} is not a header: no name, or no colon")
-    return Header(match[1].decode("ascii"), _text(_FOLD.sub(b" ", match[2]).strip(b" \t\r\n")), raw)
+    # Folding stands for one space (RFC 3261 section 7.3.1). No regular expression here: it would be quadratic in a run of spaces.
+    parts = (part.strip(b" \t\r") for part in match[2].split(b"\n"))
+    return Header(match[1].decode("ascii"), _text(b" ".join(filter(None, parts))), raw)
 
 
 def _text(data: bytes) -> str:
