@@ -4,7 +4,7 @@ A check is a file in ``edgecheck.checks`` with an observation class, a ``probe``
 ``judge`` (pure: facts and profile -> findings) and a ``CHECK``.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -72,7 +72,7 @@ class PortBatch(Protocol):
     """Many UDP ports open at once, for the RTP range."""
 
     opened: frozenset[int]
-    busy: Mapping[int, str]
+    busy: dict[int, str]
     """Ports that could not be bound: why (``port-in-use``, ``permission``...)."""
     arrivals: dict[int, list[Arrival]]
     """By local port; only what ``accept`` let through."""
@@ -113,6 +113,8 @@ class Network(Protocol):
 
     service: control.Service
     """Where the echo server listens and what it can do."""
+    limits: control.Limits
+    """What the server allows."""
     session: bytes
     """8 bytes: names this session in probes and transaction ids."""
     source: str
@@ -167,15 +169,31 @@ class Network(Protocol):
         *,
         change_address: bool = False,
         change_port: bool = False,
-        patience: float | None = None,
+        series: int | None = None,
+        item: int = 0,
+        copies: int | None = None,
     ) -> Exchange:
-        """One Binding transaction with close retransmissions; fills in the receipt when there is silence."""
+        """One Binding transaction with close retransmissions; fills in the receipt when there is silence.
+
+        ``series`` and ``item`` name the transaction (a new series by default); ``copies`` bounds the retransmissions.
+        """
+
+    async def stun_stream(self, stream: Stream, series: int, item: int) -> Exchange:
+        """One Binding transaction over a TCP connection (RFC 8489 section 6.2.2): sent once, TCP repeats it."""
 
     async def may_contact_alternate(self) -> None:
         """Wait until every check that needs the alternate address uncontacted has had its turn; then note the contact."""
 
     async def proved(self, socket: UdpSocket) -> Endpoint | None:
-        """The socket's mapped endpoint towards the primary address, proved to the server by a cookie; None when silent."""
+        """The socket's mapped endpoint towards the primary address, which the server may then probe; None when silent."""
+
+    @property
+    def primary(self) -> Endpoint:
+        """Role A1: the primary address and its first STUN port."""
+
+    @property
+    def alternate(self) -> Endpoint | None:
+        """Role B1, or None: one address is all there is."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Tell the person what is being counted."""

@@ -62,3 +62,19 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """Copies sent by this end."""
     outcome: Outcome
     receipt: Receipt | None = None
+
+
+WRONG_BY_CHANCE = 1e-5
+"""Highest chance, at the loss just measured, that random loss alone explains a silence on which a verdict rests."""
+
+
+def chance_of_silence(control_arrived: int, control_sent: int, copies: int) -> float:
+    """The chance that all ``copies`` of a probe were lost at random, at the loss which a control flow met in the same moments.
+
+    The loss is estimated with Laplace's rule, (missed + 1) / (sent + 2), so that a short lucky control proves little.
+    1.0 when nothing is known.
+    """
+    if control_sent <= 0 or copies <= 0 or control_arrived <= 0:
+        return 1.0
+    missed = max(0, control_sent - control_arrived)
+    return float(((missed + 1) / (control_sent + 2)) ** copies)

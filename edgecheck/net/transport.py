@@ -1,0 +1,24 @@
+"""The floor under the network: what opens sockets. ``sockets`` is the real one; the tests have one made of memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from edgecheck.model.check import Listener, PortBatch, Stream, UdpSocket
+from edgecheck.net.bell import Bell
+from edgecheck.wire.address import Endpoint
+
+
+class Transport(Protocol):
+    """Opens sockets bound to one local address. Everything raises ``LocalFailure``."""
+
+    source: str
+    bell: Bell
+    port_capacity: int
+
+    async def open_udp(self, port: int) -> UdpSocket: ...
+
+    async def open_ports(self, ports: Sequence[int], accept: Callable[[bytes], bool]) -> PortBatch: ...
+
+    async def listen_tcp(self, port: int) -> Listener: ...
+
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> Stream: ...
