@@ -77,7 +77,7 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LINE = re.compile(rb"[^\n]*\n")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _FOLDING = re.compile(r"\r\n[ \t]")
-_SENT_BY = re.compile(r"(?P<host>\[[^\]\s]*\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?", re.ASCII)
+_SENT_BY = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?", re.ASCII)
 _SENT_PROTOCOL = re.compile(
     r"(?P<name>[^\s/;]+)\s*/\s*(?P<version>[^\s/;]+)\s*/\s*(?P<transport>[^\s/;]+)\s+(?P<sent_by>[^\s;].*)", re.DOTALL
 )
