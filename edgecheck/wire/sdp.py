@@ -28,7 +28,8 @@ def parse(body: bytes) -> tuple[Line, ...]:
 
 
 def _parse_line(raw: bytes) -> Line:
-    text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "backslashreplace")
+    ending = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
+    text = raw.removesuffix(ending).decode("utf-8", "backslashreplace")
     if text[1:2] == "=" and text[0].isascii() and text[0].isalpha():
         return Line(text[0], text[2:], raw)
     return Line("", text, raw)
