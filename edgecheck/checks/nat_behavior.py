@@ -149,7 +149,9 @@ def _observe(
     filtering, reason = classify_filtering(seen)
     if filtering is None:
         reasons["filtering"] = reason
-    if (alternate and seen and not remembered(seen.alternate_contacted_s) and seen.other_address is not None and filtering) or (alternate and filtering is not None and filtering != ENDPOINT_INDEPENDENT):
+    clean = seen is not None and not remembered(seen.alternate_contacted_s)
+    # What an uncontacted address met is worth remembering; that it was kept out, always.
+    if alternate and filtering and (clean or filtering != ENDPOINT_INDEPENDENT):
         net.memory.note(f"filtering/{alternate}", filtering)
     if not behind_nat:
         reasons["hairpinning"] = "nothing is translated, so there is nothing to hairpin"

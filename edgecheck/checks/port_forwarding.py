@@ -115,7 +115,8 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     if any(row.state == "blocked" for row in rows) and not any(row.arrived for row in rows):
         answers = await alternate_answers(net)
         if not answers:
-            rows = [_doubt(row, "the server's alternate address did not answer even when contacted: its silence proves nothing") for row in rows]
+            reason = "the server's alternate address did not answer when contacted: its silence proves nothing"
+            rows = [_doubt(row, reason) for row in rows]
     return ForwardingObservation(
         ports=tuple(rows),
         probed_address=net.observed,
@@ -510,8 +511,6 @@ def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ..
 
 def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str:
     """``5060/udp, 5060/tcp arrive; 5061/tcp is blocked``"""
-    if not seen.ports:
-        return "this profile needs no port forwarded"
     words = {
         "forwarded": "arrive",
         "blocked": "never arrive",
@@ -535,4 +534,5 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
+    unfit=lambda profile: "" if inbound(profile) else "the profile needs no port forwarded",
 )

@@ -74,8 +74,8 @@ class PortBatch(Protocol):
     opened: frozenset[int]
     busy: dict[int, str]
     """Ports that could not be bound: why (``port-in-use``, ``permission``...)."""
-    arrivals: dict[int, list[Arrival]]
-    """By local port; only what ``accept`` let through."""
+    arrivals: list[tuple[int, Arrival]]
+    """(local port, what arrived), in order; only what ``accept`` let through."""
 
     def send(self, port: int, data: bytes, to: Endpoint) -> bool:
         """Send from a local port now; False when the system refused (buffers full): try again later."""
@@ -214,3 +214,5 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """Pure: a saved report is judged anew offline."""
     summarize: Callable[[Any, tuple[Finding, ...]], str]
     """One plain sentence for the whole check."""
+    unfit: Callable[[Profile], str] = lambda profile: ""
+    """Why this profile has nothing to ask here; empty when it has."""

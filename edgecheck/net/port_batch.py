@@ -42,7 +42,7 @@ def capacity() -> int:
 
 
 class RealPortBatch:
-    """Many bound UDP sockets; what ``accept`` lets through is kept by local port."""
+    """Many bound UDP sockets; what ``accept`` lets through is kept with its local port."""
 
     def __init__(self, accept: Callable[[bytes], bool], bell: Bell) -> None:
         self._accept = accept
@@ -53,7 +53,7 @@ class RealPortBatch:
         self._poller: asyncio.Task[None] | None = None
         self.opened: frozenset[int] = frozenset()
         self.busy: dict[int, str] = {}
-        self.arrivals: dict[int, list[Arrival]] = {}
+        self.arrivals: list[tuple[int, Arrival]] = []
 
     @classmethod
     async def open(cls, source: str, ports: Sequence[int], accept: Callable[[bytes], bool], bell: Bell) -> "RealPortBatch":
@@ -108,7 +108,7 @@ class RealPortBatch:
                 while True:
                     data, address = udp.recvfrom(2048)
                     if accept(data):
-                        arrivals.setdefault(key.data, []).append(Arrival(now, Endpoint(address[0], address[1]), data))
+                        arrivals.append((key.data, Arrival(now, Endpoint(address[0], address[1]), data)))
             except OSError:  # nothing more to read, or an ICMP error that the receipt tells better
                 continue
 

@@ -215,12 +215,14 @@ async def _upgrade(http: "aiohttp.ClientSession", target: Target, host: str) -> 
         ) from error
     except (aiohttp.ClientConnectorSSLError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ssl.SSLError) as error:
         raise NotOurServer(
-            f"Something answered at {target.authority}, but it does not speak TLS as edgecheck-server does: check the port (8443 by default)."
+            f"Something answered at {target.authority}, but it does not speak TLS as edgecheck-server does: "
+            "check the port (8443 by default)."
         ) from error
     except (aiohttp.ClientConnectorError, OSError) as error:
         raise ServerUnreachable(_reach_words(target, host, error)) from error
     except aiohttp.ClientError as error:
-        raise NotOurServer(f"Something answered at {target.authority}, but it is not an edgecheck server ({type(error).__name__}).") from error
+        words = f"Something answered at {target.authority}, but it is not an edgecheck server ({type(error).__name__})."
+        raise NotOurServer(words) from error
 
 
 def _reach_words(target: Target, host: str, error: BaseException) -> str:
@@ -255,7 +257,7 @@ async def _expect(channel: "aiohttp.ClientWebSocketResponse", kind: type[_M], ta
 
     frame = await channel.receive()
     if frame.type is not aiohttp.WSMsgType.TEXT:
-        raise NotOurServer(f"The server at {target.authority} closed the control channel before it said anything: it may be full. Try again.")
+        raise NotOurServer(f"The server at {target.authority} closed the control channel at once: it may be full. Try again.")
     try:
         message = control.parse(cast(str, frame.data))
     except WireError as error:

@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 
-from edgecheck.model.check import Arrival, PortBatch
+from edgecheck.model.check import Arrival, Listener, PortBatch, Stream, UdpSocket
 from edgecheck.net.bell import Bell
 from edgecheck.net.failure import local_failure
 from edgecheck.net.port_batch import RealPortBatch, capacity
@@ -117,7 +117,7 @@ class RealStream(asyncio.Protocol):
     local: Endpoint
     remote: Endpoint
 
-    def __init__(self, bell: Bell, on_made: Callable[["RealStream"], None] | None = None) -> None:
+    def __init__(self, bell: Bell, on_made: Callable[[Stream], None] | None = None) -> None:
         self._bell = bell
         self._on_made = on_made
         self._transport: asyncio.Transport | None = None
@@ -167,7 +167,7 @@ class RealListener:
 
     def __init__(self, local: Endpoint) -> None:
         self.local = local
-        self.accepted: list[RealStream] = []
+        self.accepted: list[Stream] = []
         self.server: asyncio.Server | None = None
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class RealTransport:
         self.bell = bell
         self.port_capacity = capacity()
 
-    async def open_udp(self, port: int) -> RealUdpSocket:
+    async def open_udp(self, port: int) -> UdpSocket:
         udp = socket.socket(family_of(self.source), socket.SOCK_DGRAM)
         try:
             udp.setblocking(False)
@@ -216,7 +216,7 @@ class RealTransport:
             raise local_failure("bind", f"{Endpoint(self.source, port)}/tcp", error) from error
         return tcp
 
-    async def listen_tcp(self, port: int) -> RealListener:
+    async def listen_tcp(self, port: int) -> Listener:
         tcp = self._tcp(port)
         listener = RealListener(Endpoint(*tcp.getsockname()[:2]))
         try:
@@ -228,7 +228,7 @@ class RealTransport:
             raise local_failure("listen on", f"{Endpoint(self.source, port)}/tcp", error) from error
         return listener
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> RealStream:
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> Stream:
         loop = asyncio.get_running_loop()
         tcp = self._tcp(port)
         context = None

@@ -1,0 +1,470 @@
+"""Does every RTP port work, both ways?
+
+Every port of the profile's range, both parities. In: the server sends a real RTP packet from its never-contacted address to each port,
+while the port listens and has sent nothing. Out: each port sends one to the server's media port, which counts it and returns it. How
+ports are judged is told in ``rtp_rounds``.
+"""
+
+import random
+
+from edgecheck.checks.rtp_rounds import Round, Tally, judge_range
+from edgecheck.checks.unsolicited import alternate_answers, margin, open_bare, remembered, sender
+from edgecheck.model.check import Check, Network, Observation, PortBatch, UdpSocket
+from edgecheck.model.evidence import Answered
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire import control, probe, rtp
+from edgecheck.wire import ports as port_ranges
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.ports import Ranges
+
+REQUEST_PORTS = 2048
+"""Ports in one request to the server when unpaced; paced, a quarter second's worth."""
+CONTROLS = 40
+"""Control copies on the contacted pair in a round that has no guides."""
+_BURST = 16
+"""Packets sent before waiting ones are read."""
+_SERIES_AT = rtp.PROBE_OFFSET + 6
+_SESSION_AT = rtp.PROBE_OFFSET + 8
+_ITEM_AT = rtp.PROBE_OFFSET + 16
+
+
+class RtpObservation(Observation, frozen=True, kw_only=True):
+    """Facts of ``rtp-range``."""
+
+    range: tuple[int, int]
+    tested: int
+    """Ports that could be opened here."""
+    inbound_open: int | None
+    """None = not tried, see ``reasons``."""
+    outbound_open: int | None
+    """Packets arrived at the server, by its own account."""
+    inbound_blocked: Ranges = ()
+    outbound_blocked: Ranges = ()
+    return_blocked: Ranges = ()
+    """Arrived at the server, which answered; not one of the answers came back."""
+    remapped: Ranges = ()
+    """Left with another source port."""
+    undecided: Ranges = ()
+    retried: int = 0
+    """Probes sent beyond the first to each port, both ways."""
+    sent: int = 0
+    """Probes in all, both ways."""
+    slowed_to: int | None = None
+    """Probes a second that the path took, where it did not take the pace asked for."""
+    busy: Ranges = ()
+    """In use on this machine, or not to be had."""
+    guides_sent: int = 0
+    """Packets known to have a way through, in the rounds in which others stayed silent."""
+    guides_arrived: int = 0
+    alternate_answers: bool | None = None
+    """Whether the alternate address answered when contacted afterwards; None = not needed, or not tried."""
+    alternate_contacted_s: float | None = None
+    reasons: dict[str, str] = {}
+    """Why something is None or undecided."""
+
+
+async def probe_network(net: Network, profile: Profile) -> RtpObservation:
+    """Inbound of all batches first: a port that has sent is no longer unused. A batch is what the descriptors allow at once."""
+    assert profile.rtp is not None  # the runner skips the check otherwise
+    low, high = profile.rtp
+    every = list(range(low, high + 1))
+    size = min(net.port_capacity, len(every))
+    batches = [every[start : start + size] for start in range(0, len(every), size)]
+    # The order is unknown outside and can be repeated within a session.
+    work = _Work(net, (low, high), random.Random(net.session))
+    for batch in batches:
+        await work.inbound(batch)
+    for batch in batches:
+        await work.outbound(batch)
+    return await work.observe()
+
+
+class _Listening:
+    """A batch of open ports, and which of them heard a packet of a series."""
+
+    def __init__(self, batch: PortBatch) -> None:
+        self.batch = batch
+        self._seen = 0
+        self._heard: dict[int, set[int]] = {}
+
+    def heard(self, series: int) -> set[int]:
+        arrivals = self.batch.arrivals
+        while self._seen < len(arrivals):
+            port, arrival = arrivals[self._seen]
+            self._seen += 1
+            self._heard.setdefault(int.from_bytes(arrival.data[_SERIES_AT : _SERIES_AT + 2], "big"), set()).add(port)
+        return self._heard.get(series, set())
+
+
+class _Work:
+    """Sends and hears for both directions, and keeps what the report shows."""
+
+    def __init__(self, net: Network, whole: tuple[int, int], dice: random.Random) -> None:
+        self.net = net
+        self.whole = whole
+        self.dice = dice
+        self.total = 2 * (whole[1] - whole[0] + 1)
+        self.done = 0
+        self.busy: dict[int, str] = {}
+        self.inward: list[Tally] = []
+        self.outward: list[Tally] = []
+        self.returned: set[int] = set()
+        self.remapped: set[int] = set()
+        self.doubtful: set[int] = set()
+        self.unheard: set[int] = set()
+        self.reasons: dict[str, str] = {}
+        self.contacted = net.memory.contacted(net.alternate.host) if net.alternate else None
+
+    def _ours(self, data: bytes) -> bool:
+        return len(data) >= _ITEM_AT + 4 and data[_SESSION_AT : _SESSION_AT + 8] == self.net.session
+
+    def _tell(self, more: int) -> None:
+        self.net.progress(min(self.total, self.done + more), self.total, "ports")
+
+    async def inbound(self, ports: list[int]) -> None:
+        """The never-contacted address sends to every port of the batch."""
+        net = self.net
+        if net.alternate is None:
+            self.reasons["inbound_open"] = "the server has one address only, so nothing can be sent from one that was never contacted"
+            self.done += len(ports)
+            return
+        batch = await net.open_ports(ports, self._ours)
+        listening = _Listening(batch)
+        contact = await net.open_udp()
+        bare = await open_bare(net, range(self.whole[0], self.whole[1] + 1))
+        try:
+            self.busy.update(batch.busy)
+            at = await net.proved(contact)
+            tally = Tally(sorted(batch.opened))
+            self.inward.append(tally)
+
+            async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
+                return await self._round_in(listening, (contact, at), asked, guides, pace)
+
+            await judge_range(tally, fire, net.pace, self.dice)
+            await self._weigh_canaries(tally, contact, at, bare)
+        finally:
+            batch.close()
+            contact.close()
+            for socket in bare:
+                socket.close()
+        self.done += len(ports)
+
+    async def _round_in(
+        self, listening: _Listening, pair: tuple[UdpSocket, Endpoint | None], asked: list[int], guides: list[int], pace: int
+    ) -> Round:
+        net, (contact, at) = self.net, pair
+        series, control_series = net.new_series(), net.new_series()
+        order = [*asked, *guides]
+        self.dice.shuffle(order)
+        step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)
+        parts = [order[start : start + step] for start in range(0, len(order), step)]
+        # Where no port is known to be good yet, the control is the contacted pair, spread over the round like the others.
+        copies = -(-CONTROLS // len(parts)) if at is not None and not guides else 0
+        failed = 0
+        for part in parts:
+            reply = await net.ask(lambda id: _request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))  # noqa: B023
+            failed += reply.failed if isinstance(reply, control.Probed) else len(part)
+            if copies and at is not None:
+                await net.ask(lambda id: _request(id, control_series, at.host, [at.port], "A1", copies=copies))
+            self._tell(len(listening.heard(series)))
+        await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
+        arrived = listening.heard(series)
+        if guides:
+            return Round(set(arrived), len(guides), len(arrived.intersection(guides)), failed)
+        return Round(set(arrived), copies * len(parts), _probes(net, contact, control_series), failed)
+
+    async def _weigh_canaries(self, tally: Tally, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> None:
+        """Ports that arrived though nothing need forward them: a loose filter, or a router that remembers (see ``unsolicited``)."""
+        net = self.net
+        used = {port for port in tally.open if remembered(net.memory.sent_from(port))}
+        if net.alternate is None or not tally.open or not (used or remembered(self.contacted)):
+            return
+        series = net.new_series()
+        at_ports = [socket.local.port for socket in bare]
+        if at_ports:
+            await net.ask(lambda id: _request(id, series, net.observed, at_ports, "BX", copies=5))
+        if at is not None:
+            await net.ask(lambda id: _request(id, series, at.host, [at.port], "BX", copies=5))
+        await net.until(lambda: False, margin(net))
+        exposed = any(_probes(net, socket, series) for socket in bare)
+        loose = at is None or _probes(net, contact, series) > 0
+        known = net.memory.recall(f"exposed/{net.alternate.host}")
+        trusted = not remembered(self.contacted) or (known is not None and known[0] == "yes" and remembered(known[1]))
+        if exposed and not trusted:
+            self.doubtful |= tally.open
+            self.reasons["undecided"] = (
+                "an earlier run contacted the alternate address, and this edge lets it in on any port now: "
+                "run again ten minutes after the last run"
+            )
+        elif loose and not exposed and used:
+            self.doubtful |= used
+            self.reasons["undecided"] = (
+                "these ports sent packets in the last ten minutes, and this NAT lets anyone in on a port that was used: "
+                "run again ten minutes after the last run"
+            )
+
+    async def outbound(self, ports: list[int]) -> None:
+        """Every port of the batch sends to a media port of the server, which returns the packet."""
+        net = self.net
+        if net.service.media is None:
+            self.reasons["outbound_open"] = "the server offers no media ports"
+            self.done += len(ports)
+            return
+        batch = await net.open_ports(ports, self._ours)
+        listening = _Listening(batch)
+        contact = await net.open_udp()
+        try:
+            self.busy.update(batch.busy)
+            usable = sorted(batch.opened)
+            net.memory.note_sent(usable)
+            opened = await self._open_media(usable)
+            tally = Tally([port for port in usable if self._target(port) in opened])
+            self.outward.append(tally)
+            if len(tally.ports) < len(usable):
+                self.unheard |= set(usable).difference(tally.ports)
+                self.reasons["outbound_open"] = "the server could not open all of the media ports"
+
+            async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
+                return await self._round_out(listening, contact, asked, guides, pace)
+
+            await judge_range(tally, fire, net.pace, self.dice)
+            await net.ask(lambda id: control.CloseMedia(id=id))
+        finally:
+            batch.close()
+            contact.close()
+        self.done += len(ports)
+
+    def _target(self, port: int) -> int:
+        """The server's port for a local port: the same number where its range has it."""
+        assert self.net.service.media is not None
+        low, high = self.net.service.media
+        return port if low <= port <= high else low + (port - low) % (high - low + 1)
+
+    async def _open_media(self, ports: list[int]) -> set[int]:
+        wanted = port_ranges.compress(self._target(port) for port in ports)
+        reply = await self.net.ask(lambda id: control.OpenMedia(id=id, ports=wanted))
+        return set(port_ranges.expand(reply.ports)) if isinstance(reply, control.MediaOpened) else set()
+
+    async def _round_out(self, listening: _Listening, contact: UdpSocket, asked: list[int], guides: list[int], pace: int) -> Round:
+        net, batch = self.net, listening.batch
+        series = net.new_series()
+        order = [*asked, *guides]
+        self.dice.shuffle(order)
+        ask = probe.Probe(probe.Kind.ECHO, net.session, series, 0)
+        packet = bytearray(rtp.probe_packet(probe.serialize(ask), series, 160 * series, int.from_bytes(net.session[:4], "big")))
+        began, host, failed = net.now(), net.primary.host, 0
+        for position, port in enumerate(order):
+            packet[_ITEM_AT : _ITEM_AT + 4] = port.to_bytes(2, "big") * 2
+            to = Endpoint(host, self._target(port))
+            if not batch.send(port, bytes(packet), to):
+                await net.sleep(0.002)
+                failed += not batch.send(port, bytes(packet), to)
+            ahead = position / pace - (net.now() - began) if pace else 0.0
+            if ahead > 0.004:
+                self._tell(len(listening.heard(series)))
+                await net.sleep(ahead)
+            elif position % _BURST == 0:
+                batch.drain()
+                if position % 1024 == 0:
+                    await net.sleep(0)
+        await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
+        self.returned |= listening.heard(series)
+        account = await net.account(series)
+        if account is None or account.media is None:
+            # No packet of the series reached the server, or no receipt: what came back did arrive, of the rest nothing is known.
+            return Round(set(listening.heard(series)), *await self._control_out(contact, guides), failed + (account is None))
+        arrived = set(port_ranges.expand(account.media.received))
+        self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
+        if guides:
+            return Round(arrived, len(guides), len(arrived.intersection(guides)), failed)
+        return Round(arrived, 0, 0, failed)
+
+    async def _control_out(self, contact: UdpSocket, guides: list[int]) -> tuple[int, int]:
+        """Not one of the ports was heard: does other UDP get through in the same moments?"""
+        if guides:
+            return len(guides), 0
+        exchange = await self.net.stun(contact, self.net.primary)
+        return (exchange.copies, 1) if isinstance(exchange.outcome, Answered) and exchange.copies == 1 else (0, 0)
+
+    async def observe(self) -> RtpObservation:
+        """Put both directions together; an alternate address that was never heard must have shown that it lives."""
+        answers = None
+        in_open, in_blocked, in_unsure = _together(self.inward)
+        out_open, out_blocked, out_unsure = _together(self.outward)
+        if in_blocked and not in_open:
+            answers = await alternate_answers(self.net)
+            if not answers:
+                self.reasons["undecided"] = "the server's alternate address did not answer when contacted: its silence proves nothing"
+                in_unsure, in_blocked = in_unsure | in_blocked, set()
+        tallies = [*self.inward, *self.outward]
+        return RtpObservation(
+            range=self.whole,
+            tested=len({port for tally in tallies for port in tally.ports}),
+            inbound_open=len(in_open - self.doubtful) if self.inward else None,
+            outbound_open=len(out_open) if self.outward else None,
+            inbound_blocked=port_ranges.compress(in_blocked),
+            outbound_blocked=port_ranges.compress(out_blocked),
+            return_blocked=port_ranges.compress(out_open - self.returned),
+            remapped=port_ranges.compress(self.remapped),
+            undecided=port_ranges.compress(in_unsure | out_unsure | self.doubtful | self.unheard | set(self.busy)),
+            retried=sum(max(0, tally.sent - len(tally.ports)) for tally in tallies),
+            sent=sum(tally.sent for tally in tallies),
+            slowed_to=min((tally.slowed_to for tally in tallies if tally.slowed_to), default=None),
+            busy=port_ranges.compress(self.busy),
+            guides_sent=sum(tally.guides_sent for tally in tallies),
+            guides_arrived=sum(tally.guides_arrived for tally in tallies),
+            alternate_answers=answers,
+            alternate_contacted_s=self.contacted,
+            reasons=self.reasons,
+        )
+
+
+def _together(tallies: list[Tally]) -> tuple[set[int], set[int], set[int]]:
+    """Open, blocked and undecided ports of all batches."""
+    found = {port for tally in tallies for port in tally.open}
+    blocked = {port for tally in tallies for port in tally.blocked}
+    return found, blocked, {port for tally in tallies for port in tally.missing()}
+
+
+def _probes(net: Network, socket: UdpSocket, series: int) -> int:
+    """Probes of this series in a socket's inbox that the server's own addresses sent."""
+    senders = {sender(net, "A1"), sender(net, "BX")}
+    count = 0
+    for one in socket.inbox:
+        offset = 0 if one.data.startswith(probe.MAGIC) else rtp.PROBE_OFFSET
+        ours = one.data[offset + 8 : offset + 16] == net.session
+        count += ours and int.from_bytes(one.data[offset + 6 : offset + 8], "big") == series and one.source in senders
+    return count
+
+
+def _request(
+    id: int, series: int, address: str, ports: list[int], who: control.Sender, *, copies: int = 1, pace: int = 0, dress: str = "plain"
+) -> control.Probe:
+    return control.Probe(
+        id=id,
+        series=series,
+        address=address,
+        ports=port_ranges.compress(ports),
+        senders=(who,),
+        copies=copies,
+        spacing_ms=10,
+        pace=pace,
+        dress="rtp" if dress == "rtp" else "plain",
+        shuffle=series,
+    )
+
+
+def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
+    """Blocked ranges by the profile's expectation; ranges in words, since an end that is off is a typo in a rule."""
+    low, high = seen.range
+    size = high - low + 1
+    inward = {"fail": Verdict.FAIL, "warn": Verdict.WARN, "ignore": Verdict.PASS}[profile.expect.rtp_inbound]
+    moved = {"fail": Verdict.FAIL, "warn": Verdict.WARN, "ignore": Verdict.PASS}[profile.expect.preservation]
+    evidence = _evidence(seen)
+    findings: list[Finding] = []
+
+    def add(cause: str, verdict: Verdict, ranges: Ranges, summary: str, expected: str, observed: str) -> None:
+        subject = port_ranges.text(ranges) if ranges else f"{low}-{high}"
+        findings.append(
+            Finding(
+                id=f"rtp-range.{cause}",
+                verdict=verdict,
+                subject=f"UDP {subject}",
+                summary=summary,
+                expected=expected,
+                observed=observed,
+                evidence=evidence,
+                reference="RFC 3550 section 11",
+            )
+        )
+
+    if seen.inbound_blocked:
+        text = port_ranges.text(seen.inbound_blocked)
+        rest = f"; the other {seen.inbound_open} arrive" if seen.inbound_open else ""
+        summary = f"RTP to {text} never arrives from outside{rest}."
+        add("inbound-blocked", inward, seen.inbound_blocked, summary, "every port receives", text)
+    if seen.outbound_blocked:
+        text = port_ranges.text(seen.outbound_blocked)
+        summary = f"RTP from {text} does not reach the server: this edge drops it, or the firewall in front of the server does."
+        add("outbound-blocked", Verdict.FAIL, seen.outbound_blocked, summary, "every port sends", text)
+    if seen.return_blocked:
+        text = port_ranges.text(seen.return_blocked)
+        verdict = Verdict.FAIL if port_ranges.count(seen.return_blocked) > 4 else Verdict.INCONCLUSIVE
+        summary = f"RTP from {text} gets out, but the answers to it do not come back."
+        add("return-blocked", verdict, seen.return_blocked, summary, "answers come back", text)
+    if seen.remapped:
+        text = port_ranges.text(seen.remapped)
+        summary = f"RTP from {_short(text)} leaves with another source port."
+        add("remapped", moved, seen.remapped, summary, "source ports keep their number", _short(text))
+    if seen.undecided:
+        text = _short(port_ranges.text(seen.undecided))
+        why = "in use on this machine" if seen.busy == seen.undecided else seen.reasons.get("undecided", "too much loss to tell")
+        add("undecided", Verdict.INCONCLUSIVE, seen.undecided, f"RTP {text} could not be told: {why}.", "every port works", "undecided")
+    for name, why in seen.reasons.items():
+        if name in ("inbound_open", "outbound_open"):
+            add("not-tested", Verdict.SKIPPED, (), f"{name.removesuffix('_open').capitalize()} RTP was not fully tested: {why}.", "", "")
+    if seen.slowed_to is not None:
+        summary = f"The edge takes about {seen.slowed_to} new flows a second and drops what comes faster; calls are far below that."
+        add("throttled", Verdict.PASS, (), summary, "", f"{seen.slowed_to} a second")
+    if not any(finding.verdict in (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE) for finding in findings):
+        parts = [
+            f"{count} {words}"
+            for count, words in ((seen.inbound_open, "receive from outside"), (seen.outbound_open, "reach outside"))
+            if count is not None and count == size
+        ]
+        if parts:
+            add("open", Verdict.PASS, ((low, high),), f"Of {size} RTP ports {' and '.join(parts)}.", "every port works", "open")
+    return tuple(findings)
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else text[:most].rsplit(",", 1)[0] + ", ..."
+
+
+def _evidence(seen: RtpObservation) -> tuple[str, ...]:
+    out = [f"{seen.sent} RTP packets (payload type 0, 20 ms) for {seen.tested} ports, {seen.retried} of them retries"]
+    if seen.inbound_open is not None:
+        silent = _short(port_ranges.text(seen.inbound_blocked))
+        out.append(f"in, from an address never contacted: {seen.inbound_open} ports received; silent: {silent}")
+    if seen.outbound_open is not None:
+        silent = _short(port_ranges.text(seen.outbound_blocked))
+        out.append(f"out, by the server's own count: {seen.outbound_open} ports arrived; silent: {silent}")
+    if seen.guides_sent:
+        out.append(f"in the same rounds {seen.guides_arrived} of {seen.guides_sent} control packets arrived")
+    if seen.alternate_answers is not None:
+        out.append("contacted afterwards, the alternate address " + ("answered" if seen.alternate_answers else "did not answer"))
+    return tuple(out)
+
+
+def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
+    """``10000-11999 open both ways; 12000-20000 never arrive``"""
+    low, high = seen.range
+    if all(finding.verdict is Verdict.PASS for finding in findings) and not seen.inbound_blocked:
+        return f"{low}-{high} open both ways"
+    parts = [
+        (seen.inbound_blocked, "never arrive"),
+        (seen.outbound_blocked, "do not get out"),
+        (seen.return_blocked, "get no answer back"),
+        (seen.remapped, "leave with another port"),
+        (seen.undecided, "undecided"),
+    ]
+    said = [f"{_short(port_ranges.text(ranges), 60)} {words}" for ranges, words in parts if ranges]
+    if seen.inbound_open is None and seen.outbound_open is not None:
+        said.append(f"outbound {seen.outbound_open} of {high - low + 1} arrive; inbound not tested")
+    elif seen.inbound_open:
+        said.insert(0, f"{seen.inbound_open} of {high - low + 1} ports receive")
+    return "; ".join(said)
+
+
+CHECK = Check(
+    id="rtp-range",
+    question="Does every RTP port work, both ways?",
+    observation=RtpObservation,
+    needs=frozenset(),
+    probe=probe_network,
+    judge=judge,
+    summarize=summarize,
+    unfit=lambda profile: "" if profile.rtp else "the profile names no RTP range",
+)

@@ -1,0 +1,70 @@
+"""A network without an echo server: STUN alone. And pystun3's own verdict, to be set beside ours."""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable
+
+from edgecheck.model.errors import ControlLost
+from edgecheck.net import host
+from edgecheck.net.bell import Bell
+from edgecheck.net.network import EdgeNetwork
+from edgecheck.net.sockets import RealTransport, family_of
+from edgecheck.wire import control
+
+
+class NoSession:
+    """Stands where a control session would: there is none, and every request says so."""
+
+    lost: str | None = "there is no echo server"
+
+    async def ask(self, make: Callable[[int], control.Request], timeout: float = 0.0) -> control.Reply:
+        raise ControlLost("This needs an echo server.")
+
+
+def source_for(destination: str) -> str:
+    """The local address that the system would use; no packet is sent."""
+    with socket.socket(family_of(destination), socket.SOCK_DGRAM) as probe:
+        probe.connect((destination, 9))
+        return str(probe.getsockname()[0])
+
+
+def stun_only(address: str, port: int, source: str) -> EdgeNetwork:
+    """The network through which a foreign STUN server is asked."""
+    network = EdgeNetwork(
+        RealTransport(source, Bell()),
+        NoSession(),
+        control.Service(address=address, stun_ports=(port, port)),
+        limits=control.Limits(),
+        session_name=secrets.token_bytes(control.SESSION_SIZE),
+        observed=source,
+        primary_host=address,
+        memory=host.memory(source, address),
+        pace=0,
+        rtt=0.05,
+    )
+    network.gate.open()
+    return network
+
+
+async def pystun3_type(address: str, port: int, source: str) -> str:
+    """What pystun3 (RFC 3489) calls this NAT, in its own words; or why it could not say."""
+    import stun as pystun3
+
+    def ask() -> str:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.settimeout(2)
+            udp.bind((source, 0))
+            kind, _ = pystun3.get_nat_type(udp, source, udp.getsockname()[1], stun_host=address, stun_port=port)
+        finally:
+            udp.close()
+        return str(kind)
+
+    try:
+        async with asyncio.timeout(60):
+            return await asyncio.to_thread(ask)
+    except TimeoutError:
+        return "no verdict within 60 s"
+    except Exception as error:  # its parser raises whatever the bytes provoke
+        return f"no verdict ({type(error).__name__})"
