@@ -1,0 +1,64 @@
+"""The command line: parse, call, print, exit status. No logic lives here.
+
+Only what ``--help`` needs is imported before a command is known: typer, and no event loop, no rich, no msgspec.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, cast
+
+from edgecheck.cli import status
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave with its exit status (``cli.status``)."""
+    code = invoke(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the reader has gone: `edgecheck checks | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command; every error becomes one sentence on stderr and an exit status."""
+    import typer
+
+    from edgecheck.cli.app import app
+    from edgecheck.model.errors import EdgecheckError, UsageError
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a Windows console that cannot show a character must not end the run
+    # Which class this is depends on whether typer brings its own click; every usage error derives from it.
+    command_line_wrong = cast(type[Exception], typer.BadParameter.__mro__[1])
+    try:
+        code = app(args=list(arguments), prog_name="edgecheck", standalone_mode=False)
+    except command_line_wrong as error:
+        return _complain(cast(Any, error).format_message(), status.USAGE)
+    except UsageError as error:
+        return _complain(str(error), status.USAGE, error)
+    except EdgecheckError as error:
+        return _complain(str(error), status.UNDECIDED, error)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("Stopped at once; nothing is reported.", status.UNDECIDED)
+    except BrokenPipeError:
+        return status.UNDECIDED
+    except Exception as error:
+        words = f"edgecheck itself failed ({type(error).__name__}: {error}); this says nothing about the network. Details: -v"
+        return _complain(words, status.UNDECIDED, error)
+    return code if isinstance(code, int) else status.FINE
+
+
+def _complain(sentence: str, code: int, error: Exception | None = None) -> int:
+    """One sentence on stderr; with ``-v`` the traceback behind it."""
+    from edgecheck.cli.options import said_verbose
+    from edgecheck.report.text import safe
+
+    print(safe(sentence), file=sys.stderr)
+    if error is not None and said_verbose():
+        import traceback
+
+        traceback.print_exception(error)
+    return code

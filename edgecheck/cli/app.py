@@ -1,0 +1,141 @@
+"""The commands and their options."""
+
+from typing import Annotated
+
+import typer
+
+from edgecheck import __version__
+from edgecheck.cli import options
+
+FIRST_CONTACT = """\
+edgecheck finds out what this network's edge does to VoIP.
+
+  edgecheck run edge://TOKEN@HOST    check this network against your echo server
+  edgecheck run                      try it on this machine alone (embedded server)
+  edgecheck stun HOST                ask any STUN server how this network's NAT behaves
+  edgecheck explain ID|REPORT.json   what a finding means; a saved report judged anew
+
+No echo server yet? Install edgecheck on a host outside and start there:  edgecheck-server
+Every option: edgecheck --help, edgecheck run --help
+"""
+
+app = typer.Typer(
+    name="edgecheck",
+    help="Finds out what this network's edge does to VoIP: port forwarding, port preservation, NAT behavior, RTP range, SIP ALG.",
+    epilog="Exit status: 0 fine, 1 warnings, 2 failures, 3 undecided or no server, 64 command line wrong.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"edgecheck {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(FIRST_CONTACT, nl=False)
+
+
+@app.command()
+def run(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CHECK|TARGET",
+            show_default=False,
+            help="Only these checks, by id (none: all of the profile), and edge://[TOKEN@]HOST[:PORT]. "
+            "Without a server an embedded one is started, and only this machine is checked.",
+        ),
+    ] = None,
+    server: Annotated[str | None, typer.Option("--server", metavar="HOST[:PORT]", help="The echo server (also: EDGECHECK_SERVER).")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", metavar="T", help="Its token; visible to other users of this machine (better: EDGECHECK_TOKEN)."),
+    ] = None,
+    token_file: Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")] = None,
+    profile: options.Profile = "generic-pbx",
+    json: options.Json = None,
+    junit: options.Junit = None,
+    source: options.Source = None,
+    ipv4: options.Ipv4 = False,
+    ipv6: options.Ipv6 = False,
+    pace: Annotated[int | None, typer.Option("--pace", metavar="N", min=0, help="Probes a second at most; 0 = as fast as it goes.")] = None,
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole run, seconds.")] = None,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Check this network."""
+    from edgecheck.cli import run as command
+
+    asked = command.Asked(
+        words=tuple(words or ()),
+        server=server,
+        token=token,
+        token_file=token_file,
+        profile=profile,
+        source=source,
+        family=command.family(ipv4, ipv6),
+        pace=pace,
+        timeout=timeout,
+    )
+    raise typer.Exit(command.run(asked, command.Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+
+
+@app.command()
+def checks(verbose: options.Verbose = False) -> None:
+    """List the checks."""
+    from edgecheck.cli import listing
+
+    listing.checks()
+
+
+@app.command()
+def profiles(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="Show this one in full.", show_default=False)] = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the profiles, or show one."""
+    from edgecheck.cli import listing
+
+    listing.profiles(name)
+
+
+@app.command()
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="ID|REPORT.json", help="A finding (sip-alg.rewritten), a check, or a saved report (- is stdin).")
+    ],
+    json: options.Json = None,
+    junit: options.Junit = None,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Explain a finding, or judge a saved report anew."""
+    from edgecheck.cli import explain as command
+    from edgecheck.cli.output import Output
+
+    raise typer.Exit(command.explain(what, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+
+
+@app.command()
+def stun(
+    host: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Any STUN server (RFC 5780; port 3478 if none is given).")],
+    json: options.Json = None,
+    source: options.Source = None,
+    ipv4: options.Ipv4 = False,
+    ipv6: options.Ipv6 = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Ask any STUN server how the NAT behaves."""
+    from edgecheck.cli import stun as command
+
+    raise typer.Exit(command.stun(host, source, command.family(ipv4, ipv6), json, no_color))

@@ -1,0 +1,29 @@
+"""The options that several commands share, each written once."""
+
+from typing import Annotated
+
+import typer
+
+_verbose = False
+
+
+def said_verbose() -> bool:
+    """Whether ``-v`` was given."""
+    return _verbose
+
+
+def _note_verbose(value: bool) -> bool:
+    global _verbose
+    _verbose = value
+    return value
+
+
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Details when something goes wrong.", is_eager=True, callback=_note_verbose)]
+Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout, then nothing else is.")]
+Junit = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML; - is stdout.")]
+Source = Annotated[str | None, typer.Option("--source", metavar="IP", help="Local address to check from.")]
+Ipv4 = Annotated[bool, typer.Option("-4", help="IPv4 only.")]
+Ipv6 = Annotated[bool, typer.Option("-6", help="IPv6 only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The first line alone, and no progress.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No color (also: environment NO_COLOR).")]
+Profile = Annotated[str, typer.Option("--profile", metavar="NAME|FILE", help="The PBX: which ports, and what counts as a failure.")]

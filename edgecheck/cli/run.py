@@ -1,0 +1,152 @@
+"""``edgecheck run``: from the words of the command line to settings, a run, and a report."""
+
+import asyncio
+import contextlib
+import difflib
+import signal
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgecheck.cli.output import Output, is_terminal
+from edgecheck.cli.target import is_target, target_of
+from edgecheck.model.errors import UsageError
+from edgecheck.model.verdict import Report
+from edgecheck.wire.address import Target, parse_host
+from edgecheck.wire.errors import Malformed
+
+if TYPE_CHECKING:
+    from edgecheck.runner import Settings, Show
+
+__all__ = ["Asked", "Output", "event_loop", "family", "run"]
+
+
+class Asked(NamedTuple):
+    """The words of the command line, as they came."""
+
+    words: tuple[str, ...]
+    server: str | None
+    token: str | None
+    token_file: str | None
+    profile: str
+    source: str | None
+    family: int | None
+    pace: int | None
+    timeout: float | None
+
+
+def family(ipv4: bool, ipv6: bool) -> int | None:
+    """4, 6, or None for whatever the target has. Raises ``UsageError``."""
+    if ipv4 and ipv6:
+        raise UsageError("-4 and -6 contradict each other: give one, or none for both.")
+    return 4 if ipv4 else 6 if ipv6 else None
+
+
+def run(asked: Asked, output: Output) -> int:
+    """Check, write the reports, return the exit status."""
+    from edgecheck import profiles
+    from edgecheck.runner import Settings
+
+    output.check()
+    target = _target(asked)
+    checks = _checks(asked.words)
+    profile = profiles.load(asked.profile)
+    source = _source(asked)
+    if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
+        raise UsageError("--timeout takes seconds, more than 0.")
+    with contextlib.ExitStack() as stack:
+        show = _show(output, stack)
+        pace = asked.pace
+        local_only = target is None
+        if target is None:
+            from edgecheck import embedded
+
+            server = stack.enter_context(embedded.started(profile.rtp, asked.family, source))
+            target, source = server.target, server.source
+            pace = 0 if pace is None else pace
+            show.notice(server.notice)
+        settings = Settings(
+            target=target,
+            checks=checks or profile.checks,
+            profile=profile,
+            source=source,
+            family=asked.family,
+            pace=pace,
+            timeout=asked.timeout,
+            local_only=local_only,
+        )
+        report = _carry_out(settings, show)
+    return output.write(report)
+
+
+def _carry_out(settings: "Settings", show: "Show") -> Report:
+    # The first Ctrl-C cancels the run, which turns into a report of what is known so far; the second raises at once (asyncio.Runner).
+    with asyncio.Runner(loop_factory=event_loop) as runner:
+        return runner.run(_until_told_to_end(settings, show))
+
+
+async def _until_told_to_end(settings: "Settings", show: "Show") -> Report:
+    """The run, ended by SIGTERM or a closed terminal in the same way as by Ctrl-C."""
+    from edgecheck import runner
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(AttributeError, NotImplementedError, ValueError):  # Windows has neither
+            loop.add_signal_handler(getattr(signal, name), task.cancel)
+    return await runner.run(settings, show)
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """A loop that can watch plain UDP sockets: on Windows that is not the default one."""
+    return asyncio.SelectorEventLoop()
+
+
+def _target(asked: Asked) -> Target | None:
+    targets = [word for word in asked.words if is_target(word)]
+    if len(targets) > 1:
+        raise UsageError("More than one edge:// target was given; a run has one server.")
+    return target_of(targets[0] if targets else None, asked.server, asked.token, asked.token_file)
+
+
+def _checks(words: tuple[str, ...]) -> tuple[str, ...]:
+    from edgecheck.checks import BY_ID
+
+    chosen = tuple(dict.fromkeys(word for word in words if not is_target(word)))
+    for word in chosen:
+        if word not in BY_ID:
+            near = difflib.get_close_matches(word, BY_ID, 1)
+            if near:
+                raise UsageError(f"There is no check {word!r}: did you mean {near[0]}?")
+            server = " A server is given as edge://TOKEN@HOST or by --server." if set(word) & set(".:@/") else ""
+            raise UsageError(f"There is no check {_unsecret(word)!r}: edgecheck checks lists them.{server}")
+    return chosen
+
+
+def _unsecret(word: str) -> str:
+    """A word to be repeated in a message: what may be a token before ``@`` is left out."""
+    return word.rpartition("@")[2]
+
+
+def _source(asked: Asked) -> str | None:
+    if asked.source is None:
+        return None
+    try:
+        source = parse_host(asked.source)
+    except Malformed as error:
+        raise UsageError(f"--source: {error}.") from None
+    if asked.family is not None and (":" in source) != (asked.family == 6):
+        raise UsageError(f"--source {source} is not an IPv{asked.family} address, as -{asked.family} asks for.")
+    return source
+
+
+def _show(output: Output, stack: contextlib.ExitStack) -> "Show":
+    """Progress on stderr: live lines where a person looks, else only what must be said."""
+    from edgecheck.cli.progress import Quiet, Words
+
+    if output.quiet:
+        return Quiet()
+    if not is_terminal(sys.stderr):
+        return Words()
+    from edgecheck.cli.live import Live
+
+    return stack.enter_context(Live(output.no_color))

@@ -1,0 +1,61 @@
+"""What ``edgecheck explain`` prints: the page of a finding, as plain lines."""
+
+import difflib
+from collections.abc import Iterator
+
+from edgecheck.diagnosis import knowledge
+from edgecheck.diagnosis.knowledge import Router
+from edgecheck.model.errors import UsageError
+
+_ALG = ("sip-alg.harmless", "sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
+_SAID = {
+    "verified": "read in the source or tried",
+    "vendor": "the vendor's own page",
+    "secondary": "other people's guides",
+    "unverified": "UNVERIFIED: nobody could confirm it",
+}
+
+
+def page(name: str) -> list[str]:
+    """The page of a finding id, or the list of findings of a check. Raises ``UsageError`` for any other word."""
+    pages = knowledge.explanations()
+    check, _, cause = name.partition(".")
+    if name in pages or (f"*.{cause}" in pages and check in {finding_id.partition(".")[0] for finding_id in pages} - {"*"}):
+        return list(_finding(name))
+    of_check = [finding_id for finding_id in pages if finding_id.partition(".")[0] == name]
+    if of_check:
+        width = max(map(len, of_check))
+        return [f"{finding_id.ljust(width)}  {pages[finding_id].title}" for finding_id in of_check]
+    near = difflib.get_close_matches(name, [*pages, *{finding_id.partition(".")[0] for finding_id in pages}], 1)
+    hint = f"did you mean {near[0]}?" if near else "edgecheck checks lists the checks, edgecheck explain CHECK the findings of one."
+    raise UsageError(f"There is no finding {name!r}: {hint}")
+
+
+def _finding(finding_id: str) -> Iterator[str]:
+    explanation = knowledge.explanation(finding_id)
+    assert explanation is not None
+    yield f"{finding_id}: {explanation.title}"
+    for title, text in (
+        ("What it means", explanation.means),
+        ("What it does to calls", explanation.matters),
+        ("How it is proved", explanation.proved),
+    ):
+        yield from ("", title, f"  {text}")
+    yield from ("", "What to do")
+    yield from (f"  {number}. {step}" for number, step in enumerate(explanation.do, 1))
+    if finding_id in _ALG:
+        yield from ("", "Where the SIP ALG is switched off, by vendor")
+        for router in knowledge.routers():
+            yield from _vendor(router)
+        yield from ("", "Afterwards", *(f"  {step}" for step in knowledge.aftercare()))
+    if explanation.reference:
+        yield from ("", f"Reference: {explanation.reference}")
+
+
+def _vendor(router: Router) -> Iterator[str]:
+    yield f"  {router.vendor}" + ("" if router.switch else " - no such switch")
+    yield from (f"    {step}" for step in router.steps)
+    if router.after:
+        yield f"    {router.after}"
+    said = _SAID[router.confidence] + (f"; unverified: {router.unverified}" if router.unverified else "")
+    yield f"    [{said}: {router.source}]"

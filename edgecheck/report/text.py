@@ -1,0 +1,174 @@
+"""The report for a person: the first line for whoever is on the phone, the rows for the technician, *What to do* for the one who
+has the router's password.
+
+What is fine takes one line; what was not tested is listed with its reason. Color stands only beside words. Whatever a network
+peer sent may be in these sentences, so no control character passes to the terminal.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from edgecheck.model.verdict import CheckResult, Finding, Report, Verdict
+from edgecheck.report.plain import Plain
+
+_ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.PASS)
+_COLORS = {
+    Verdict.FAIL: "1;31",
+    Verdict.INCONCLUSIVE: "1;35",
+    Verdict.WARN: "1;33",
+    Verdict.PASS: "1;32",
+    Verdict.SKIPPED: "2",
+}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_MOST_ROWS = 6
+"""Findings of one check that are told each on its own row; the rest is counted and stands in the JSON."""
+_NARROWEST = 40
+
+
+def render(report: Report, *, color: bool = False, width: int = 0) -> str:
+    """The report as text, lines at most ``width`` columns (0: never wrapped), with a line end."""
+    return "\n".join(_Page(color, width).lines(report)) + "\n"
+
+
+def first_line(report: Report, *, color: bool = False) -> str:
+    """Verdict and headline alone: what a monitoring system shows."""
+    return f"{_word(report.verdict, color, upper=True)}  {safe(report.headline)}"
+
+
+def findings(found: Sequence[Finding], *, color: bool = False, width: int = 0) -> list[str]:
+    """A row a finding, gravest first: where there is no whole report."""
+    return list(_Page(color, width).rows(found))
+
+
+def safe(text: str) -> str:
+    """The text with line ends as blanks and every other control character made visible: a terminal must not obey a peer."""
+    return _CONTROL.sub(lambda match: " " if match[0] in "\r\n\t" else f"\\x{ord(match[0]):02x}", text)
+
+
+def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Lines of at most ``width`` columns; words are never cut, so that an address can be copied."""
+    if width <= 0:
+        return [first + text]
+    columns = max(width, _NARROWEST)
+    return textwrap.wrap(
+        text, columns, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    ) or [first]
+
+
+def _word(verdict: Verdict, color: bool, upper: bool = False, column: int = 0) -> str:
+    word = verdict.value.upper() if upper else verdict.value
+    blanks = " " * (column - len(word))
+    return f"\x1b[{_COLORS[verdict]}m{word}\x1b[0m{blanks}" if color else word + blanks
+
+
+class _Page:
+    """One rendering: remembers which terms were explained already."""
+
+    def __init__(self, color: bool, width: int) -> None:
+        self._color = color
+        self._width = width
+        self._plain = Plain()
+
+    def lines(self, report: Report) -> Iterator[str]:
+        lead = " " * (len(report.verdict.value) + 2)
+        yield from self._put(report.headline, _Mark(report.verdict, True, len(report.verdict.value)), lead)
+        rows = sorted((r for r in report.checks if r.verdict in _ORDER), key=lambda r: _ORDER.index(r.verdict))
+        if rows:
+            yield ""
+            yield from self._table(rows)
+        untested = [f"{self._subject(result, finding)}{_reason(finding)}" for result in report.checks for finding in _skipped(result)]
+        yield from self._section("Not tested", untested, numbered=False)
+        yield from self._section("What to do", list(report.advice), numbered=True)
+        notes = [f"Note: {note}" for note in report.notes]
+        for position, note in enumerate([*notes, self._last_line(report)]):
+            if position in (0, len(notes)):
+                yield ""
+            yield from self._put(note)
+
+    def _table(self, rows: list[CheckResult]) -> Iterator[str]:
+        verdicts = max(len(row.verdict.value) for row in rows)
+        ids = max(len(row.id) for row in rows)
+        rest = " " * (2 + verdicts + 2 + ids + 2)
+        if self._width and self._width - len(rest) < _NARROWEST:
+            rest = " " * (2 + verdicts + 2)  # a narrow window: the sentence begins below the check's name
+        for row in rows:
+            yield from self._put(row.summary, _Mark(row.verdict, False, verdicts, f"{row.id.ljust(ids)}  "), rest)
+            troubles = [f for f in row.findings if f.verdict in _ORDER[:-1]]
+            if len(troubles) < 2:
+                continue
+            troubles.sort(key=lambda finding: _ORDER.index(finding.verdict))
+            for finding in troubles[:_MOST_ROWS]:
+                yield from self._put(_told(finding), _Mark(finding.verdict, False, 0, "", len(rest)), rest + "  ")
+            if len(troubles) > _MOST_ROWS:
+                yield f"{rest}and {len(troubles) - _MOST_ROWS} more: see --json"
+
+    def rows(self, found: Sequence[Finding]) -> Iterator[str]:
+        verdicts = max((len(finding.verdict.value) for finding in found), default=0)
+        for finding in sorted(found, key=lambda each: _ORDER.index(each.verdict) if each.verdict in _ORDER else len(_ORDER)):
+            yield from self._put(_told(finding), _Mark(finding.verdict, False, verdicts, indent=0), " " * (verdicts + 2))
+
+    def _put(self, text: str, mark: "_Mark | None" = None, rest: str = "") -> Iterator[str]:
+        text = self._plain.explain(safe(text))
+        if mark is None:
+            yield from wrap(text, self._width, rest=rest)
+            return
+        lines = wrap(text, self._width, mark.plain(), rest)
+        yield mark.styled(self._color) + lines[0][len(mark.plain()) :]
+        yield from lines[1:]
+
+    def _section(self, title: str, sentences: list[str], numbered: bool) -> Iterator[str]:
+        if not sentences:
+            return
+        yield ""
+        yield title
+        for number, sentence in enumerate(sentences, 1):
+            first = f"  {number}. " if numbered else "  "
+            # an advice may have a second step on its own line
+            for index, part in enumerate(sentence.split("\n")):
+                lead = first if index == 0 else " " * len(first)
+                yield from wrap(self._plain.explain(safe(part)), self._width, lead, " " * len(first))
+
+    @staticmethod
+    def _subject(result: CheckResult, finding: Finding) -> str:
+        return f"{result.id}: " if finding.subject in ("", result.id) else f"{result.id}, {finding.subject}: "
+
+    def _last_line(self, report: Report) -> str:
+        where = f"against {report.server.address}" if report.server else "without a server"
+        return f"{report.duration_s:.1f} s {where}. Proof: --json report.json. More: edgecheck explain {_worst_id(report)}"
+
+
+class _Mark:
+    """The words before a sentence; color does not count as width."""
+
+    def __init__(self, verdict: Verdict, upper: bool, column: int, after: str = "", indent: int = 2) -> None:
+        self._verdict, self._upper, self._column, self._after = verdict, upper, column, after
+        self._indent = "" if upper else " " * indent
+
+    def plain(self) -> str:
+        return self.styled(False)
+
+    def styled(self, color: bool) -> str:
+        return f"{self._indent}{_word(self._verdict, color, self._upper, self._column)}  {self._after}"
+
+
+def _told(finding: Finding) -> str:
+    """The finding's sentence, led by its subject where it does not name that itself."""
+    named = finding.subject.lower() in finding.summary.lower()
+    return finding.summary if named else f"{finding.subject}: {finding.summary}"
+
+
+def _reason(finding: Finding) -> str:
+    return finding.summary.removeprefix("Not tested: ").removeprefix("not tested: ")
+
+
+def _skipped(result: CheckResult) -> list[Finding]:
+    found = [finding for finding in result.findings if finding.verdict is Verdict.SKIPPED]
+    if result.verdict is Verdict.SKIPPED and not found:
+        return [Finding(id=f"{result.id}.skipped", verdict=Verdict.SKIPPED, subject=result.id, summary=result.summary)]
+    return found
+
+
+def _worst_id(report: Report) -> str:
+    findings = [finding for result in report.checks for finding in result.findings if finding.verdict in _ORDER]
+    return min(findings, key=lambda finding: _ORDER.index(finding.verdict)).id if findings else "ID"
