@@ -374,7 +374,8 @@ def fingerprint(certificate: bytes) -> str:
 def proof(token: str, side: Literal["client", "server"], server_nonce: str, client_nonce: str, certificate: str) -> str:
     """The MAC by which ``side`` shows that it knows the token and which certificate (fingerprint) it means."""
     text = "\n".join(("edgecheck", str(PROTOCOL), side, server_nonce, client_nonce, certificate))
-    return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()
+    # A token from the environment need not be UTF-8; the system hands it over with its bytes escaped.
+    return hmac.new(token.encode(errors="surrogateescape"), text.encode(), hashlib.sha256).hexdigest()
 
 
 def proves(token: str, side: Literal["client", "server"], server_nonce: str, client_nonce: str, certificate: str, claimed: str) -> bool:

@@ -6,6 +6,7 @@ everywhere: on the control channel, in observations and in sentences.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from edgecheck.wire.address import parse_port
 from edgecheck.wire.errors import Malformed
 
 Ranges = tuple[tuple[int, int], ...]
@@ -51,9 +52,9 @@ def parse(string: str) -> Ranges:
     """Read ``10000-20000`` or ``5060,5080-5090``. Raises ``Malformed``."""
     out = []
     for part in string.split(","):
-        low, dash, high = part.strip().partition("-")
+        low, dash, high = part.partition("-")
         try:
-            out.append((int(low), int(high if dash else low)))
-        except ValueError as error:
-            raise Malformed(f"{part.strip()!r} is not a port or a range LO-HI") from error
+            out.append((parse_port(low.strip()), parse_port((high if dash else low).strip())))
+        except Malformed as error:
+            raise Malformed(f"{part.strip()[:40]!r} is not a port or a range LO-HI") from error
     return validate(out)

@@ -16,6 +16,7 @@ Anything after byte 28 is padding: an answer is never longer than what it answer
 
 from enum import IntEnum
 from struct import Struct
+from struct import error as StructError
 from typing import NamedTuple
 
 from edgecheck.wire.errors import Malformed, Truncated
@@ -61,9 +62,15 @@ class Probe(NamedTuple):
 
 
 def serialize(probe: Probe, size: int = SIZE) -> bytes:
-    """The probe, padded with zeros to ``size`` bytes."""
+    """The probe, padded with zeros to ``size`` bytes. Raises ``Malformed`` for a field out of its range."""
     kind, session, series, item, copy, port, cookie = probe
-    return _LAYOUT.pack(MAGIC, kind, copy, series, session, item, port, cookie).ljust(size, b"\0")
+    # ``struct`` would cut or fill a name of another length, and the probe would be accounted to nobody.
+    if len(session) != 8 or len(cookie) != 8:
+        raise Malformed("a probe's session and cookie have 8 bytes each")
+    try:
+        return _LAYOUT.pack(MAGIC, kind, copy, series, session, item, port, cookie).ljust(size, b"\0")
+    except StructError as error:
+        raise Malformed(f"a probe's field is out of its range: {error}") from error
 
 
 def parse(data: bytes, offset: int = 0) -> Probe:
