@@ -75,8 +75,10 @@ def _open(facts: Facts) -> str:
 
 
 def _alg(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    hints = "; ".join(f"{router.vendor}: {router.short}" for router in knowledge.routers() if router.short)
-    steps = [f"Switch the SIP ALG off in the router, reboot it, run this again. {hints}. Every vendor: edgecheck explain {finding.id}"]
+    hints = [f"{router.vendor}: {router.short}" for router in knowledge.routers() if router.short and router.switch]
+    none = join([router.vendor for router in knowledge.routers() if router.short and not router.switch])
+    hints += [f"{none} have none", f"all: edgecheck explain {finding.id}"]
+    steps = [f"Switch the SIP ALG off in the router, reboot it, run this again. {'; '.join(hints)}."]
     ways = [way for way in facts.untouched_ways() if way not in {f.subject for f in facts.having(*_ALG_IDS)}]
     if ways:
         steps.append(f"Or move the phones and trunks to {join(ways)}: SIP passed untouched there.")

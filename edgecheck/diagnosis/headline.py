@@ -160,7 +160,8 @@ def _few(ranges: ports.Ranges) -> str:
         return ""
     if len(ranges) <= _MOST_RANGES:
         return ports.text(ranges)
-    return f"{ports.text(ranges[:_MOST_RANGES])} and {len(ranges) - _MOST_RANGES} more ranges"
+    more = len(ranges) - _MOST_RANGES
+    return f"{ports.text(ranges[:_MOST_RANGES])} and {more} more range{'s' if more > 1 else ''}"
 
 
 def _clause(finding: Finding) -> str:

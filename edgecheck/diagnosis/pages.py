@@ -8,11 +8,12 @@ from edgecheck.diagnosis.knowledge import Router
 from edgecheck.model.errors import UsageError
 
 _ALG = ("sip-alg.harmless", "sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
+_ELSEWHERE = "`edgecheck explain sip-alg.rewritten`"
 _SAID = {
-    "verified": "read in the source or tried",
-    "vendor": "the vendor's own page",
-    "secondary": "other people's guides",
-    "unverified": "UNVERIFIED: nobody could confirm it",
+    "verified": "verified",
+    "vendor": "vendor's page",
+    "secondary": "others' guides",
+    "unverified": "UNVERIFIED",
 }
 
 
@@ -42,7 +43,8 @@ def _finding(finding_id: str) -> Iterator[str]:
     ):
         yield from ("", title, f"  {text}")
     yield from ("", "What to do")
-    yield from (f"  {number}. {step}" for number, step in enumerate(explanation.do, 1))
+    for number, step in enumerate(explanation.do, 1):
+        yield f"  {number}. {step.replace(_ELSEWHERE, 'The table below') if finding_id in _ALG else step}"
     if finding_id in _ALG:
         yield from ("", "Where the SIP ALG is switched off, by vendor")
         for router in knowledge.routers():

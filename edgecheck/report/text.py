@@ -80,11 +80,12 @@ class _Page:
         untested = [f"{self._subject(result, finding)}{_reason(finding)}" for result in report.checks for finding in _skipped(result)]
         yield from self._section("Not tested", untested, numbered=False)
         yield from self._section("What to do", list(report.advice), numbered=True)
-        notes = [f"Note: {note}" for note in report.notes]
-        for position, note in enumerate([*notes, self._last_line(report)]):
-            if position in (0, len(notes)):
-                yield ""
-            yield from self._put(note)
+        if report.notes:
+            yield ""
+        for note in report.notes:
+            yield from self._put(f"Note: {note}")
+        yield ""
+        yield from self._last(report)
 
     def _table(self, rows: list[CheckResult]) -> Iterator[str]:
         verdicts = max(len(row.verdict.value) for row in rows)
@@ -93,7 +94,7 @@ class _Page:
         if self._width and self._width - len(rest) < _NARROWEST:
             rest = " " * (2 + verdicts + 2)  # a narrow window: the sentence begins below the check's name
         for row in rows:
-            yield from self._put(row.summary, _Mark(row.verdict, False, verdicts, f"{row.id.ljust(ids)}  "), rest)
+            yield from self._put(_row(row.summary), _Mark(row.verdict, False, verdicts, f"{row.id.ljust(ids)}  "), rest)
             troubles = [f for f in row.findings if f.verdict in _ORDER[:-1]]
             if len(troubles) < 2:
                 continue
@@ -133,9 +134,17 @@ class _Page:
     def _subject(result: CheckResult, finding: Finding) -> str:
         return f"{result.id}: " if finding.subject in ("", result.id) else f"{result.id}, {finding.subject}: "
 
-    def _last_line(self, report: Report) -> str:
+    def _last(self, report: Report) -> Iterator[str]:
+        """Time, server and hints: two lines rather than a command that is broken in two."""
         where = f"against {report.server.address}" if report.server else "without a server"
-        return f"{report.duration_s:.1f} s {where}. Proof: --json report.json. More: edgecheck explain {_worst_id(report)}"
+        grave = _gravest_id(report)
+        line = f"{report.duration_s:.1f} s {where}. Proof: --json report.json."
+        more = f"More: edgecheck explain {grave}" if grave else ""
+        if not more or not self._width or len(line) + 1 + len(more) <= self._width:
+            yield safe(f"{line} {more}".strip())
+            return
+        yield from wrap(safe(line), self._width)
+        yield safe(more)
 
 
 class _Mark:
@@ -152,10 +161,15 @@ class _Mark:
         return f"{self._indent}{_word(self._verdict, color, self._upper, self._column)}  {self._after}"
 
 
+def _row(sentence: str) -> str:
+    """A row ends without a full stop, unless it is more than one sentence."""
+    return sentence.removesuffix(".") if ". " not in sentence else sentence
+
+
 def _told(finding: Finding) -> str:
     """The finding's sentence, led by its subject where it does not name that itself."""
     named = finding.subject.lower() in finding.summary.lower()
-    return finding.summary if named else f"{finding.subject}: {finding.summary}"
+    return _row(finding.summary if named else f"{finding.subject}: {finding.summary}")
 
 
 def _reason(finding: Finding) -> str:
@@ -169,6 +183,6 @@ def _skipped(result: CheckResult) -> list[Finding]:
     return found
 
 
-def _worst_id(report: Report) -> str:
-    findings = [finding for result in report.checks for finding in result.findings if finding.verdict in _ORDER]
-    return min(findings, key=lambda finding: _ORDER.index(finding.verdict)).id if findings else "ID"
+def _gravest_id(report: Report) -> str | None:
+    troubles = [finding for result in report.checks for finding in result.findings if finding.verdict in _ORDER[:-1]]
+    return min(troubles, key=lambda finding: _ORDER.index(finding.verdict)).id if troubles else None

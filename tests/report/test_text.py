@@ -1,0 +1,125 @@
+"""The report for a person: its order, its economy, and that no peer can speak to the terminal."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecheck.report import text
+from tests.reports import alg, finding, forwarded, nat, preserved, report, result, rtp, rtp_open, skipped
+
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def lines(*results, width=0, color=False, **more):
+    return text.render(report(*results, **more), width=width, color=color).splitlines()
+
+
+def test_the_first_line_is_verdict_and_headline():
+    assert lines(rtp(((12000, 20000),)), headline="Calls may be silent.")[0] == "FAIL  Calls may be silent."
+    assert lines(forwarded("UDP 5060"), headline="All is well.")[0] == "PASS  All is well."
+
+
+def test_rows_are_aligned_and_the_gravest_comes_first():
+    out = lines(forwarded("UDP 5060"), result(finding("nat-behavior.pooling", "warn", "address", "two addresses")), rtp(((12000, 20000),)))
+    assert out[2:5] == [
+        "  fail  rtp-range        10000-11999 open both ways; 12000-20000 never arrive",
+        "  warn  nat-behavior     two addresses",
+        "  pass  port-forwarding  UDP 5060 arrive",
+    ]
+
+
+def test_what_is_fine_takes_one_line():
+    out = lines(forwarded("UDP 5060", "TCP 5060", "TCP 5061"), rtp_open(), preserved())
+    assert len([line for line in out if line.startswith("  pass")]) == 3
+    assert len(out) == 1 + 1 + 3 + 1 + 1, "first line, blank, rows, blank, last line"
+
+
+def test_several_troubles_of_one_check_have_a_row_each():
+    ports = [finding("port-forwarding.blocked", "fail", f"UDP {port}", f"UDP {port} does not arrive.") for port in range(5060, 5070)]
+    out = lines(result(*ports, summary="none of 10 ports arrives"))
+    rows = [line.strip() for line in out if line.startswith(" ")]
+    assert rows[0] == "fail  port-forwarding  none of 10 ports arrives"
+    assert rows[1] == "fail  UDP 5060 does not arrive"
+    assert rows[-1] == "and 4 more: see --json"
+    assert len(rows) == 1 + 6 + 1
+
+
+def test_one_trouble_is_told_by_the_checks_own_sentence():
+    out = lines(rtp(((12000, 20000),)))
+    assert sum("12000-20000" in line for line in out) == 1
+
+
+def test_what_was_not_tested_is_listed_with_its_reason():
+    one_port = finding("port-forwarding.not-tested", "skipped", "TCP 5060", "in use by asterisk (pid 812)", evidence=())
+    out = lines(skipped("sip-alg", "the server offers no sip-udp"), result(finding("port-forwarding.forwarded", "pass"), one_port))
+    start = out.index("Not tested")
+    assert out[start + 1 : start + 3] == ["  sip-alg: the server offers no sip-udp.", "  port-forwarding, TCP 5060: in use by asterisk (pid 812)"]
+    assert not any(line.startswith("  skipped") for line in out)
+
+
+def test_advice_is_numbered_and_a_second_line_belongs_to_its_step():
+    out = lines(rtp(((12000, 20000),)), advice=("Forward it.\nOr use TLS.", "Run again."))
+    start = out.index("What to do")
+    assert out[start + 1 : start + 4] == ["  1. Forward it.", "     Or use TLS.", "  2. Run again."]
+
+
+def test_the_last_line_tells_time_server_and_where_to_read_on():
+    out = lines(alg("UDP 5060"), notes=("Not finished: interrupted.",))
+    assert out[-3:] == [
+        "Note: Not finished: interrupted.",
+        "",
+        "6.2 s against 198.51.100.10. Proof: --json report.json. More: edgecheck explain sip-alg.rewritten",
+    ]
+    assert lines(skipped("sip-alg", "x"), server=None)[-1].startswith("6.2 s without a server.")
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(width):
+    words = "several ordinary words " * 12
+    out = lines(alg("UDP 5060", "TCP 5060"), nat(), skipped("rtp-range", words), headline=words, advice=(words,), notes=(words,), width=width)
+    assert max(map(len, out)) <= width
+
+
+def test_a_command_is_never_broken_in_two():
+    out = lines(alg("UDP 5060"), width=80)
+    assert "More: edgecheck explain sip-alg.rewritten" in out
+
+
+@pytest.mark.parametrize("width", [0, 80])
+def test_color_changes_no_word_and_no_place(width):
+    results = (alg("UDP 5060", "TCP 5060"), nat(), skipped("rtp-range", "no media"), result(finding("control.lost", "inconclusive")))
+    plain, colored = (text.render(report(*results), width=width, color=color) for color in (False, True))
+    assert "\x1b" not in plain
+    assert ESCAPE.sub("", colored) == plain
+    for match in re.finditer(r"\x1b\[[1-9][0-9;]*m(.*?)\x1b\[0m", colored):
+        assert match[1] in {"FAIL", "fail", "pass", "inconclusive"}, "color stands only beside the verdict words"
+
+
+def test_jargon_has_its_plain_twin_the_first_time_only():
+    out = "\n".join(lines(rtp_open(), nat(), advice=("Forward RTP.", "Forward RTP again."), headline="RTP is fine."))
+    assert out.startswith("PASS  RTP (call audio) is fine.")
+    assert out.count("(call audio)") == 1
+    assert 'filtering ("port restricted cone")' in out, "a sentence that brings the common name needs no other twin"
+
+
+@given(st.text())
+def test_no_peer_can_speak_to_the_terminal(words):
+    hostile = finding("sip-alg.answered-by-other", "fail", words, words + "\x1b[2J\u202e", evidence=(words,))
+    out = text.render(report(result(hostile, hostile, summary=words), skipped("rtp-range", words), headline=words, advice=(words,), notes=(words,)))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", out)
+
+
+def test_first_line_alone():
+    assert text.first_line(report(rtp_open(), headline="Fine.")) == "PASS  Fine."
+
+
+def test_findings_alone():
+    rows = text.findings((finding("nat-behavior.filtering", "pass", "filtering", "Open."), finding("nat-behavior.undecided", "inconclusive", "mapping", "Lost.")))
+    assert rows == ["inconclusive  mapping: Lost", "pass          filtering: Open"]
+
+
+def test_an_address_is_never_cut():
+    target = "edge://" + "k" * 60 + "@host.example"
+    assert any(target in line for line in lines(rtp_open(), advice=(f"Run {target} there.",), width=50))
