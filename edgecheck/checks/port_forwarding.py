@@ -35,6 +35,9 @@ SPACING_MS = 30
 DIAL_ATTEMPTS = 12
 """Each with a SYN of its own: at 14 % loss each way, all twelve fail once in ten million."""
 DIAL_SPACING_MS = 40
+DIAL_ROUNDS = 4
+CONTROLS = 30
+"""UDP control copies in each round of dials."""
 State = Literal["forwarded", "blocked", "refused", "answered", "undecided"]
 
 
@@ -109,7 +112,6 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     elif udp.bare and not udp.bare_reached and not tcp.bare_reached:
         net.memory.note(f"exposed/{alternate.host}", "no")
     trusted = clean or known_exposed
-    tcp_rows = [_weigh_loss(row, udp) for row in tcp_rows]
     rows = [_weigh(net, row, udp, trusted) for row in udp_rows] + [_weigh(net, row, tcp, trusted) for row in tcp_rows]
     answers = None
     if any(row.state == "blocked" for row in rows) and not any(row.arrived for row in rows):
@@ -132,14 +134,10 @@ def _doubt(row: PortRow, reason: str) -> PortRow:
     return msgspec.structs.replace(row, state="undecided", reason=reason) if row.state == "blocked" else row
 
 
-def _weigh_loss(row: PortRow, weather: Canaries) -> PortRow:
-    """A TCP port is blocked when loss no longer explains its silence: an attempt needs a SYN in and a SYN-ACK out."""
-    if row.state != "blocked":
-        return row
-    one_way = (weather.control_sent - weather.control_arrived + 1) / (weather.control_sent + 2) if weather.control_arrived else 1.0
-    if (1 - (1 - one_way) ** 2) ** row.copies < WRONG_BY_CHANCE:
-        return row
-    return _doubt(row, f"only {weather.control_arrived} of {weather.control_sent} control packets arrived, so loss may explain the silence")
+def _chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int) -> float:
+    """The chance that loss alone silenced so many connection attempts: each needs a SYN in and a SYN-ACK out."""
+    one_way = chance_of_silence(control_arrived, control_sent, 1)
+    return float((1 - (1 - one_way) ** 2) ** attempts) if attempts else 1.0
 
 
 def _weigh(net: Network, row: PortRow, canaries: Canaries, trusted: bool) -> PortRow:
@@ -165,7 +163,9 @@ def _weigh(net: Network, row: PortRow, canaries: Canaries, trusted: bool) -> Por
 async def _probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int]) -> tuple[list[PortRow], Canaries]:
     sockets: dict[int, UdpSocket] = {}
     failures: dict[int, LocalFailure] = {}
-    mapped_canary, bare = None, []  # opened even where no UDP port is wanted: they measure the path's loss for TCP too
+    if not wanted:
+        return [], Canaries()
+    mapped_canary, bare = None, []
     try:
         for _, port in wanted:
             if port not in sockets:
@@ -276,14 +276,16 @@ class _Shots:
         )
 
 
-def _request(id: int, series: int, address: str, ports: list[int], senders: tuple[control.Sender, ...], pace: int) -> control.Probe:
+def _request(
+    id: int, series: int, address: str, ports: list[int], senders: tuple[control.Sender, ...], pace: int, copies: int = COPIES
+) -> control.Probe:
     return control.Probe(
         id=id,
         series=series,
         address=address,
         ports=port_ranges.compress(ports),
         senders=senders,
-        copies=COPIES,
+        copies=copies,
         spacing_ms=SPACING_MS,
         pace=pace,
     )
@@ -302,7 +304,7 @@ async def _probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: se
     if not wanted:
         return [], Canaries()
     if "dial" not in net.service.capabilities:
-        return [_tcp_row(need, port, None, 0, reason="the server cannot dial back") for need, port in wanted], Canaries()
+        return [_tcp_row(need, port, None) for need, port in wanted], Canaries()
     answering: set[asyncio.Task[None]] = set()
     try:
         for _, port in wanted:
@@ -323,19 +325,20 @@ async def _probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: se
         series = net.new_series()
         answering.add(asyncio.create_task(_return_probes(net, listeners, series)))
         outside = [mapped[1]] if mapped else []
-        best = await _dial_rounds(net, list(dict.fromkeys([*(port for _, port in wanted), *bare, *outside])), series)
+        dials = await _Dials.go(net, list(dict.fromkeys([*(port for _, port in wanted), *bare, *outside])), series)
     finally:
         for task in answering:
             task.cancel()
         for listener in listeners.values():
             listener.close()
-    rows = [
-        _tcp_row(need, port, best.get(port), sum(row.attempts for row in best.get(port, ())), failure=failures.get(port))
-        for need, port in wanted
-    ]
-    reached = sum(any(row.outcome == "proved" for row in best.get(port, ())) for port in bare)
-    mapped_reached = any(row.outcome == "proved" for row in best.get(mapped[1], ())) if mapped else None
-    return rows, Canaries(bare=len(bare), bare_reached=reached, mapped_reached=mapped_reached)
+    rows = [_tcp_row(need, port, dials, failures.get(port)) for need, port in wanted]
+    return rows, Canaries(
+        bare=len(bare),
+        bare_reached=sum(dials.proved(port) for port in bare),
+        mapped_reached=dials.proved(mapped[1]) if mapped else None,
+        control_sent=dials.control_sent,
+        control_arrived=dials.control_arrived,
+    )
 
 
 async def _mapped_tcp_canary(net: Network, listeners: dict[int, Listener]) -> tuple[int, int] | None:
@@ -353,29 +356,74 @@ async def _mapped_tcp_canary(net: Network, listeners: dict[int, Listener]) -> tu
     return local, parse_endpoint(exchange.outcome.mapped).port
 
 
-async def _dial_rounds(net: Network, ports: list[int], series: int) -> dict[int, list[control.DialRow]]:
-    """Dial every port, as many at once as the server allows."""
-    told: dict[int, list[control.DialRow]] = {}
-    limit = max(1, net.limits.dials // DIAL_ATTEMPTS)
+class _Dials:
+    """Connection attempts to TCP ports, again to the silent ones while loss may explain their silence.
 
-    async def dial(part: list[int]) -> None:
-        reply = await net.ask(
-            lambda id: control.Dial(
-                id=id,
-                series=series,
-                address=net.observed,
-                ports=port_ranges.compress(part),
-                attempts=DIAL_ATTEMPTS,
-                spacing_ms=DIAL_SPACING_MS,
-                patience_ms=int(500 + 4000 * net.rtt),
+    The loss is measured in the same moments by UDP copies on a contacted pair: they share the path, not the protocol.
+    """
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        self.told: dict[int, list[control.DialRow]] = {}
+        self.control_sent = self.control_arrived = 0
+
+    @classmethod
+    async def go(cls, net: Network, ports: list[int], series: int) -> "_Dials":
+        dials = cls(net)
+        weather = await net.open_udp()
+        try:
+            at = await net.proved(weather)
+            for _ in range(DIAL_ROUNDS):
+                asked = [port for port in ports if not dials.settled(port)]
+                if not asked:
+                    break
+                await asyncio.gather(dials._dial(asked, series), dials._control(weather, at))
+        finally:
+            weather.close()
+        return dials
+
+    def proved(self, port: int) -> bool:
+        return any(row.outcome == "proved" for row in self.told.get(port, ()))
+
+    def attempts(self, port: int) -> int:
+        return sum(row.attempts for row in self.told.get(port, ()))
+
+    def silence_proved(self, port: int) -> bool:
+        return _chance_of_tcp_silence(self.control_arrived, self.control_sent, self.attempts(port)) < WRONG_BY_CHANCE
+
+    def settled(self, port: int) -> bool:
+        rows = self.told.get(port)
+        return bool(rows) and (any(row.outcome not in ("silent", "unsent") for row in rows or ()) or self.silence_proved(port))
+
+    async def _dial(self, ports: list[int], series: int) -> None:
+        limit = max(1, self.net.limits.dials // DIAL_ATTEMPTS)
+        for start in range(0, len(ports), limit):
+            wanted = port_ranges.compress(ports[start : start + limit])
+            reply = await self.net.ask(
+                lambda id: control.Dial(
+                    id=id,
+                    series=series,
+                    address=self.net.observed,
+                    ports=wanted,  # noqa: B023
+                    attempts=DIAL_ATTEMPTS,
+                    spacing_ms=DIAL_SPACING_MS,
+                    patience_ms=int(500 + 4000 * self.net.rtt),
+                )
             )
-        )
-        for row in reply.rows if isinstance(reply, control.Dialed) else ():
-            told.setdefault(row.port, []).append(row)
+            for row in reply.rows if isinstance(reply, control.Dialed) else ():
+                self.told.setdefault(row.port, []).append(row)
 
-    for start in range(0, len(ports), limit):
-        await dial(ports[start : start + limit])
-    return told
+    async def _control(self, weather: UdpSocket, at: Endpoint | None) -> None:
+        if at is None:
+            return
+        net = self.net
+        series, copies = net.new_series(), min(CONTROLS, net.limits.copies)
+        heard = Inbox(net, weather, series)
+        await net.ask(lambda id: _request(id, series, at.host, [at.port], ("A1",), 0, copies))
+        source = sender(net, "A1")
+        await net.until(lambda: heard.count(source) >= copies, margin(net))
+        self.control_sent += copies
+        self.control_arrived += heard.count(source)
 
 
 async def _return_probes(net: Network, listeners: dict[int, Listener], series: int) -> None:
@@ -399,32 +447,27 @@ async def _return_probes(net: Network, listeners: dict[int, Listener], series: i
                 stream.send(probe.serialize(found._replace(kind=probe.Kind.ECHO)))
 
 
-def _tcp_row(
-    need: PortNeed,
-    port: int,
-    dialed: list[control.DialRow] | None,
-    attempts: int,
-    *,
-    failure: LocalFailure | None = None,
-    reason: str = "",
-) -> PortRow:
+def _tcp_row(need: PortNeed, port: int, dials: _Dials | None, failure: LocalFailure | None = None) -> PortRow:
+    rows = dials.told.get(port, []) if dials else []
+    outcomes = {row.outcome: row for row in reversed(rows)}
     state: State = "undecided"
-    answered_by = None
-    outcomes = {row.outcome: row for row in reversed(dialed or ())}
+    answered_by, reason = None, "the server cannot dial back" if dials is None else "no attempt was made"
     if "proved" in outcomes:
-        state = "forwarded"
+        state, reason = "forwarded", ""
     elif "connected" in outcomes:
-        state = "answered"
+        state, reason = "answered", "something accepted the connection that is not this test"
         answered_by = outcomes["connected"].detail or "a service that said nothing"
-        reason = "something accepted the connection that is not this test"
     elif "refused" in outcomes or "unreachable" in outcomes:
         row = outcomes.get("refused") or outcomes["unreachable"]
         state, reason = "refused", row.detail or row.outcome
         answered_by = "a reset from the probed address" if row.outcome == "refused" else row.detail
-    elif dialed and dialed[-1].outcome == "silent":
-        state = "blocked"
-    elif dialed:
-        reason = f"the server could not send: {dialed[-1].detail}"
+    elif "silent" in outcomes and dials is not None:
+        if dials.silence_proved(port):
+            state, reason = "blocked", ""
+        else:
+            reason = f"only {dials.control_arrived} of {dials.control_sent} control packets arrived, so loss may explain the silence"
+    elif rows:
+        reason = f"the server could not send: {rows[-1].detail}"
     if failure is not None and state in ("blocked", "undecided", "refused"):
         state, reason = "undecided", str(failure)  # nothing of ours listened, so nothing could have been proved
     return PortRow(
@@ -434,7 +477,7 @@ def _tcp_row(
         required=need.required,
         state=state,
         answered_by=answered_by,
-        copies=attempts,
+        copies=dials.attempts(port) if dials else 0,
         arrived=int(state == "forwarded"),
         reason=reason,
     )

@@ -70,8 +70,11 @@ def rtp_sample(profile: Profile) -> list[int]:
     if wanted <= 0 or wanted >= size:
         return list(range(low, high + 1))
     sample = [low + round(step * (size - 1) / max(1, wanted - 1)) for step in range(wanted)]
-    for position in range(1, len(sample) - 1, 2):  # an even stride would take one parity only
-        sample[position] += (sample[position] % 2) == (low % 2)
+    # Even and odd by turns: an even stride would take one parity only.
+    for position in range(1, len(sample) - 1, 2):
+        sample[position] += sample[position] % 2 == low % 2
+    for position in range(2, len(sample) - 1, 2):
+        sample[position] += sample[position] % 2 != low % 2
     return sorted({*sample})
 
 

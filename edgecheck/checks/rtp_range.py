@@ -161,7 +161,7 @@ class _Work:
         step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)
         parts = [order[start : start + step] for start in range(0, len(order), step)]
         # Where no port is known to be good yet, the control is the contacted pair, spread over the round like the others.
-        copies = -(-CONTROLS // len(parts)) if at is not None and not guides else 0
+        copies = min(net.limits.copies, -(-CONTROLS // len(parts))) if at is not None and not guides else 0
         failed = 0
         for part in parts:
             reply = await net.ask(lambda id: _request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))  # noqa: B023

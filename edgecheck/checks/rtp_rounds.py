@@ -24,6 +24,8 @@ GUIDES = 200
 """Known-good ports that ride with a round."""
 HEALTHY = 0.7
 """A round in which fewer of the guides arrived than this proves nothing."""
+ALIVE = 0.3
+"""With fewer guides than this the path itself is down: even a sample that is silent throughout says nothing."""
 CALM = 0.95
 """With fewer guides than this the round counts, but the next one is slower."""
 UNPACED_RETRY = 4000
@@ -148,7 +150,7 @@ async def _sample(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> N
         tally.guides_sent += result.guides_sent
         tally.guides_arrived += result.guides_arrived
         tally.open |= result.arrived
-        if result.failed or (result.guides_sent and not result.healthy):
+        if result.failed or (result.guides_sent and result.share < ALIVE):
             return
     if tally.open:
         # It was the pace: start again, as slowly as what worked.

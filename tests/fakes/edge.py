@@ -1,0 +1,344 @@
+"""The whole world in memory: the client's real network code, a NAT, a lossy path with delay, and the real server's core.
+
+Nothing here is mocked but sockets, wires and time.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from echo_server.core import EchoServer
+from echo_server.effects import Closing, MediaOpening, Reply
+from echo_server.outbound import Outbound
+from echo_server.prober import Attempt, Dialing, Sending
+from echo_server.roles import endpoint
+from edgecheck.model.check import Arrival
+from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
+from edgecheck.net.bell import Bell
+from edgecheck.net.memory import NoMemory
+from edgecheck.net.network import EdgeNetwork
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
+from tests.fakes.nat import CLIENT, Nat
+
+PRIMARY, ALTERNATE = "198.51.100.10", "198.51.100.11"
+FINGERPRINT = "00" * 32
+TOKEN = "a token"
+
+
+@dataclass
+class Weather:
+    """The path: one-way delay and random loss in each direction."""
+
+    delay: float = 0.025
+    loss: float = 0.0
+    seed: int = 0
+    rate_limit: float | None = None
+    """Datagrams a second that the edge lets through, both ways; what comes faster is dropped (a bucket of a tenth of a second)."""
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._bucket = (self.rate_limit or 0) / 10
+        self._at = 0.0
+
+    def drops(self, now: float) -> bool:
+        if self.rate_limit is not None:
+            self._bucket = min(self.rate_limit / 10, self._bucket + (now - self._at) * self.rate_limit)
+            self._at = now
+            if self._bucket < 1:
+                return True
+            self._bucket -= 1
+        return self._random.random() < self.loss
+
+
+@dataclass
+class FakeUdp:
+    edge: "Edge"
+    local: Endpoint
+    inbox: list[Arrival] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def send(self, data: bytes, to: Endpoint) -> None:
+        self.edge.from_client(self.local.port, data, to)
+
+    def close(self) -> None:
+        self.edge.udp.pop(self.local.port, None)
+
+
+class FakeBatch:
+    def __init__(self, edge: "Edge", ports: Sequence[int], accept: Callable[[bytes], bool]) -> None:
+        self._edge = edge
+        self._accept = accept
+        self.busy = {port: "port-in-use" for port in ports if port in edge.udp or ("udp", port) in edge.taken}
+        self.opened = frozenset(ports) - self.busy.keys()
+        self.arrivals: list[tuple[int, Arrival]] = []
+        edge.batches.append(self)
+
+    def receive(self, port: int, arrival: Arrival) -> None:
+        if self._accept(arrival.data):
+            self.arrivals.append((port, arrival))
+
+    def send(self, port: int, data: bytes, to: Endpoint) -> bool:
+        self._edge.from_client(port, data, to)
+        return True
+
+    def drain(self) -> None: ...
+
+    def close(self) -> None:
+        self._edge.batches.remove(self)
+
+
+class FakeStream:
+    """One end of a TCP connection; ``peer`` hears what is sent, a delay later."""
+
+    certificate = None
+
+    def __init__(self, edge: "Edge", local: Endpoint, remote: Endpoint, hear: Callable[[bytes], None]) -> None:
+        self.local, self.remote = local, remote
+        self.received = bytearray()
+        self.closed: str | None = None
+        self._edge = edge
+        self._hear = hear
+
+    def send(self, data: bytes) -> None:
+        asyncio.get_running_loop().call_later(self._edge.weather.delay, self._hear, data)
+
+    def deliver(self, data: bytes) -> None:
+        self.received += data
+        self._edge.bell.ring()
+
+    def close(self) -> None:
+        self.closed = "closed"
+
+
+class FakeListener:
+    def __init__(self, edge: "Edge", local: Endpoint) -> None:
+        self.local = local
+        self.accepted: list[Any] = []
+        self._edge = edge
+
+    def close(self) -> None:
+        self._edge.listeners.pop(self.local.port, None)
+
+
+class Edge:
+    """A client behind ``nat`` and a server outside. Is the transport and the session of the client's network."""
+
+    def __init__(
+        self,
+        nat: Nat,
+        weather: Weather | None = None,
+        *,
+        alternate: bool = True,
+        media: tuple[int, int] | None = (10_000, 20_000),
+        alternate_dead: bool = False,
+        port_capacity: int = 20_000,
+    ) -> None:
+        self.nat = nat
+        self.weather = weather or Weather()
+        self.source = nat.public if not nat.translate else CLIENT
+        self.bell = Bell()
+        self.port_capacity = port_capacity
+        self.lost: str | None = None
+        self.udp: dict[int, FakeUdp] = {}
+        self.batches: list[FakeBatch] = []
+        self.listeners: dict[int, FakeListener] = {}
+        self.taken: set[tuple[str, int]] = set()
+        """(transport, port) that another program of this machine holds."""
+        self.alternate_dead = alternate_dead
+        self.server_blocks: set[int] = set()
+        """Media ports that the server's own firewall drops."""
+        self._next_port = 40_000
+        self.service = control.Service(
+            address=PRIMARY,
+            alternate=ALTERNATE if alternate else None,
+            probe_ports=(33_001, 33_002),
+            media=media,
+            capabilities=("alternate-address", "stun-tcp", "media", "dial", "udp-errors")[0 if alternate else 1 :],
+        )
+        draws = random.Random(7)
+        self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=FINGERPRINT, token=TOKEN, on_fault=_raise)
+        hello = self.server.greet()
+        nonce = "11" * control.NONCE_SIZE
+        proof = control.proof(TOKEN, "client", hello.nonce, nonce, FINGERPRINT)
+        said = control.Authenticate(protocol=control.PROTOCOL, version="test", nonce=nonce, certificate=FINGERPRINT, proof=proof)
+        admitted = self.server.admit(hello, said, Endpoint(nat.public, 50_000), 0.0)
+        assert not isinstance(admitted, control.Refused), admitted.message
+        self.session, self.welcome = admitted
+        nat.outbound("tcp", 50_000, Endpoint(PRIMARY, 8443))
+
+    def network(self, memory: Any = None, pace: int = 0) -> EdgeNetwork:
+        return EdgeNetwork(
+            self,
+            self,
+            self.service,
+            limits=self.server.limits,
+            session_name=bytes.fromhex(self.welcome.session),
+            observed=self.nat.public,
+            primary_host=PRIMARY,
+            memory=memory or NoMemory(),
+            pace=pace,
+            rtt=2 * self.weather.delay,
+        )
+
+    # ---- the wires
+
+    def _later(self, work: Callable[..., None], *values: Any) -> None:
+        loop = asyncio.get_running_loop()
+        if not self.weather.drops(loop.time()):
+            loop.call_later(self.weather.delay, work, *values)
+
+    def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
+        if to.host == self.nat.public and self.nat.translate:
+            self._hairpin(port, data, to)
+            return
+        seen = self.nat.outbound("udp", port, to)
+        if seen is not None:
+            self._later(self._at_server, seen, data, to)
+
+    def _hairpin(self, port: int, data: bytes, to: Endpoint) -> None:
+        if self.nat.hairpinning:
+            seen = self.nat.outbound("udp", port, to)
+            local = self.nat.inbound("udp", seen, to.port) if seen else None
+            if seen is not None and local is not None:
+                self._later(self._deliver, local, Arrival(0.0, seen, data))
+
+    def _at_server(self, seen: Endpoint, data: bytes, to: Endpoint) -> None:
+        listener = self._listener(to)
+        if listener is not None:
+            self._carry_out(self.server.handle_datagram(listener, seen, data, asyncio.get_running_loop().time()))
+
+    def _listener(self, at: Endpoint) -> str | None:
+        if at.host == ALTERNATE and self.alternate_dead:
+            return None
+        for listener in ("A1", "A2", "B1", "B2", "sip:5060", "sip:5080"):
+            if endpoint(self.service, listener) == at and (listener[0] != "B" or self.service.alternate):
+                return listener
+        if at.host == PRIMARY and (4, at.port) in self.server.media_ports and at.port not in self.server_blocks:
+            return f"media:{at.port}"
+        return None
+
+    def _carry_out(self, outbound: Sequence[Outbound]) -> None:
+        for one in outbound:
+            source = endpoint(self.service, one.sender)
+            if not (source.host == ALTERNATE and self.alternate_dead):
+                self._later(self._at_edge, source, one.destination, one.data)
+
+    def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        local = self.nat.inbound("udp", source, destination.port)
+        if local is not None:
+            self._deliver(local, Arrival(0.0, source, data))
+
+    def _deliver(self, port: int, arrival: Arrival) -> None:
+        arrival = Arrival(asyncio.get_running_loop().time(), arrival.source, arrival.data)
+        if port in self.udp:
+            self.udp[port].inbox.append(arrival)
+        else:
+            for batch in self.batches:
+                if port in batch.opened:
+                    batch.receive(port, arrival)
+        self.bell.ring()
+
+    # ---- the client's transport
+
+    def _free_port(self) -> int:
+        self._next_port += 1
+        return self._next_port
+
+    async def open_udp(self, port: int) -> FakeUdp:
+        if ("udp", port) in self.taken:
+            raise LocalFailure("port-in-use", f"Could not bind {port}/udp: another program on this machine holds it.")
+        port = port or self._free_port()
+        self.udp[port] = FakeUdp(self, Endpoint(self.source, port))
+        return self.udp[port]
+
+    async def open_ports(self, ports: Sequence[int], accept: Callable[[bytes], bool]) -> FakeBatch:
+        return FakeBatch(self, ports, accept)
+
+    async def listen_tcp(self, port: int) -> FakeListener:
+        if ("tcp", port) in self.taken:
+            raise LocalFailure("port-in-use", f"Could not bind {port}/tcp: another program on this machine holds it.")
+        port = port or self._free_port()
+        self.listeners[port] = FakeListener(self, Endpoint(self.source, port))
+        return self.listeners[port]
+
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> FakeStream:
+        port = port or self._free_port()
+        seen = self.nat.outbound("tcp", port, to)
+        listener = self._listener(to)
+        await asyncio.sleep(2 * self.weather.delay)
+        if seen is None or listener is None:
+            raise LocalFailure("timeout", f"Could not connect to {to}: no answer in time.")
+        talk = self.server.open_stream(listener, "tcp", seen, asyncio.get_running_loop().time())
+
+        def hear(data: bytes) -> None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.weather.delay, stream.deliver, talk.feed(data, loop.time()))
+
+        stream = FakeStream(self, Endpoint(self.source, port), to, hear)
+        return stream
+
+    # ---- the client's control session
+
+    async def ask(self, make: Callable[[int], control.Request], timeout: float = 30.0) -> control.Reply:
+        if self.lost is not None:
+            raise ControlLost(f"The server was lost in mid-run: {self.lost}.")
+        await asyncio.sleep(self.weather.delay)
+        loop = asyncio.get_running_loop()
+        request = make(1)
+        # Through the wire and back, so that a message that would not survive it fails here.
+        effects = self.server.handle_request(self.session, control.parse(control.serialize(request)), loop.time())
+        reply: control.Reply | None = None
+        for effect in effects:
+            if isinstance(effect, Reply):
+                reply = effect.message
+            elif isinstance(effect, Sending):
+                began = loop.time()
+                for at, outbound in effect.steps():
+                    await asyncio.sleep(max(0.0, began + at - loop.time()))
+                    effect.left(outbound)
+                    self._carry_out([outbound])
+                reply = effect.finish()
+            elif isinstance(effect, MediaOpening):
+                for port in effect.ports:
+                    effect.opened(port)
+                reply = effect.finish()
+            elif isinstance(effect, Dialing):
+                reply = await self._dial(effect)
+            else:
+                assert isinstance(effect, Closing)
+        await asyncio.sleep(self.weather.delay)
+        assert reply is not None
+        reply = control.parse(control.serialize(reply))  # type: ignore[assignment]
+        if isinstance(reply, control.Declined):
+            raise RequestDeclined(reply.reason, reply.message)
+        return reply
+
+    async def _dial(self, dialing: Dialing) -> control.Dialed:
+        loop = asyncio.get_running_loop()
+        host = ALTERNATE if dialing.local == "B" else PRIMARY
+        for port in dialing.ports:
+            for attempt in range(dialing.request.attempts):
+                source = Endpoint(host, 34_000 + attempt)
+                dialing.left(port)
+                local = None if self.weather.drops(loop.time()) else self.nat.inbound("tcp", source, port)
+                listener = self.listeners.get(local) if local is not None else None
+                if listener is None:
+                    dialing.ended(port, Attempt("silent", 900.0))
+                    continue
+                heard = bytearray()
+                stream = FakeStream(self, listener.local, source, heard.extend)
+                listener.accepted.append(stream)
+                stream.deliver(dialing.greeting(port, attempt, source.port))
+                await asyncio.sleep(2 * self.weather.delay)
+                proves = dialing.proves(port, bytes(heard))
+                dialing.ended(port, Attempt("proved" if proves else "connected", 50.0))
+                if proves:
+                    break
+        return dialing.finish()
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -1,0 +1,121 @@
+"""A NAT and firewall in RFC 4787's words, made of memory: what a packet's addresses become, or that it is dropped."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgecheck.wire.address import Endpoint
+
+Behavior = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
+Allocation = Literal["preserved", "sequential", "random", "parity"]
+PUBLIC = "203.0.113.1"
+CLIENT = "192.168.88.2"
+
+
+def _key(behavior: Behavior, remote: Endpoint) -> object:
+    return {"endpoint-independent": None, "address-dependent": remote.host, "address-and-port-dependent": remote}[behavior]
+
+
+@dataclass(kw_only=True)
+class Nat:
+    """One edge. ``translate`` False: a stateful firewall, or nothing at all when ``filtering`` is None."""
+
+    translate: bool = True
+    mapping: Behavior = "endpoint-independent"
+    filtering: Behavior | None = "address-and-port-dependent"
+    """None: everything that belongs to a mapping, or to this machine where nothing is translated, gets in."""
+    allocation: Allocation = "preserved"
+    remembers_hosts: bool = False
+    """The filter is keyed by remote host alone, for the whole network behind (``adfh``)."""
+    takes_for_itself: bool = False
+    """WAN input is open: an unsolicited packet leaves an entry that clashes with a later mapping towards that remote (``apdfo``)."""
+    per_destination_ports: bool = False
+    """Like Linux: a mapping for each destination, which keeps the port unless it clashes."""
+    hairpinning: bool = False
+    forwarded: dict[tuple[str, int], int] = field(default_factory=dict)
+    """(transport, public port) -> local port."""
+    exposed: bool = False
+    """Everything unsolicited goes to the one machine behind (DMZ host)."""
+    blocks_udp: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._mappings: dict[tuple[str, int, object], Endpoint] = {}
+        self._owners: dict[tuple[str, Endpoint], set[object]] = {}
+        self._contacts: dict[tuple[str, int], set[Endpoint]] = {}
+        self._hosts: set[str] = set()
+        self._own: set[tuple[Endpoint, int]] = set()
+        self._next = 20_000
+
+    @property
+    def public(self) -> str:
+        return PUBLIC if self.translate else CLIENT
+
+    def outbound(self, transport: str, port: int, remote: Endpoint) -> Endpoint | None:
+        """The source that the remote sees, or None when the packet is dropped."""
+        if transport == "udp" and self.blocks_udp:
+            return None
+        self._hosts.add(remote.host)
+        self._contacts.setdefault((transport, port), set()).add(remote)
+        if not self.translate:
+            return Endpoint(CLIENT, port)
+        key = (transport, port, remote if self.per_destination_ports else _key(self.mapping, remote))
+        if key not in self._mappings:
+            self._mappings[key] = Endpoint(self.public, self._allocate(transport, port, remote))
+        return self._mappings[key]
+
+    def _allocate(self, transport: str, port: int, remote: Endpoint) -> int:
+        if self.allocation == "preserved" and (remote, port) not in self._own:
+            return port
+        if self.allocation == "sequential":
+            self._next += 1
+            return self._next
+        candidate = self._random.randrange(20_000, 60_000)
+        if self.allocation == "parity":
+            candidate += (candidate - port) % 2
+        return candidate
+
+    def inbound(self, transport: str, remote: Endpoint, port: int) -> int | None:
+        """The local port that a packet to this public port reaches, or None when it is dropped."""
+        if transport == "udp" and self.blocks_udp:
+            return None
+        if (transport, port) in self.forwarded:
+            return self.forwarded[transport, port]
+        if self.remembers_hosts:
+            return port if remote.host in self._hosts else None
+        if not self.translate:
+            local: int | None = port
+        else:
+            keys = [key for key, public in self._mappings.items() if key[0] == transport and public.port == port]
+            local = keys[0][1] if keys else (port if self.exposed else None)
+            if not keys and self.exposed:
+                return port
+        if local is not None and self._lets_in(transport, local, remote):
+            return local
+        if self.takes_for_itself:
+            self._own.add((remote, port))
+        return None
+
+    def _lets_in(self, transport: str, local: int, remote: Endpoint) -> bool:
+        if self.filtering is None:
+            return True
+        contacts = self._contacts.get((transport, local), set())
+        if self.filtering == "endpoint-independent":
+            return bool(contacts)
+        if self.filtering == "address-dependent":
+            return any(one.host == remote.host for one in contacts)
+        return remote in contacts
+
+
+EIGHT: dict[str, dict[str, object]] = {
+    "none": {"translate": False, "filtering": None},
+    "firewall": {"translate": False},
+    "full cone": {"filtering": "endpoint-independent"},
+    "restricted cone": {"filtering": "address-dependent"},
+    "restricted by host": {"remembers_hosts": True},
+    "port restricted cone": {"per_destination_ports": True},
+    "port restricted, open input": {"per_destination_ports": True, "takes_for_itself": True},
+    "symmetric": {"mapping": "address-and-port-dependent", "allocation": "random"},
+}
+"""The eight NATs of the laboratory, as arguments of ``Nat``."""
