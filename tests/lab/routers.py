@@ -60,7 +60,7 @@ class KernelRouter:
 def rules(router: KernelRouter, client: str, *, six: bool = False) -> str:
     """The router's nftables rules. Its interfaces are ``lan`` and ``wan``; ``client`` is the host that it serves."""
     family = "ip6" if six else "ip"
-    chains = [_input(router), _forward(router)]
+    chains = [_input(router, family), _forward(router, family)]
     if router.mapping != "none":
         if six:
             raise ValueError("there is no IPv6 translation in this laboratory")
@@ -84,16 +84,17 @@ def _chain(name: str, kind: str, hook: str, priority: str, lines: list[str]) -> 
     return f"  chain {name} {{\n    type {kind} hook {hook} priority {priority}; policy accept;\n{body}\n  }}"
 
 
-def _reaction(router: KernelRouter) -> str:
-    return {"drop": "drop", "take": "accept", "reject": "reject with icmpx admin-prohibited"}[router.unsolicited]
+def _reaction(router: KernelRouter, family: str) -> str:
+    refusal = {"ip": "icmp type admin-prohibited", "ip6": "icmpv6 type admin-prohibited"}[family]
+    return {"drop": "drop", "take": "accept", "reject": f"reject with {refusal}"}[router.unsolicited]
 
 
-def _input(router: KernelRouter) -> str:
+def _input(router: KernelRouter, family: str) -> str:
     """Packets for the router itself. The answer to one taken is the system's own: port unreachable, or a reset."""
-    return _chain("local", "filter", "input", "filter", ['iifname "wan" ct state established,related accept', f'iifname "wan" meta l4proto {{ tcp, udp }} {_reaction(router)}'])
+    return _chain("local", "filter", "input", "filter", ['iifname "wan" ct state established,related accept', f'iifname "wan" meta l4proto {{ tcp, udp }} {_reaction(router, family)}'])
 
 
-def _forward(router: KernelRouter) -> str:
+def _forward(router: KernelRouter, family: str) -> str:
     lines = [f"meta l4proto udp limit rate over {router.udp_rate}/second burst {max(5, router.udp_rate // 10)} packets drop"] if router.udp_rate else []
     lines += [f'iifname "lan" meta l4proto {transport} drop' for transport in router.blocked]
     lines.append("ct state established,related accept")
@@ -101,7 +102,7 @@ def _forward(router: KernelRouter) -> str:
         if router.mapping == "none":
             lines += [f'iifname "wan" {transport} dport {rule.ports} accept' for rule in router.forwards for transport in rule.transports]
         lines.append('iifname "wan" ct status dnat accept')
-        lines.append(f'iifname "wan" meta l4proto {{ tcp, udp }} {_reaction(router)}')
+        lines.append(f'iifname "wan" meta l4proto {{ tcp, udp }} {_reaction(router, family)}')
     return _chain("across", "filter", "forward", "filter", lines)
 
 

@@ -36,7 +36,7 @@ _SYSCTL = (
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv4.icmp_ratelimit=0",
 )
-_SYSCTL6 = ("net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.icmp.ratelimit=0", "net.ipv6.neigh.default.retrans_time_ms=50")
+_SYSCTL6 = ("net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.icmp.ratelimit=0")
 
 
 @dataclass(frozen=True, kw_only=True)
