@@ -1,0 +1,101 @@
+"""Who wrote a response: our server, or somebody on the way? Pure.
+
+Our server signs with ``X-Edgecheck``; a box on the path may have stripped it. So without it other traits decide, against what the
+server says that it sent: its To tag, its Server header, or the same headers one by one.
+"""
+
+from collections.abc import Sequence
+
+from edgecheck.checks.sip_alg.compare import Difference, compare
+from edgecheck.checks.sip_alg.interference import is_private
+from edgecheck.checks.sip_alg.log import is_final, status_of
+from edgecheck.wire import sip
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.control import SIP_MARKER
+from edgecheck.wire.errors import WireError
+
+SIGNATURE = "X-Edgecheck"
+
+
+def is_foreign(answer: bytes, sent: Sequence[bytes], arrived: bool, answers: Sequence[bytes]) -> bool:
+    """Whether somebody else wrote this answer to a request of ours.
+
+    ``sent``: what the server says that it answered; ``arrived``: whether it says that the request arrived; ``answers``: all that
+    came for this request. The server's account must be whole.
+    """
+    if is_signed(answer):
+        return False
+    if not arrived:
+        return True
+    if not sent:
+        return False  # it arrived and the server wrote nothing down: no telling
+    message = _parse(answer)
+    if message is None:
+        return False
+    status = status_of(answer)
+    alike = [other for other in map(_parse, (data for data in sent if status_of(data) == status)) if other is not None]
+    if not alike and is_final(answer):
+        # The server sent no such status. Was its own answer altered (then it is missing), or has another one been put beside it?
+        alike = [other for other in map(_parse, (data for data in sent if is_final(data))) if other is not None]
+        return not any(_same_hand(message, other) for other in alike)
+    signed_twin = any(is_signed(other) and status_of(other) == status for other in answers)
+    return signed_twin or not any(_same_hand(message, other) for other in alike)
+
+
+def is_signed(answer: bytes) -> bool:
+    message = _parse(answer)
+    return message is not None and SIP_MARKER.search((message.get(SIGNATURE) or "").encode()) is not None
+
+
+def _same_hand(message: sip.Message, other: sip.Message) -> bool:
+    tags = [sip.parameters(one.get("To") or "").get("tag") for one in (message, other)]
+    if tags[0] and tags[0] == tags[1]:
+        return True
+    servers = [one.get("Server") for one in (message, other)]
+    return bool(servers[0]) and servers[0] == servers[1]
+
+
+def original(answer: bytes, sent: Sequence[bytes]) -> bytes | None:
+    """Which of the responses sent this one is: the same bytes, else the same status and the fewest differences."""
+    if answer in sent:
+        return answer
+    alike = [data for data in sent if status_of(data) == status_of(answer)] or [data for data in sent if is_final(data) == is_final(answer)]
+    return min(dict.fromkeys(alike), key=lambda data: len(compare(data, answer)), default=None)
+
+
+def echo_differences(request: bytes, answer: bytes, local: Endpoint, server: Endpoint) -> list[Difference]:
+    """Where an answer does not repeat the request's Via, From, Call-ID and CSeq, as every server must.
+
+    Of Via all but ``received`` and ``rport``, which the server fills in. And a server with a public address cannot have seen us
+    at a private one: a ``received`` that says so was put back by somebody (though not by a server on this network).
+    """
+    asked, told = _parse(request), _parse(answer)
+    if asked is None or told is None:
+        return []
+    out = []
+    for name in ("From", "Call-ID", "CSeq"):
+        one, other = asked.get(name) or "", told.get(name) or ""
+        if " ".join(one.split()) != " ".join(other.split()):
+            out.append(Difference(name, "rewritten" if other else "removed", one, other))
+    ours, theirs = (asked.get("Via") or ""), [via for value in told.all("Via") for via in sip.split_addresses(value)]
+    if len(theirs) != 1:
+        out.append(Difference("Via", "added" if theirs else "removed", ours, ", ".join(theirs)))
+    elif _sent_part(ours) != _sent_part(theirs[0]):
+        out.append(Difference("Via", "rewritten", ours, theirs[0]))
+    else:
+        received = sip.parameters(theirs[0]).get("received", "")
+        if received == local.host and is_private(local.host) and not is_private(server.host):
+            out.append(Difference("Via", "rewritten", ours, theirs[0]))
+    return out
+
+
+def _sent_part(via: str) -> tuple[str, dict[str, str]]:
+    parameters = {name: value for name, value in sip.parameters(via).items() if name not in ("received", "rport")}
+    return " ".join(via.partition(";")[0].split()), parameters
+
+
+def _parse(data: bytes) -> sip.Message | None:
+    try:
+        return sip.parse_datagram(data)
+    except WireError:
+        return None

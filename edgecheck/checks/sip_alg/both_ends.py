@@ -1,0 +1,73 @@
+"""What this end sent beside what the server says that it received: every record with the message of ours that it is. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgecheck.checks.sip_alg import loss
+from edgecheck.checks.sip_alg.log import ChannelLog, Sent, ServerAccount
+from edgecheck.checks.sip_alg.messages import METHODS, SEQUENCE_NUMBERS, Step, recognize, split_item
+from edgecheck.wire import control
+
+_CSEQ = re.compile(rb"^CSeq[ \t]*:[ \t]*([0-9]{1,10})[ \t]+([A-Z]+)", re.IGNORECASE | re.MULTILINE)
+_MOMENT_S = 0.005
+
+
+@dataclass(slots=True)
+class BothEnds:
+    """The server's records that belong to one channel, by item; and its account of the control."""
+
+    log: ChannelLog
+    account: ServerAccount
+    received: dict[int, list[control.MirrorRecord]] = field(default_factory=dict)
+    sent: dict[int, list[control.MirrorRecord]] = field(default_factory=dict)
+    control_sources: tuple[str, ...] = ()
+    control_arrived: frozenset[int] | None = None
+    """Items; None = no account."""
+    control_answered: frozenset[int] = frozenset()
+    control_copies: int = 0
+    """Copies of control that arrived: more than were sent, where the path duplicates."""
+
+    @property
+    def sip_sources(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(record.peer for records in self.received.values() for record in records))
+
+    def controls(self, sents: Sequence[Sent]) -> frozenset[int]:
+        """Items of the control that left in the same moments: what arrived before or after says nothing of an outage in between."""
+        times = [time for sent in sents for time in sent.times]
+        first, last = min(times) - _MOMENT_S, max(times) + _MOMENT_S
+        return frozenset(item for item, time in self.log.control_times.items() if first <= time <= last)
+
+    def request_drop_is_proved(self, sents: Sequence[Sent]) -> bool:
+        beside = self.controls(sents)
+        arrived = beside & (self.control_arrived or frozenset())
+        return self.account.whole and loss.drop_is_proved(sum(sent.copies for sent in sents), len(beside), len(arrived))
+
+    def answer_drop_is_proved(self, sents: Sequence[Sent], answers: int) -> bool:
+        beside = self.controls(sents) & self.control_answered
+        return self.account.whole and loss.drop_is_proved(answers, len(beside), len(beside & self.log.control_returned))
+
+
+def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: int) -> BothEnds:
+    """Give every record of the server to the message of ours that it is, or answers."""
+    out = BothEnds(log, account)
+    for record in account.records or ():
+        item = recognize(record.data, session, series)
+        if item is None and (record.transport, record.server_port) == (log.transport, log.server.port):
+            item = _by_sequence(log, record.data)  # every marker eaten: what is left is CSeq
+        if item in log.sent:
+            (out.received if record.direction == "received" else out.sent).setdefault(item, []).append(record)
+    if account.controls is not None:
+        rows = [row for row in account.controls if split_item(row.item)[0] == log.number and split_item(row.item)[2] == Step.CONTROL]
+        out.control_sources = tuple(dict.fromkeys(row.source for row in rows))
+        out.control_arrived = frozenset(row.item for row in rows)
+        out.control_answered = frozenset(row.item for row in rows if row.answered)
+        out.control_copies = sum(row.copies for row in rows)
+    return out
+
+
+def _by_sequence(log: ChannelLog, data: bytes) -> int | None:
+    found = _CSEQ.search(data)
+    named = (int(found[1]), found[2].upper().decode()) if found else None
+    steps = [step for step, method in METHODS.items() if (SEQUENCE_NUMBERS[step], method) == named]
+    return next((item for item, sent in log.sent.items() if sent.request.step in steps), None)

@@ -1,0 +1,292 @@
+"""How bad is a change? Pure: from a message as it left and as it arrived to a level, with the reasons in words.
+
+``harmless``      only the writing changed: case, white space, order, line ends, lists joined.
+``rewriting``     contents changed, and what routing relies on (Via, Contact, ``c=``, ``o=``, ``m=``) names what the server really sees.
+``inconsistent``  it does not: some places rewritten and others left private, a wrong address, port or length, dialog identifiers that the
+                  phone does not know again.
+``destructive``   cut short, switched off, another status.
+
+Left private without harm to the call's routing, and so not ``inconsistent``, though it is told: ``a=rtcp`` and ``a=candidate``
+beside a rewritten ``c=`` (the Linux ALG knows neither), and Call-ID, which is opaque.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from edgecheck.checks.sip_alg.compare import MESSAGE, STATUS_LINE, Difference
+from edgecheck.checks.sip_alg.observation import LEVELS, Harm, Level
+from edgecheck.wire import sdp, sip
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.errors import WireError
+
+EXPECTED_STATUS = {"OPTIONS": 200, "REGISTER": 401, "INVITE": 200, "BYE": 200}
+"""What the mirror answers to our requests as they leave; to a REGISTER with Authorization 200."""
+_NEEDED = {
+    "Via": "no answer can find its way back",
+    "From": "no dialog can be identified",
+    "To": "no dialog can be identified",
+    "Call-ID": "no dialog can be identified",
+    "CSeq": "answers cannot be matched",
+    "Contact": "nobody can be called back there",
+    "Content-Type": "the session description is not known for one",
+    "Authorization": "the server will ask for credentials for ever",
+    "WWW-Authenticate": "the phone cannot know what to answer",
+}
+DEFAULT_PORT = 5060
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "0.0.0.0/8")
+) + tuple(ipaddress.ip_network(text) for text in ("fc00::/7", "fe80::/10", "::1/128", "::/128"))
+
+
+def gravest(levels: Iterable[Level]) -> Level:
+    """The gravest of these; ``none`` when there are none."""
+    return max(levels, key=LEVELS.index, default="none")
+
+
+def base_level(differences: Sequence[Difference]) -> Level:
+    """What the actions alone say."""
+    if not differences:
+        return "none"
+    harmless = all(d.action in ("reformatted", "reordered") or d.where == "retransmissions" for d in differences)
+    return "harmless" if harmless else "rewriting"
+
+
+class _View:
+    """What routing reads in a message."""
+
+    def __init__(self, message: sip.Message) -> None:
+        self.message = message
+        self.vias = [via for value in message.all("Via") for via in sip.split_addresses(value)]
+        self.via_host, self.via_port, self.via_parameters = _via(self.vias[0] if self.vias else "")
+        self.contact = _uri_endpoint(message.get("Contact"))
+        lines = sdp.parse(message.body)
+        self.origin = _sdp_address(line.value for line in lines if line.kind == "o")
+        self.connection = _sdp_address(line.value for line in lines if line.kind == "c")
+        self.rtcp = _sdp_address(line.value for line in lines if line.kind == "a" and line.value.startswith("rtcp:"))
+        self.candidates = " ".join(line.value for line in lines if line.kind == "a" and line.value.startswith("candidate:"))
+        self.media = [line.value.split(" ")[1:2] for line in lines if line.kind == "m"]
+        self.last_line = lines[-1] if lines else None
+
+    def tag(self, name: str) -> str:
+        return sip.parameters(self.message.get(name) or "").get("tag", "")
+
+
+def request_harms(sent: bytes, arrived: bytes, differences: Sequence[Difference], local: Endpoint, seen: Endpoint) -> tuple[Harm, ...]:
+    """``local``: the socket's own address; ``seen``: where the server saw this message come from."""
+    before, after = _read(sent), _read(arrived)
+    if before is None or after is None or any(d.where == MESSAGE and d.action == "rewritten" for d in differences):
+        return (Harm(level="destructive", direction="request", text="what arrived is no SIP message any more"),) if differences else ()
+    found = [
+        *_length(before, after),
+        *_missing(differences, after),
+        *_routing(before, after, local, seen),
+        *_media(before, after, local, seen),
+        *_target(before, after, differences),
+    ]
+    return tuple(Harm(level=level, direction="request", text=text) for level, text in dict.fromkeys(found))
+
+
+def response_harms(request: bytes, sent: bytes | None, arrived: bytes, differences: Sequence[Difference]) -> tuple[Harm, ...]:
+    """``request``: ours as it left, which the phone compares with; ``sent``: the response as the server sent it, if that is known."""
+    asked, after = _read(request), _read(arrived)
+    before = _read(sent) if sent is not None else None
+    if asked is None or after is None:
+        return (Harm(level="destructive", direction="response", text="what arrived is no SIP message any more"),)
+    found = [*_identity(asked, after)]
+    if before is not None and differences:
+        found += [*_length(before, after), *_missing(differences, after), *_answer(before, after, differences)]
+        found += _answer_media(before, after)
+    if after.contact and asked.contact and asked.message.method == "REGISTER" and after.contact != asked.contact:
+        text = f"the answer lists {_show(after.contact)} as registered, not the phone's own {_show(asked.contact)}"
+        found.append(("inconsistent", text))
+    return tuple(Harm(level=level, direction="response", text=text) for level, text in dict.fromkeys(found))
+
+
+_Found = list[tuple[Level, str]]
+
+
+def _length(before: _View, after: _View) -> _Found:
+    declared, real = after.message.content_length, len(after.message.body)
+    if declared is not None and declared > real:
+        return [("destructive", f"the body is cut short: Content-Length says {declared}, {real} bytes came")]
+    ours, theirs = before.last_line, after.last_line
+    if ours and theirs and ours.raw != theirs.raw and ours.raw.startswith(theirs.raw.rstrip(b"\r\n")) and not theirs.raw.endswith(b"\n"):
+        return [("destructive", f"the body is cut short: its last line is {theirs.raw.decode('utf-8', 'replace')!r}")]
+    if declared is not None and declared < real:
+        return [("inconsistent", f"Content-Length says {declared}, {real} bytes came")]
+    if declared is None and before.message.content_length is not None and real:
+        return [("inconsistent", "Content-Length is gone or not a number, and there is a body")]
+    return []
+
+
+def _missing(differences: Sequence[Difference], after: _View) -> _Found:
+    gone = [d.where for d in differences if d.action == "removed" and d.where in _NEEDED and after.message.get(d.where) is None]
+    out: _Found = [("inconsistent", f"{name} is gone: {_NEEDED[name]}") for name in gone]
+    for name, effect in (("Authorization", "its response no longer fits"), ("WWW-Authenticate", "the answer to it will not fit")):
+        out += [("inconsistent", f"{name} was altered: {effect}") for d in differences if (d.where, d.action) == (name, "rewritten")]
+    if any((d.where, d.action) == ("Content-Type", "rewritten") for d in differences):
+        out.append(("inconsistent", "Content-Type was altered: the body is not taken for what it is"))
+    return out
+
+
+def _routing(before: _View, after: _View, local: Endpoint, seen: Endpoint) -> _Found:
+    out: _Found = []
+    if after.contact and after.contact != before.contact:
+        host, port = after.contact
+        if host != seen.host:
+            out.append(("inconsistent", f"Contact names {_show(after.contact)}, but the server saw {seen}"))
+        elif (port or DEFAULT_PORT) != seen.port:
+            out.append(("inconsistent", f"Contact names port {port or DEFAULT_PORT}, but the server saw port {seen.port}"))
+    via = (after.via_host, after.via_port)
+    rport = "rport" in after.via_parameters
+    if after.vias and via != (before.via_host, before.via_port) and after.via_host != seen.host:
+        out.append(("inconsistent", f"Via names {_show(via)}, but the server saw {seen}"))
+    if after.vias and not rport and (after.via_host, after.via_port or DEFAULT_PORT) != seen:
+        out.append(("inconsistent", f"rport is gone and Via names {_show(via)}: answers go there instead of {seen}"))
+    if local.host == seen.host:
+        return out
+    places = {"Via": after.via_host, "Contact": after.contact[0] if after.contact else None, "o=": after.origin, "c=": after.connection}
+    were = {"Via": before.via_host, "Contact": before.contact[0] if before.contact else None, "o=": before.origin, "c=": before.connection}
+    changed = [name for name, host in places.items() if host and were[name] == local.host and host != local.host]
+    kept = [name for name, host in places.items() if host and were[name] == local.host == host]
+    # Via alone may stay as it was: rport sends the answer where the request came from (RFC 3581).
+    if changed and [name for name in kept if name != "Via"]:
+        out.append(("inconsistent", f"{_list(changed)} rewritten, but {_list(kept)} left with {local.host}"))
+    return out
+
+
+def _media(before: _View, after: _View, local: Endpoint, seen: Endpoint) -> _Found:
+    out = _switched_off(before, after)
+    if after.connection and after.connection != before.connection:
+        if after.connection != seen.host:
+            level: Level = "rewriting" if not is_private(after.connection) else "inconsistent"
+            out.append((level, f"c= names {after.connection}, but the server saw {seen.host}: audio is steered there"))
+        if after.rtcp == local.host:
+            out.append(("rewriting", f"a=rtcp was left with {local.host}: RTCP reports get lost"))
+        if local.host in after.candidates.split(" "):
+            out.append(("rewriting", f"a=candidate was left with {local.host}: ICE sees a mismatch and gives up"))
+    if after.origin and after.connection and after.origin != after.connection and before.origin == before.connection:
+        out.append(("inconsistent", f"o= names {after.origin} and c= names {after.connection}"))
+    return out
+
+
+def _switched_off(before: _View, after: _View) -> _Found:
+    out: _Found = []
+    if len(after.media) < len(before.media):
+        out.append(("destructive", "an m= line is gone: no media"))
+    if before.connection and not after.connection and after.media:
+        out.append(("destructive", "the c= line is gone: nowhere to send media to"))
+    for one, other in zip(before.media, after.media, strict=False):
+        if one != other:
+            port = other[0].partition("/")[0] if other else ""
+            if not port.isdecimal() or int(port) == 0:
+                out.append(("destructive", f"the m= line has port {port or 'none'}: the media is switched off"))
+            elif int(port) % 2:
+                out.append(("inconsistent", f"the m= line has the odd port {port}: RTP takes the even one (RFC 3550 section 11)"))
+    return out
+
+
+def _target(before: _View, after: _View, differences: Sequence[Difference]) -> _Found:
+    if any(d.where == "Request-URI" for d in differences):
+        text = f"the server is asked for {after.message.uri} instead of {before.message.uri}: unknown there, and its digest differs"
+        return [("inconsistent", text)]
+    if any(d.where == "Method" for d in differences):
+        return [("destructive", f"{before.message.method} became {after.message.method}")]
+    return []
+
+
+def _identity(asked: _View, after: _View) -> _Found:
+    """RFC 3261 section 17.1.3 and 12.1.2: by what the phone knows the answer again."""
+    pairs = (
+        ("Call-ID", asked.message.get("Call-ID"), after.message.get("Call-ID")),
+        ("From tag", asked.tag("From"), after.tag("From")),
+        ("CSeq", (asked.message.get("CSeq") or "").split(), (after.message.get("CSeq") or "").split()),
+        ("Via branch", asked.via_parameters.get("branch"), after.via_parameters.get("branch")),
+    )
+    strange = [name for name, ours, theirs in pairs if ours != theirs]
+    out: _Found = [("inconsistent", f"the answer comes back with another {name}: the phone does not know it") for name in strange]
+    if len(after.vias) > len(asked.vias):
+        text = f"the answer comes back with {len(after.vias)} Via: the phone must throw it away (RFC 3261 section 8.1.3.3)"
+        out.append(("inconsistent", text))
+    return out
+
+
+def _answer(before: _View, after: _View, differences: Sequence[Difference]) -> _Found:
+    out: _Found = []
+    if any(d.where == STATUS_LINE for d in differences) and before.message.status != after.message.status:
+        out.append(("destructive", f"the answer {before.message.status} became {after.message.status}"))
+    for name, one, other in (
+        ("Contact expires", _expires(before.message.get("Contact")), _expires(after.message.get("Contact"))),
+        ("Expires", _number(before.message.get("Expires")), _number(after.message.get("Expires"))),
+    ):
+        if one is not None and other is not None and other < one:
+            out.append(("rewriting", f"{name} is lowered from {one} s to {other} s: phones register that much more often"))
+    return out
+
+
+def _answer_media(before: _View, after: _View) -> _Found:
+    out = _switched_off(before, after)
+    if after.connection and after.connection != before.connection:
+        out.append(("rewriting", f"the answer's c= names {after.connection} instead of {before.connection}: audio is steered there"))
+    if after.origin and after.connection and after.origin != after.connection and before.origin == before.connection:
+        out.append(("inconsistent", f"the answer's o= names {after.origin} and c= names {after.connection}"))
+    return out
+
+
+def _read(data: bytes) -> _View | None:
+    try:
+        return _View(sip.parse_datagram(data))
+    except WireError:
+        return None
+
+
+def _via(value: str) -> tuple[str | None, int | None, dict[str, str]]:
+    try:
+        via = sip.via_parts(value)
+    except WireError:
+        return None, None, {}
+    return via.host, via.port, via.parameters
+
+
+def _uri_endpoint(value: str | None) -> tuple[str, int | None] | None:
+    try:
+        uri = sip.uri_parts(sip.address_uri(sip.split_addresses(value or "")[0]))
+    except (WireError, IndexError):
+        return None
+    return uri.host, uri.port
+
+
+def _sdp_address(values: Iterable[str]) -> str | None:
+    """The last word of ``IN IP4 192.0.2.1``, of the first line that has one."""
+    for value in values:
+        words = value.split()
+        if "IN" in words[:-2]:
+            return words[-1].partition("/")[0]
+    return None
+
+
+def _expires(value: str | None) -> int | None:
+    return _number(sip.parameters((sip.split_addresses(value or "") or [""])[0]).get("expires"))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) <= 10 else None
+
+
+def is_private(host: str) -> bool:
+    """RFC 1918, RFC 6598 (between a carrier's NAT and its customers), link-local, loopback, RFC 4193; also what is no address."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return any(address.version == network.version and address in network for network in _PRIVATE)
+
+
+def _show(endpoint: tuple[str | None, int | None]) -> str:
+    host, port = endpoint
+    return f"{host}:{port}" if port is not None else f"{host}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,314 @@
+"""From facts to findings: one for each channel that is not left alone, one for all that are. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from edgecheck.checks.sip_alg import interference
+from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, SipAlgObservation, SipProbe
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding, Verdict
+
+EXPECTED = "SIP arrives as it was sent, in both directions"
+_MOST_EVIDENCE = 24
+_ORDER = ("Status-Line", "Method", "Request-URI", "Via", "Contact", "From", "To", "Call-ID", "CSeq")
+_BREAKS_REQUEST = {
+    "INVITE": "calls cannot be made",
+    "REGISTER": "phones cannot register",
+    "OPTIONS": "monitoring and keep-alives by OPTIONS fail",
+}
+_BREAKS_RESPONSE = {
+    "INVITE": "calls ring and are never put through",
+    "REGISTER": "phones register and do not learn of it",
+    "OPTIONS": "monitoring and keep-alives by OPTIONS fail",
+}
+
+
+class _Case:
+    """One channel with its methods."""
+
+    def __init__(self, channel: Channel, probes: Sequence[SipProbe]) -> None:
+        self.channel = channel
+        self.name = f"{channel.transport.upper()} {channel.server_port}"
+        self.probes = [p for p in probes if (p.transport, p.server_port) == (channel.transport, channel.server_port)]
+        self.undecided = [probe for probe in self.probes if probe.interference is None]
+        self.level: Level = interference.gravest(probe.interference for probe in self.probes if probe.interference is not None)
+
+    @property
+    def changes(self) -> list[Change]:
+        """Each kind once, in the order of a message."""
+        found: dict[tuple[str, str, str], Change] = {}
+        for probe in self.probes:
+            for change in probe.changes:
+                found.setdefault((change.direction, change.where, change.action), change)
+        return sorted(found.values(), key=lambda change: (change.direction, _place(change.where)))
+
+    @property
+    def harms(self) -> list[Harm]:
+        found = {(harm.direction, harm.text): harm for probe in self.probes for harm in probe.harms}
+        return sorted(found.values(), key=lambda harm: -LEVELS.index(harm.level))
+
+    @property
+    def clean(self) -> bool:
+        return bool(self.probes) and self.level == "none" and not self.undecided and not self.channel.non_sip_dropped
+
+
+def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
+    """Gravest first."""
+    cases = [_Case(channel, seen.probes) for channel in seen.channels]
+    clean = [case for case in cases if case.clean]
+    way_round = _way_round(clean)
+    findings = [_touched(case, way_round, profile) for case in cases if case.level != "none"]
+    findings += [_only_sip(case) for case in cases if case.channel.non_sip_dropped]
+    if clean:
+        findings.append(_untouched(clean))
+    findings += _undecided([case for case in cases if case.level == "none" and case.undecided], seen)
+    findings += _not_tested([case for case in cases if case.channel.not_tested is not None])
+    order = (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.SKIPPED)
+    if not findings:
+        findings = [_nothing("no channel was offered by the server")]
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.verdict)))
+
+
+def _touched(case: _Case, way_round: str, profile: Profile) -> Finding:
+    if case.level == "destructive":
+        return _destroyed(case, way_round)
+    changes, harms = case.changes, case.harms
+    found = _where(changes)
+    if case.level == "harmless":
+        return _finding(
+            case,
+            "harmless",
+            Verdict.WARN,
+            f"Something on the path reads SIP on {case.name} and writes it anew ({found}): nothing breaks by that, "
+            f"but it is an ALG at work{way_round}.",
+            found,
+        )
+    if case.level == "rewriting":
+        consequence = "; ".join(harm.text for harm in harms) or (
+            "the addresses are right, so calls mostly work, but the far end no longer notices the NAT: no keep-alives from there and no "
+            "media relay, and the phone goes dark when its mapping ends"
+        )
+        return _finding(
+            case,
+            "rewritten",
+            Verdict(profile.expect.alg),
+            f"Something on the path rewrites SIP on {case.name} ({found}): {consequence}{way_round}.",
+            found,
+        )
+    worst = [harm.text for harm in harms if harm.level == "inconsistent"]
+    return _finding(
+        case,
+        "inconsistent",
+        Verdict.FAIL,
+        f"Something on the path rewrites SIP on {case.name} and gets it wrong ({found}): {'; '.join(worst[:3])}. "
+        f"Registrations, calls or audio fail by that{way_round}.",
+        found,
+    )
+
+
+def _destroyed(case: _Case, way_round: str) -> Finding:
+    stolen = [probe for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
+    if stolen:
+        methods = _and([probe.method for probe in stolen])
+        told = "; ".join(dict.fromkeys(probe.reason for probe in stolen if probe.reason))
+        return _finding(
+            case,
+            "answered-by-other",
+            Verdict.FAIL,
+            f"Something on the path answers SIP on {case.name} itself, in the server's place ({methods}): the server is not reached, "
+            f"whatever it is that answers decides over registrations and calls{way_round}.",
+            told or "answered by another",
+        )
+    out = [probe.method for probe in case.probes if probe.request == "lost"]
+    back = [probe.method for probe in case.probes if probe.response == "lost"]
+    parts = []
+    if out:
+        parts.append(f"{_and(out)} never arrives, while other packets of the same size do: {_and([_BREAKS_REQUEST[m] for m in out])}")
+    if back:
+        effects = _and([_BREAKS_RESPONSE[method] for method in back])
+        parts.append(f"the answers to {_and(back)} never come back, while other packets do: {effects}")
+    parts += [harm.text for harm in case.harms if harm.level == "destructive"]
+    text = "; ".join(parts)
+    summary = f"Something on the path destroys SIP on {case.name}: {text}{way_round}."
+    return _finding(case, "destroyed", Verdict.FAIL, summary, "; ".join(dict.fromkeys(p.reason for p in case.probes if p.reason)) or text)
+
+
+def _finding(case: _Case, cause: str, verdict: Verdict, summary: str, observed: str) -> Finding:
+    return Finding(
+        id=f"sip-alg.{cause}",
+        verdict=verdict,
+        subject=case.name,
+        summary=summary,
+        expected=EXPECTED,
+        observed=observed,
+        evidence=_evidence(case),
+        reference="RFC 3261 section 18.2.1",
+    )
+
+
+def _only_sip(case: _Case) -> Finding:
+    channel = case.channel
+    return Finding(
+        id="sip-alg.only-sip-passes",
+        verdict=Verdict.WARN,
+        subject=case.name,
+        summary=f"On {case.name} SIP passes and nothing else does: keep-alives and STUN on this port are dropped, and mappings die early.",
+        expected="packets pass whatever they hold",
+        observed=f"none of {channel.control_sent} non-SIP datagrams of {channel.control_size} bytes arrived, SIP did",
+        evidence=_evidence(case),
+        reference="RFC 5626 section 3.5",
+    )
+
+
+def _untouched(cases: Sequence[_Case]) -> Finding:
+    names = [case.name for case in cases]
+    return Finding(
+        id="sip-alg.none",
+        verdict=Verdict.PASS,
+        subject=", ".join(names),
+        summary=f"SIP passes untouched on {_and(names)}: every message arrived byte for byte as it was sent, both ways.",
+        expected=EXPECTED,
+        observed="byte for byte the same",
+        evidence=tuple(_short_tally(case) for case in cases),
+        reference="RFC 3261 section 18.2.1",
+    )
+
+
+def _short_tally(case: _Case) -> str:
+    messages = [message for probe in case.probes for message in probe.messages]
+    return (
+        f"{case.name}, from {case.channel.local}, seen as {', '.join(case.channel.server_saw)}: {sum(m.copies_arrived or 0 for m in messages)} of "
+        f"{sum(m.copies_sent for m in messages)} requests ({_and([message.name for message in messages])}) and "
+        f"{sum(m.answers_arrived for m in messages)} of {sum(m.answers_sent or 0 for m in messages)} answers arrived, all byte for byte"
+    )
+
+
+def _undecided(cases: Sequence[_Case], seen: SipAlgObservation) -> list[Finding]:
+    """Channels that could not be told for the same reason share a finding."""
+    by_reason: dict[str, list[_Case]] = {}
+    for case in cases:
+        if seen.mirror is not None and not case.channel.silent:
+            reason = seen.mirror
+        elif case.channel.silent:
+            reason = "nothing got through, SIP no more than anything else: the port is blocked or nobody listens, which is no ALG's doing"
+        else:
+            reason = "; ".join(dict.fromkeys(probe.reason for probe in case.undecided if probe.reason)) or "no answer came"
+        by_reason.setdefault(reason, []).append(case)
+    return [
+        Finding(
+            id="sip-alg.undecided",
+            verdict=Verdict.INCONCLUSIVE,
+            subject=", ".join(case.name for case in group),
+            summary=f"Whether SIP is touched on {_and([case.name for case in group])} could not be told: {reason}.",
+            expected=EXPECTED,
+            evidence=tuple(line for case in group for line in (*_tally(case), *case.channel.errors[:4])),
+        )
+        for reason, group in by_reason.items()
+    ]
+
+
+def _not_tested(cases: Sequence[_Case]) -> list[Finding]:
+    by_reason: dict[str, list[str]] = {}
+    for case in cases:
+        by_reason.setdefault(case.channel.not_tested or "", []).append(case.name)
+    return [
+        Finding(
+            id="sip-alg.not-tested",
+            verdict=Verdict.SKIPPED,
+            subject=", ".join(names),
+            summary=f"{_and(names)} {'was' if len(names) == 1 else 'were'} not tested: {reason}.",
+        )
+        for reason, names in by_reason.items()
+    ]
+
+
+def _nothing(reason: str) -> Finding:
+    return Finding(id="sip-alg.not-tested", verdict=Verdict.SKIPPED, subject="SIP", summary=f"SIP was not tested: {reason}.")
+
+
+def _evidence(case: _Case) -> tuple[str, ...]:
+    """What was sent beside what arrived; then what follows from it; then how many of each were seen."""
+    lines = [
+        f"{change.direction}, {change.message}: {change.where} {change.action}: sent {change.sent!r}, arrived {change.arrived!r}"
+        for change in case.changes
+    ]
+    lines += [f"{harm.direction}: {harm.text}" for harm in case.harms]
+    lines += [probe.reason for probe in case.probes if probe.reason]
+    lines += case.channel.errors[:4]
+    return tuple(dict.fromkeys([*lines[:_MOST_EVIDENCE], *_tally(case)]))
+
+
+def _tally(case: _Case) -> list[str]:
+    channel = case.channel
+    seen = f", seen by the server as {', '.join(channel.server_saw)}" if channel.server_saw else ""
+    lines = [f"{case.name}: sent from {channel.local}{seen}"] if channel.local else []
+    for probe in case.probes:
+        for message in probe.messages:
+            arrived = "an unknown number" if message.copies_arrived is None else str(message.copies_arrived)
+            text = f"{case.name}, {message.name}: {message.copies_sent} sent, {arrived} arrived ({message.request})"
+            if message.response is not None:
+                text += f"; answers: {message.answers_arrived} of {_known(message.answers_sent)} came back ({message.response})"
+            lines.append(text)
+    kind = "datagrams" if channel.transport == "udp" else "connections"
+    if channel.control_sent:
+        counts = f"{channel.control_sent} sent, {_known(channel.control_arrived)} arrived, {channel.control_returned} came back"
+        lines.append(f"{case.name}, non-SIP {kind} of {channel.control_size} bytes: {counts}")
+    return lines
+
+
+def _known(number: int | None) -> str:
+    return "an unknown number" if number is None else str(number)
+
+
+def _way_round(clean: Sequence[_Case]) -> str:
+    if not clean:
+        return "; nothing else that was tried passed untouched"
+    return f"; {_and([case.name for case in clean])} passed untouched in the same run"
+
+
+def _where(changes: Iterable[Change]) -> str:
+    """``Via, Contact, sdp c= in requests; Via in responses``."""
+    parts = []
+    for direction in ("request", "response"):
+        names = list(dict.fromkeys(change.where for change in changes if change.direction == direction))
+        if names:
+            parts.append(f"{_and(names)} in {direction}s")
+    return "; ".join(parts)
+
+
+def _place(where: str) -> tuple[int, str]:
+    return (_ORDER.index(where), "") if where in _ORDER else (len(_ORDER) + where.startswith("sdp"), where)
+
+
+def _and(words: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(words))
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"
+
+
+def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
+    """One sentence: what is done where, and what is left alone."""
+    cases = [_Case(channel, seen.probes) for channel in seen.channels]
+    clean = [case.name for case in cases if case.clean]
+    untouched = f"; {_and(clean)} pass untouched" if clean else ""
+    touched = [case for case in cases if case.level != "none"]
+    if not touched:
+        if not findings or findings[0].verdict is not Verdict.PASS:
+            return (findings[0].summary.rstrip(".") if findings else "nothing was tested") + (untouched if findings and clean else "")
+        return f"SIP passes untouched on {_and(clean)}"
+    by_text: dict[str, list[str]] = {}
+    for case in touched:
+        by_text.setdefault(_deed(case), []).append(case.name)
+    return "; ".join(f"{deed} on {_and(names)}" for deed, names in by_text.items()) + untouched
+
+
+def _deed(case: _Case) -> str:
+    lost = [probe.method for probe in case.probes if "lost" in (probe.request, probe.response)]
+    stolen = [probe.method for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
+    if stolen:
+        return f"something answers {_and(stolen)} in the server's place"
+    if lost:
+        return f"something drops {_and(lost)}"
+    names = list(dict.fromkeys(change.where.replace("sdp ", "SDP ") for change in case.changes))
+    shown = _and(names) if len(names) <= 5 else f"{', '.join(names[:5])} and more"
+    verb = "something rewrites" if case.level != "harmless" else "something writes anew"
+    wrong = {"inconsistent": ", wrongly,", "destructive": ", destructively,"}.get(case.level, "")
+    return f"{verb} {shown}{wrong}"

@@ -1,0 +1,138 @@
+"""The facts of ``sip-alg``: what was sent, what arrived, in both directions, for every channel and method."""
+
+from typing import Literal
+
+import msgspec
+
+from edgecheck.checks.sip_alg.compare import Action
+from edgecheck.model.check import Observation
+from edgecheck.wire import control
+
+Level = Literal["none", "harmless", "rewriting", "inconsistent", "destructive"]
+LEVELS: tuple[Level, ...] = ("none", "harmless", "rewriting", "inconsistent", "destructive")
+"""Gravest last."""
+State = Literal["unchanged", "rewritten", "lost", "answered-by-other", "undecided"]
+NOT_LOCATED = "which hop does it is not looked for yet"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was changed on the way; told once for each method, with the first message that shows it."""
+
+    direction: Literal["request", "response"]
+    where: str
+    """A header in its RFC spelling, ``Request-URI``, ``Status-Line``, ``sdp c=``, ``sdp a=rtcp``; or of the transport: ``source
+    address``, ``source port``, ``retransmissions``; or ``line endings``, ``body``, ``message``."""
+    action: Action
+    sent: str
+    arrived: str
+    message: str = ""
+    """``INVITE``, ``200 to INVITE``."""
+
+
+class Harm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change does to a call."""
+
+    level: Level
+    direction: Literal["request", "response"]
+    text: str
+    """A clause: ``the Contact names 203.0.113.1:5062, but the server saw 203.0.113.1:1024``."""
+
+
+class MessageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a flow."""
+
+    name: str
+    """``INVITE``, ``REGISTER with Authorization``."""
+    request: State
+    response: State | None
+    """None where none is due: to an ACK; to what did not arrive."""
+    copies_sent: int
+    copies_arrived: int | None
+    """By the server's account; None = no account."""
+    answers_sent: int | None
+    """Copies of responses that left the server, by its account."""
+    answers_arrived: int
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it left beside the same message as it arrived, whole."""
+
+    direction: Literal["request", "response"]
+    message: str
+    sent: str
+    """Text with its CRLF; ``base64:...`` where it is no UTF-8. Empty: the other end sent no such message."""
+    arrived: str
+
+
+class SipProbe(msgspec.Struct, frozen=True, kw_only=True):
+    """One method on one channel."""
+
+    transport: control.Transport
+    server_port: int
+    method: str
+    """``OPTIONS``; ``REGISTER`` with its challenge, its answer and its removal; ``INVITE`` with its ACK and BYE."""
+    request: State
+    response: State
+    changes: tuple[Change, ...] = ()
+    interference: Level | None = None
+    """Of this method here; None = could not tell."""
+    harms: tuple[Harm, ...] = ()
+    reason: str = ""
+    """Why it is undecided; or on what ``lost`` and ``answered-by-other`` rest."""
+    messages: tuple[MessageFacts, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """One transport to one port of the server."""
+
+    transport: control.Transport
+    server_port: int
+    local: str | None = None
+    """``ip:port`` of the socket (of a stream: the first one)."""
+    server_saw: tuple[str, ...] = ()
+    """Where SIP came from, as the server saw it."""
+    control_saw: tuple[str, ...] = ()
+    """Where the non-SIP control came from."""
+    control_size: int = 0
+    """Bytes: as many as the INVITE has (of a stream: sent at once)."""
+    control_sent: int = 0
+    control_arrived: int | None = None
+    """By the server's account; None = no account."""
+    control_answered: int | None = None
+    """Copies that the server returned."""
+    control_returned: int = 0
+    """Copies that came back."""
+    non_sip_dropped: bool | None = None
+    """SIP passes and nothing else does: keep-alives and STUN on this port are dropped. None = could not tell."""
+    offered: bool = True
+    """Whether the server has it."""
+    not_tested: str | None = None
+    """Why nothing could be tried here; None = it was."""
+    silent: bool = False
+    """Nothing at all came back, the control no more than SIP: blocked, not an ALG."""
+    errors: tuple[str, ...] = ()
+    """What the system reported, in words."""
+    certificate: str | None = None
+    """SHA-256 of the certificate that was shown, where it is TLS."""
+
+
+class Located(msgspec.Struct, frozen=True, kw_only=True):
+    """A hop that changed the probe."""
+
+    hop: int
+    address: str | None
+    where: tuple[str, ...]
+
+
+class SipAlgObservation(Observation, frozen=True, kw_only=True):
+    """Does something on the path touch SIP?"""
+
+    interference: Level | None = None
+    """The gravest seen; ``none``: seen to be left alone on UDP to the SIP port and on all that pass anything; None = could not tell."""
+    probes: tuple[SipProbe, ...] = ()
+    located: tuple[Located, ...] | None = None
+    located_reason: str = NOT_LOCATED
+    channels: tuple[Channel, ...] = ()
+    mirror: str | None = None
+    """Why the server's account of SIP is missing or not whole; None = it is whole."""

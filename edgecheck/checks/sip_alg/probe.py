@@ -1,0 +1,153 @@
+"""All channels at once; then what the server says; then, only where something could not be told, more of the same."""
+
+import asyncio
+from typing import cast
+
+from edgecheck.checks.sip_alg import interference
+from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
+from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
+from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
+from edgecheck.checks.sip_alg.observation import Channel, Level, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
+from edgecheck.checks.sip_alg.stream import StreamTraffic
+from edgecheck.checks.sip_alg.udp import UdpTraffic
+from edgecheck.model.check import Network
+from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
+from edgecheck.model.profile import Profile
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
+
+DEFAULT_MEDIA_PORT = 10_000
+_CAPABILITIES: dict[control.Transport, str] = {"udp": "sip-udp", "tcp": "sip-tcp", "tls": "sip-tls"}
+
+
+async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
+    """Everything that the server offers of UDP and TCP on two ports, and TLS."""
+    series = net.new_series()
+    logs = [
+        ChannelLog(number=number, transport=transport, server=Endpoint(net.service.address, port))
+        for number, (transport, port) in enumerate(_channels(net.service))
+    ]
+    for log in logs:
+        if log.server.port == 0 or _CAPABILITIES[log.transport] not in net.service.capabilities:
+            log.offered, log.not_tested = False, "the server does not offer it"
+    media_port = _media_port(profile)
+    traffic: dict[int, UdpTraffic | StreamTraffic] = {}
+    done = 0
+
+    async def run(log: ChannelLog) -> None:
+        nonlocal done
+        opened = await _open(net, log, series, media_port)
+        if opened is not None:
+            traffic[log.number] = opened
+            await opened.run()
+        done += 1
+        net.progress(done, len(logs), log.name)
+
+    try:
+        await asyncio.gather(*(run(log) for log in logs if log.not_tested is None))
+        account = await _ask(net, series)
+        read = [sort_out(log, account, net.session, series) for log in logs]
+        unsettled = {channel.log.number: items for channel in read if (items := _unsettled(channel)) and channel.log.number in traffic}
+        if unsettled:
+            net.progress(done, len(logs), "once more, where no answer came")
+            await asyncio.gather(*(_insist(traffic[number], items) for number, items in unsettled.items()))
+            account = await _ask(net, series)
+    finally:
+        for opened in traffic.values():
+            opened.close()
+    return read_all([sort_out(log, account, net.session, series) for log in logs], account)
+
+
+def _channels(service: control.Service) -> list[tuple[control.Transport, int]]:
+    return [
+        ("udp", service.sip_port),
+        ("tcp", service.sip_port),
+        ("tls", service.sips_port),
+        ("udp", service.alternate_sip_port),
+        ("tcp", service.alternate_sip_port),
+    ]
+
+
+def _media_port(profile: Profile) -> int:
+    """An even port of the profile's range, to be announced in SDP; none of the first, which a PBX takes for its calls."""
+    low, high = profile.rtp or (DEFAULT_MEDIA_PORT, DEFAULT_MEDIA_PORT + 100)
+    port = (low + (high - low) // 2) & ~1
+    return port if port >= max(low, 1024) else DEFAULT_MEDIA_PORT
+
+
+async def _open(net: Network, log: ChannelLog, series: int, media_port: int) -> UdpTraffic | StreamTraffic | None:
+    def caller(local: Endpoint) -> Caller:
+        return Caller(
+            transport=log.transport,
+            local=local,
+            server=log.server,
+            session=net.session,
+            series=series,
+            channel=log.number,
+            media_port=media_port,
+        )
+
+    if log.transport != "udp":
+        return StreamTraffic(net, caller(Endpoint(net.source, 0)), log)
+    try:
+        socket = await net.open_udp()
+    except LocalFailure as failure:
+        log.not_tested = str(failure)
+        return None
+    return UdpTraffic(net, caller(socket.local), log, socket)
+
+
+async def _ask(net: Network, series: int) -> ServerAccount:
+    accounted = await net.account(series)
+    controls = accounted.received if accounted is not None else None
+    try:
+        mirrored = await net.ask(lambda id: control.Mirror(id=id))
+    except (ControlLost, RequestDeclined) as error:
+        return ServerAccount(None, controls, f"the server's account of SIP could not be had ({error})")
+    mirrored = cast(control.Mirrored, mirrored)
+    problem = f"the server kept no record of {mirrored.dropped} SIP messages, its limit was reached" if mirrored.dropped else None
+    return ServerAccount(mirrored.records, controls, problem)
+
+
+def _unsettled(channel: BothEnds) -> frozenset[int]:
+    """Items of what got through to somewhere unknown, where more copies could tell. Where nothing passes they could not."""
+    passes = channel.control_arrived or channel.received
+    if not channel.account.whole or not passes:
+        return frozenset()
+    steps = [reading for step in FLOW_OF if (reading := read_step(channel, step)) is not None]
+    undecided = {
+        reading.step for reading in steps if reading.request == "undecided" or (reading.response == "undecided" and reading.answers_sent)
+    }
+    return frozenset(item for item in channel.log.sent if split_item(item)[2] in undecided)
+
+
+async def _insist(traffic: UdpTraffic | StreamTraffic, items: frozenset[int]) -> None:
+    if isinstance(traffic, UdpTraffic):
+        await traffic.insist(items)
+    else:
+        await traffic.insist(frozenset(FLOW_OF[Step(split_item(item)[2])] for item in items))
+
+
+def read_all(channels: list[BothEnds], account: ServerAccount) -> SipAlgObservation:
+    """The facts, from what both ends saw. Pure."""
+    facts = tuple(read_channel(channel) for channel in channels)
+    probes = tuple(
+        read_probe(channel, method) for channel, fact in zip(channels, facts, strict=True) if fact.not_tested is None for method in FLOWS
+    )
+    return SipAlgObservation(interference=overall(facts, probes), probes=probes, channels=facts, mirror=account.problem)
+
+
+def overall(channels: tuple[Channel, ...], probes: tuple[SipProbe, ...]) -> Level | None:
+    """The gravest that was seen; ``none`` only where the first channel (UDP to the SIP port) and all that pass anything were decided."""
+    seen = interference.gravest(probe.interference for probe in probes if probe.interference is not None)
+    if seen != "none":
+        return seen
+    if any(channel.non_sip_dropped for channel in channels):
+        return "harmless"  # something on the path knows SIP
+    main = next((channel for channel in channels if channel.offered), None)
+    if main is None or main.silent or main.not_tested is not None:
+        return None
+    blocked = {(channel.transport, channel.server_port) for channel in channels if channel.silent}
+    blind = any(probe.interference is None and (probe.transport, probe.server_port) not in blocked for probe in probes)
+    return None if blind else "none"

@@ -1,0 +1,395 @@
+"""From what both ends saw of one channel to its facts. Pure.
+
+The order of proof for a request: it arrived, and the bytes are compared; or it did not, and then
+
+- somebody else answered it: ``answered-by-other``;
+- or non-SIP of the same size from the same socket got through in the same moments, often enough: ``lost`` (see ``loss``);
+- or neither: ``undecided``.
+
+For a response the same, with what the server says that it sent.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from edgecheck.checks.sip_alg import authorship, interference, loss
+from edgecheck.checks.sip_alg.both_ends import BothEnds
+from edgecheck.checks.sip_alg.compare import STATUS_LINE, Difference, compare
+from edgecheck.checks.sip_alg.log import Answer, Sent, is_final, status_of
+from edgecheck.checks.sip_alg.messages import FLOWS, METHODS, NAMES, Step
+from edgecheck.checks.sip_alg.observation import Change, Channel, Harm, Level, MessageFacts, Proof, SipProbe, State
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint, parse_endpoint
+from edgecheck.wire.errors import WireError
+
+SOURCE_ADDRESS, SOURCE_PORT, RETRANSMISSIONS = "source address", "source port", "retransmissions"
+DOUBTFUL = 1e-4
+"""Chance of error that is good enough for what does no harm by itself."""
+_OPTIONAL = (Step.UNREGISTER, Step.ACK)
+"""Steps whose being undecided leaves the method decided: nobody answers an ACK, and the removal tests nothing new."""
+
+
+@dataclass(slots=True)
+class StepReading:
+    """What is known of one step of a flow, over all its copies or connections."""
+
+    step: Step
+    request: State = "undecided"
+    response: State | None = None
+    copies: int = 0
+    arrived: int | None = None
+    answers_sent: int | None = None
+    answers: int = 0
+    reason: str = ""
+    changes: list[Change] = field(default_factory=list)
+    harms: list[Harm] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
+
+    def facts(self) -> MessageFacts:
+        return MessageFacts(
+            name=NAMES[self.step],
+            request=self.request,
+            response=self.response,
+            copies_sent=self.copies,
+            copies_arrived=self.arrived,
+            answers_sent=self.answers_sent,
+            answers_arrived=self.answers,
+        )
+
+
+def read_step(ends: BothEnds, step: Step) -> StepReading | None:
+    """None when the step was not reached: what should have led to it got no answer."""
+    sents = [sent for sent in ends.log.sent.values() if sent.request.step is step and sent.copies]
+    if not sents:
+        return None
+    out = StepReading(step, copies=sum(sent.copies for sent in sents), answers=sum(len(sent.answers) for sent in sents))
+    foreign = _read_request(ends, sents, out)
+    if sents[0].request.expects_answer:
+        _read_response(ends, sents, foreign, out)
+    return out
+
+
+def _read_request(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> list[Answer]:
+    """Fills in the request's side; returns the answers that somebody else gave."""
+    if ends.account.records is None:
+        out.reason = ends.account.problem or "the server gave no account"
+        return []
+    foreign: list[Answer] = []
+    out.arrived = 0
+    for sent in sents:
+        records = ends.received.get(sent.request.item, [])
+        answers = [record.data for record in ends.sent.get(sent.request.item, [])]
+        out.arrived += len(records)
+        came = [answer.data for answer in sent.answers]
+        if ends.account.whole:
+            foreign += [answer for answer in sent.answers if authorship.is_foreign(answer.data, answers, bool(records), came)]
+        for record in _distinct(records):
+            _read_arrival(sent, record, answers, out)
+    name = NAMES[out.step]
+    if out.arrived:
+        out.request = "rewritten" if out.changes else "unchanged"
+        if ends.log.transport == "udp":
+            _read_copies(ends, sents, out)
+            _read_source(ends, sents, out)
+    elif any(is_final(answer.data) for answer in foreign):
+        out.request = "answered-by-other"
+        out.reason = f"{name}: answered with {_first_line(foreign[0].data)!r}, but it never reached the server"
+    elif ends.request_drop_is_proved(sents):
+        out.request = "lost"
+        out.reason = f"{name}: none of {out.copies} arrived, while {_control_tally(ends)}"
+    else:
+        out.reason = f"{name}: none of {out.copies} arrived; {_control_tally(ends)}" + (
+            f"; {ends.account.problem}" if ends.account.problem else ""
+        )
+    return foreign
+
+
+def _read_arrival(sent: Sent, record: control.MirrorRecord, answers: Sequence[bytes], out: StepReading) -> None:
+    differences = compare(sent.request.data, record.data)
+    if not differences:
+        return
+    name = NAMES[out.step]
+    _add(out, "request", name, differences)
+    seen = _endpoint(record.peer)
+    if seen is not None:
+        out.harms += interference.request_harms(sent.request.data, record.data, differences, sent.local, seen)
+    expected = 200 if out.step is Step.AUTHORIZED else interference.EXPECTED_STATUS.get(METHODS[out.step])
+    refusals = [answer for answer in answers if is_final(answer) and status_of(answer) not in (expected, 200, 401)]
+    if refusals:
+        text = f"the server had to refuse the {METHODS[out.step]} as it arrived: {_first_line(refusals[0])}"
+        out.harms.append(Harm(level="inconsistent", direction="request", text=text))
+    if not out.proofs:
+        out.proofs.append(Proof(direction="request", message=name, sent=as_text(sent.request.data), arrived=as_text(record.data)))
+
+
+def _read_copies(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> None:
+    """R23: retransmissions absorbed by somebody who repeats the request at a pace of his own."""
+    arrived, beside = out.arrived or 0, ends.controls(sents)
+    if not ends.account.whole or ends.control_arrived is None or not 0 < arrived < out.copies:
+        return
+    missed = out.copies - arrived
+    if loss.chance_of_worse(missed, out.copies, len(beside - ends.control_arrived), len(beside)) < DOUBTFUL:
+        absorbed = Difference(RETRANSMISSIONS, "removed", f"{out.copies} copies", f"{arrived} copies")
+        out.changes.append(_change("request", NAMES[out.step], absorbed))
+
+
+def _read_source(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> None:
+    """R19, R20: SIP leaves the edge from elsewhere than anything else from the same socket."""
+    sip = {record.peer for sent in sents for record in ends.received.get(sent.request.item, [])}
+    other = set(ends.control_sources)
+    if len(sip) != 1 or len(other) != 1 or sip == other or len(ends.control_arrived or ()) < 2:
+        return
+    one, two = _endpoint(other.pop()), _endpoint(sip.pop())
+    if one is None or two is None:
+        return
+    where = SOURCE_PORT if one.host == two.host else SOURCE_ADDRESS
+    out.changes.append(_change("request", NAMES[out.step], Difference(where, "rewritten", str(one), str(two))))
+
+
+def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer], out: StepReading) -> None:
+    if ends.account.records is None:
+        _read_without_account(sents, out)
+        return
+    if out.request == "answered-by-other":
+        out.response = "answered-by-other"
+    sent_by_server = [record for sent in sents for record in ends.sent.get(sent.request.item, [])]
+    out.answers_sent = len(sent_by_server)
+    ours: list[Answer] = []
+    found: list[Difference] = []
+    for sent in sents:
+        records = [record.data for record in ends.sent.get(sent.request.item, [])]
+        mine = [answer for answer in sent.answers if answer not in foreign]
+        ours += mine
+        for answer in _distinct_answers(mine):
+            found += _read_answer(ends, sent, answer, records, out)
+    for answer in foreign:
+        if out.response is None and is_final(answer.data):
+            out.response = "answered-by-other"
+            out.reason = out.reason or f"{NAMES[out.step]}: {_first_line(answer.data)!r} was not sent by the server"
+        elif not is_final(answer.data):
+            found.append(Difference(STATUS_LINE, "added", "", _first_line(answer.data)))
+            _add(out, "response", NAMES[out.step], found[-1:])
+        out.proofs.append(Proof(direction="response", message=NAMES[out.step], sent="", arrived=as_text(answer.data)))
+    found += _swallowed(ends, sents, sent_by_server, ours, out)
+    if out.response is not None or not (out.arrived or out.answers):
+        return
+    finals = sum(is_final(record.data) for record in sent_by_server)
+    if any(is_final(answer.data) for answer in ours):
+        out.response = "rewritten" if found else "unchanged"
+    elif finals and ends.answer_drop_is_proved(sents, finals):
+        out.response = "lost"
+        out.reason = f"{NAMES[out.step]}: none of {finals} answers came back, while {_control_tally(ends, back=True)}"
+    else:
+        out.response = "undecided"
+        what = f"none of {finals} answers came back" if finals else "the server sent no answer"
+        out.reason = out.reason or f"{NAMES[out.step]}: {what}; {_control_tally(ends, back=True)}"
+
+
+def _read_answer(ends: BothEnds, sent: Sent, answer: Answer, records: Sequence[bytes], out: StepReading) -> list[Difference]:
+    """One answer that our server wrote, beside the one it sent that is most like it."""
+    original = authorship.original(answer.data, records)
+    differences = list(compare(original, answer.data)) if original is not None else []
+    if answer.source != ends.log.server:
+        where = SOURCE_PORT if answer.source.host == ends.log.server.host else SOURCE_ADDRESS
+        differences.append(Difference(where, "rewritten", str(ends.log.server), str(answer.source)))
+        text = f"answers come from {answer.source} instead of {ends.log.server}: many phones never see them"
+        out.harms.append(Harm(level="inconsistent", direction="response", text=text))
+    name = f"{status_of(original or answer.data) or 'answer'} to {NAMES[out.step]}"
+    _add(out, "response", name, differences)
+    if original is not None:
+        out.harms += interference.response_harms(sent.request.data, original, answer.data, differences)
+    if differences and not any(proof.direction == "response" for proof in out.proofs):
+        out.proofs.append(Proof(direction="response", message=name, sent=as_text(original or b""), arrived=as_text(answer.data)))
+    return differences
+
+
+def _swallowed(
+    ends: BothEnds, sents: Sequence[Sent], sent: Sequence[control.MirrorRecord], ours: Sequence[Answer], out: StepReading
+) -> list[Difference]:
+    """A7: a provisional response that never arrives though others do."""
+    found = []
+    arrived = {status_of(answer.data) for answer in ours}
+    for status in sorted({status_of(record.data) or 0 for record in sent if not is_final(record.data)} - arrived):
+        copies = [record.data for record in sent if status_of(record.data) == status]
+        if status and ends.answer_drop_is_proved(sents, len(copies)):
+            found.append(Difference(STATUS_LINE, "removed", _first_line(copies[0]), ""))
+    _add(out, "response", NAMES[out.step], found)
+    return found
+
+
+def _read_without_account(sents: Sequence[Sent], out: StepReading) -> None:
+    """The answers alone: they must repeat what was asked (RFC 3261 section 8.2.6.2). A difference proves an ALG; none proves nothing."""
+    for sent in sents:
+        for answer in _distinct_answers(sent.answers):
+            found = authorship.echo_differences(sent.request.data, answer.data, sent.local, answer.source)
+            name = f"{status_of(answer.data) or 'answer'} to {NAMES[out.step]}"
+            _add(out, "response", name, found)
+            if found:
+                out.harms += interference.response_harms(sent.request.data, None, answer.data, found)
+                out.proofs.append(Proof(direction="response", message=name, sent="", arrived=as_text(answer.data)))
+    out.response = "rewritten" if out.changes else "undecided"
+
+
+def read_probe(ends: BothEnds, method: str) -> SipProbe:
+    """All steps of one method."""
+    log = ends.log
+    steps = [reading for step in FLOWS[method] if (reading := read_step(ends, step)) is not None]
+    blank = SipProbe(transport=log.transport, server_port=log.server.port, method=method, request="undecided", response="undecided")
+    if not steps:
+        return msgspec.structs.replace(blank, reason="; ".join(log.errors) or "nothing could be sent")
+    needed = [reading for reading in steps if reading.step not in _OPTIONAL or reading.request != "undecided"]
+    request = _worst([reading.request for reading in needed])
+    response = _worst([reading.response for reading in needed if reading.response is not None and not _is_minor(reading)])
+    changes = list(_first_of_a_kind(change for reading in steps for change in reading.changes))
+    made = _made_retransmissions(ends)
+    for reading in steps:
+        if made is not None and reading.arrived is not None and reading.arrived > reading.copies:
+            changes.append(_change("request", NAMES[reading.step], made))
+            break
+    harms = tuple({(h.level, h.direction, h.text): h for reading in steps for h in reading.harms}.values())
+    return msgspec.structs.replace(
+        blank,
+        request=request,
+        response=response,
+        changes=tuple(changes),
+        interference=_level(request, response, changes, harms),
+        harms=harms,
+        reason="; ".join(reading.reason for reading in steps if reading.reason and not _is_minor(reading)),
+        messages=tuple(reading.facts() for reading in steps),
+        proofs=tuple(_first_each_way(proof for reading in steps for proof in reading.proofs)),
+    )
+
+
+def _is_minor(reading: StepReading) -> bool:
+    return reading.step in _OPTIONAL and "lost" not in (reading.request, reading.response) and not reading.changes
+
+
+def _worst(states: Sequence[State]) -> State:
+    order: tuple[State, ...] = ("answered-by-other", "lost", "rewritten", "undecided", "unchanged")
+    return min(states, key=order.index, default="undecided")
+
+
+def _level(request: State, response: State, changes: Sequence[Change], harms: Sequence[Harm]) -> Level | None:
+    if {"lost", "answered-by-other"} & {request, response}:
+        return "destructive"
+    differences = [Difference(change.where, change.action, change.sent, change.arrived) for change in changes]
+    seen = interference.gravest([interference.base_level(differences), *(harm.level for harm in harms)])
+    if seen == "none" and "undecided" in (request, response):
+        return None
+    return seen
+
+
+def read_channel(ends: BothEnds) -> Channel:
+    """The channel's own facts."""
+    log = ends.log
+    answered = any(sent.answers for sent in log.sent.values())
+    arrived = bool(ends.received) or bool(ends.control_arrived)
+    total = sum(sent.copies for sent in log.sent.values())
+    sip_arrived = sum(len(records) for records in ends.received.values())
+    dropped = None
+    if ends.control_arrived is not None and ends.account.whole and (ends.control_arrived or sip_arrived):
+        lost = max(0, total - sip_arrived)
+        dropped = not ends.control_arrived and loss.chance_of_worse(log.control_sent, log.control_sent, lost, total) < DOUBTFUL
+    return Channel(
+        transport=log.transport,
+        server_port=log.server.port,
+        local=str(log.local) if log.local else None,
+        server_saw=ends.sip_sources,
+        control_saw=ends.control_sources,
+        control_size=log.control_size,
+        control_sent=log.control_sent,
+        control_arrived=None if ends.control_arrived is None else len(ends.control_arrived),
+        control_answered=None if ends.control_arrived is None else len(ends.control_answered),
+        control_returned=len(log.control_returned),
+        non_sip_dropped=dropped,
+        offered=log.offered,
+        not_tested=log.not_tested,
+        silent=log.not_tested is None and not (answered or arrived or log.control_returned),
+        errors=tuple(dict.fromkeys(log.errors)),
+        certificate=control.fingerprint(log.certificate) if log.certificate else None,
+    )
+
+
+def _made_retransmissions(ends: BothEnds) -> Difference | None:
+    """R23: more copies arrived than were sent, of SIP and not of the control."""
+    log = ends.log
+    if log.transport != "udp" or not ends.account.whole or not ends.control_arrived:
+        return None
+    totals = [(sent.copies, len(ends.received.get(item, []))) for item, sent in log.sent.items()]
+    copies, arrived = sum(one for one, _ in totals), sum(other for _, other in totals)
+    twice = sum(min(one, max(0, other - one)) for one, other in totals)
+    doubled = min(len(ends.control_arrived), max(0, ends.control_copies - len(ends.control_arrived)))
+    if not twice or loss.chance_of_worse(twice, copies, doubled, len(ends.control_arrived)) >= DOUBTFUL:
+        return None
+    return Difference(RETRANSMISSIONS, "added", f"{copies} requests in all", f"{arrived} requests in all")
+
+
+def _add(out: StepReading, direction: str, message: str, differences: Iterable[Difference]) -> None:
+    known = {(change.direction, change.where, change.action) for change in out.changes}
+    out.changes += [_change(direction, message, d) for d in differences if (direction, d.where, d.action) not in known]
+
+
+def _change(direction: str, message: str, difference: Difference) -> Change:
+    return Change(
+        direction="request" if direction == "request" else "response",
+        where=difference.where,
+        action=difference.action,
+        sent=difference.sent,
+        arrived=difference.arrived,
+        message=message,
+    )
+
+
+def _first_of_a_kind(changes: Iterable[Change]) -> Iterator[Change]:
+    """Each kind of change once, with the first message that shows it; of that message all."""
+    shown: dict[tuple[str, str, str], str] = {}
+    for change in changes:
+        if shown.setdefault((change.direction, change.where, change.action), change.message) == change.message:
+            yield change
+
+
+def _first_each_way(proofs: Iterable[Proof]) -> Iterator[Proof]:
+    shown = set()
+    for proof in proofs:
+        if proof.direction not in shown:
+            shown.add(proof.direction)
+            yield proof
+
+
+def _distinct(records: Iterable[control.MirrorRecord]) -> list[control.MirrorRecord]:
+    return list({record.data: record for record in records}.values())
+
+
+def _distinct_answers(answers: Iterable[Answer]) -> list[Answer]:
+    return list(dict.fromkeys(answers))
+
+
+def _control_tally(ends: BothEnds, *, back: bool = False) -> str:
+    log = ends.log
+    kind = "non-SIP datagrams" if log.transport == "udp" else "non-SIP connections"
+    if back:
+        return f"{len(log.control_returned)} of {len(ends.control_answered)} {kind} of {log.control_size} bytes came back"
+    arrived = "an unknown number" if ends.control_arrived is None else str(len(ends.control_arrived))
+    return f"{arrived} of {log.control_sent} {kind} of {log.control_size} bytes arrived"
+
+
+def _endpoint(text: str) -> Endpoint | None:
+    try:
+        return parse_endpoint(text)
+    except WireError:
+        return None
+
+
+def _first_line(data: bytes) -> str:
+    return data.lstrip().partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "backslashreplace")[:200]
+
+
+def as_text(data: bytes) -> str:
+    """Text with its line ends; ``base64:...`` where it is no UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(data).decode()

@@ -1,0 +1,149 @@
+"""The traffic on a UDP channel: all methods at once from one socket, with a non-SIP control datagram beside every round of copies.
+
+Copies follow each other closely until the final answer: a phone's own timer (T1, 500 ms) would make one lost packet cost half a
+second. The control goes first in one round and last in the next, and so do the methods among themselves, so that a rate limit
+on the path favors nobody.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgecheck.checks.sip_alg.flow import COPIES_OF_ACK, Flow, control_probe, returned_control
+from edgecheck.checks.sip_alg.log import Answer, ChannelLog, Sent, status_of
+from edgecheck.checks.sip_alg.messages import FLOWS, Caller, invite, recognize
+from edgecheck.model.check import Network, UdpSocket
+
+COPIES = 12
+"""Of a request that gets no answer: beside as many control copies enough to prove a drop where little else is lost."""
+MORE_COPIES = 24
+"""Where that was not enough."""
+SPACING_S = 0.07
+CONTROLS_FIRST = 3
+"""In the first round; later ones have one each."""
+CONTROLS_ALONE = 24
+"""Where SIP passes and no control has come back."""
+_TICK_S = 0.005
+
+
+@dataclass(slots=True)
+class _Patience:
+    left: int
+    """Copies still to be sent."""
+    due: float
+    """When the next one is; after the last, when to give up."""
+
+
+class UdpTraffic:
+    """One channel's socket and flows."""
+
+    def __init__(self, net: Network, caller: Caller, log: ChannelLog, socket: UdpSocket) -> None:
+        self._net = net
+        self._caller = caller
+        self._log = log
+        self._socket = socket
+        self._seen = 0
+        self._controls = 0
+        self._rounds = 0
+        self._flows = [Flow(caller, method, log) for method in FLOWS]
+        log.local = socket.local
+        log.control_size = len(invite(caller).data)
+
+    async def run(self) -> None:
+        """Every method to its end, or to the end of patience."""
+        for flow in self._flows:
+            flow.begin()
+        await self._converse(COPIES, lambda: [sent for flow in self._flows for sent in flow.pending])
+        if any(sent.answers for sent in self._log.sent.values()):
+            for _ in range(CONTROLS_ALONE):
+                if self._log.control_returned:
+                    break
+                self._send_control()
+                await self._net.until(self._control_is_back, SPACING_S)
+
+    async def insist(self, items: frozenset[int]) -> None:
+        """More copies of what could not be told yet, and of whatever follows from it."""
+        known = frozenset(self._log.sent)
+
+        def wanted() -> list[Sent]:
+            every = [sent for flow in self._flows for sent in (*flow.acks, *flow.pending)]
+            return [sent for sent in every if sent.request.item in items or sent.request.item not in known]
+
+        await self._converse(MORE_COPIES, wanted)
+
+    async def _converse(self, copies: int, wanted: Callable[[], list[Sent]]) -> None:
+        """Send rounds until nobody wants one any more; each request at most ``copies`` times."""
+        net = self._net
+        patience: dict[int, _Patience] = {}
+        while True:
+            now = net.now()
+            waiting = {sent.request.item: sent for sent in wanted()}
+            for item in waiting:
+                patience.setdefault(item, _Patience(copies, now))
+            batch = [sent for item, sent in waiting.items() if patience[item].left and patience[item].due <= now + _TICK_S]
+            if batch:
+                self._send_round(batch)
+            for sent in batch:
+                mine = patience[sent.request.item]
+                # The first copy has a round trip's time before the second: on a clean path it is the only one.
+                pause = SPACING_S if mine.left < copies else max(SPACING_S, min(0.5, 1.3 * net.rtt))
+                mine.left -= 1
+                mine.due = now + (pause if mine.left else max(0.2, 1.5 * net.rtt + 0.1))
+            ahead = [patience[item].due for item in waiting if patience[item].left or patience[item].due > now]
+            if not ahead:
+                return
+            steps, open_ones = len(self._log.sent), len(waiting)
+            await net.until(lambda: self._went_on(steps) or len(wanted()) < open_ones, min(ahead) - now)  # noqa: B023
+
+    def _went_on(self, steps: int) -> bool:
+        self._receive()
+        return len(self._log.sent) > steps
+
+    def _control_is_back(self) -> bool:
+        self._receive()
+        return bool(self._log.control_returned)
+
+    def _send_round(self, batch: list[Sent]) -> None:
+        self._rounds += 1
+        for flow in self._flows:
+            for ack in flow.acks:
+                while ack.copies < COPIES_OF_ACK:
+                    self._send(ack)
+        controls = CONTROLS_FIRST if self._rounds == 1 else 1
+        turn = self._rounds % len(batch)
+        if self._rounds % 2:
+            self._send_control(controls)
+        for sent in (*batch[turn:], *batch[:turn]):
+            self._send(sent)
+        if not self._rounds % 2:
+            self._send_control(controls)
+
+    def _send(self, sent: Sent) -> None:
+        sent.times.append(self._net.now())
+        self._socket.send(sent.request.data, self._log.server)
+
+    def _send_control(self, copies: int = 1) -> None:
+        for _ in range(copies):
+            item, data = control_probe(self._caller, self._controls, self._log.control_size)
+            self._controls += 1
+            self._log.control_times[item] = self._net.now()
+            self._socket.send(data, self._log.server)
+
+    def _receive(self) -> None:
+        """Sort what has arrived. Strays end no wait."""
+        while self._seen < len(self._socket.inbox):
+            arrival = self._socket.inbox[self._seen]
+            self._seen += 1
+            returned = returned_control(arrival.data, self._caller)
+            if returned is not None:
+                self._log.control_returned.add(returned)
+                continue
+            item = recognize(arrival.data, self._caller.session, self._caller.series)
+            if item in self._log.sent and status_of(arrival.data) is not None:
+                sent = self._log.sent[item]
+                next(flow for flow in self._flows if flow.owns(sent)).take(sent, Answer(arrival.data, arrival.source))
+
+    def close(self) -> None:
+        """Read what is there, and let the port go."""
+        self._receive()
+        self._log.errors += self._socket.errors
+        self._socket.close()
