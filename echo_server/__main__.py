@@ -1,0 +1,172 @@
+"""``edgecheck-server``, ``python -m echo_server``: options in, a running server out."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from echo_server import local_addresses
+from echo_server.config import Config, ConfigError, StartError
+from edgecheck import __version__
+from edgecheck.wire import ports
+from edgecheck.wire.errors import WireError
+
+_USAGE = 64
+"""Exit status of a command line that is wrong, as everywhere in edgecheck."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help="The echo server of edgecheck: run it outside, best on a host with two public addresses.")
+def serve(
+    address: Annotated[list[str] | None, typer.Option(metavar="IP", help="Primary address; once for IPv4, once for IPv6.")] = None,
+    alternate: Annotated[list[str] | None, typer.Option(metavar="IP", help="Alternate address; once a family.")] = None,
+    public_address: Annotated[
+        list[str] | None, typer.Option(metavar="IP", help="What clients reach --address by, where it is translated 1:1.")
+    ] = None,
+    public_alternate: Annotated[list[str] | None, typer.Option(metavar="IP", help="The same for --alternate.")] = None,
+    control_port: Annotated[int, typer.Option(metavar="N", help="TLS control channel and web page.")] = 8443,
+    stun_port: Annotated[int, typer.Option(metavar="N", help="STUN over UDP and TCP.")] = 3478,
+    alternate_stun_port: Annotated[int, typer.Option(metavar="N")] = 3479,
+    sip_port: Annotated[int, typer.Option(metavar="N", help="SIP mirror over UDP and TCP.")] = 5060,
+    alternate_sip_port: Annotated[int, typer.Option(metavar="N", help="SIP mirror: the control experiment.")] = 5080,
+    sips_port: Annotated[int, typer.Option(metavar="N", help="SIP mirror over TLS.")] = 5061,
+    media_ports: Annotated[str, typer.Option(metavar="LO-HI", help="RTP range that a session may ask to have opened.")] = "10000-20000",
+    token: Annotated[
+        str | None, typer.Option(metavar="T", envvar="EDGECHECK_TOKEN", help="The shared secret; made at first start when not given.")
+    ] = None,
+    open_to_all: Annotated[bool, typer.Option("--open", help="No token: a public server, with tighter limits.")] = False,
+    certificate: Annotated[Path | None, typer.Option(metavar="F", help="Own certificate (PEM); needs --key.")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="F")] = None,
+    state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where token and certificate are kept.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        return
+    numbers = {
+        "--control-port": control_port,
+        "--stun-port": stun_port,
+        "--alternate-stun-port": alternate_stun_port,
+        "--sip-port": sip_port,
+        "--alternate-sip-port": alternate_sip_port,
+        "--sips-port": sips_port,
+    }
+    _check_ports(numbers)
+    addresses = local_addresses.given(address or (), alternate or (), public_address or (), public_alternate or ())
+    if not addresses:
+        addresses = local_addresses.choose(local_addresses.local_addresses())
+    if not addresses:
+        raise StartError("This machine has no IP address to serve on.")
+    if open_to_all and token:
+        raise ConfigError("--open and a token exclude each other.")
+    if (certificate is None) != (key is None):
+        raise ConfigError("--certificate and --key belong together.")
+    config = Config(
+        addresses=addresses,
+        control_port=control_port,
+        stun_port=stun_port,
+        alternate_stun_port=alternate_stun_port,
+        sip_port=sip_port,
+        alternate_sip_port=alternate_sip_port,
+        sips_port=sips_port,
+        media_ports=_media_range(media_ports),
+    )
+    config, notes = _with_secrets(config, token, open_to_all, certificate, key, state_dir)
+    _run(config, notes)
+
+
+def _run(config: Config, notes: tuple[str, ...]) -> None:
+    from echo_server import running
+
+    running.run(config, lambda line: print(line, flush=True), notes)
+
+
+def _check_ports(numbers: dict[str, int]) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number <= 65535:
+            raise ConfigError(f"{name} {number} is not a port (0 to 65535).")
+    seen: dict[int, str] = {}
+    for name, number in numbers.items():
+        if number and number in seen:
+            raise ConfigError(f"{name} and {seen[number]} are both {number}: each needs a port of its own.")
+        seen[number] = name
+
+
+def _media_range(text: str) -> tuple[int, int]:
+    try:
+        ranges = ports.parse(text)
+    except WireError as error:
+        raise ConfigError(f"--media-ports: {error}.") from error
+    if len(ranges) != 1:
+        raise ConfigError("--media-ports takes one range, LO-HI.")
+    return ranges[0]
+
+
+def _with_secrets(
+    config: Config, token: str | None, open_to_all: bool, certificate: Path | None, key: Path | None, state_dir: Path | None
+) -> tuple[Config, tuple[str, ...]]:
+    """The config with token, certificate and key, made and kept where need be; and what to tell about them."""
+    from echo_server import tokens
+
+    if token is not None and (len(token) < 8 or any(character in "@/" or not "!" <= character <= "~" for character in token)):
+        raise ConfigError("A token has 8 or more printable characters, without spaces, @ and /.")
+    made = []
+    directory = state_dir or _state_directory()
+    if (not open_to_all and token is None) or certificate is None:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if certificate is None or key is None:
+                from echo_server.certificate import keep_certificate
+
+                hosts = [host for one in config.addresses for host in (one.public_primary, one.public_alternate) if host]
+                certificate, key, new = keep_certificate(directory, hosts)
+                made += ["Certificate made (self-signed, kept)"] if new else []
+            if not open_to_all and token is None:
+                token, new = tokens.kept_token(directory)
+                made += ["token made (kept)"] if new else []
+        except OSError as error:
+            raise StartError(
+                f"{directory} cannot be used to keep token and certificate: {error.strerror}; name another with --state-dir."
+            ) from error
+    hint = "On the machine to be checked, run edgecheck with this:\n"
+    said = f"{'; '.join(made)}. {hint}" if made else hint
+    if open_to_all:
+        said = f"Open to all: whoever reaches this server may use it, within tighter limits. {said}"
+    assert certificate is not None
+    assert key is not None
+    return config._replace(token=token or "", certificate=certificate, key=key), (said,)
+
+
+def _state_directory() -> Path:
+    """The platform's user state directory."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "edgecheck"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "edgecheck"
+    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "edgecheck"
+
+
+def main() -> None:
+    """The console script. Ends with 0, 1 (it could not start) or 64 (the command line is wrong)."""
+    import click
+
+    try:
+        status = app(standalone_mode=False)
+    except (ConfigError, click.UsageError) as error:
+        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        print(f"{text} (edgecheck-server --help)", file=sys.stderr)
+        sys.exit(_USAGE)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The control channel without its socket: who is admitted, and what each request asks to be done."""
+
+from collections.abc import Sequence
+
+from echo_server import prober, roles
+from echo_server.effects import Closing, Effect, MediaOpening, Reply
+from echo_server.ledger import SentTable
+from echo_server.media import MediaPort, MediaPorts
+from echo_server.session import Session, Sessions
+from echo_server.tokens import Cookies
+from edgecheck import __version__
+from edgecheck.wire import control, ports
+from edgecheck.wire.address import parse_host
+from edgecheck.wire.control import Declined, Hello, Limits, Refused, Service
+from edgecheck.wire.errors import WireError
+
+MAX_SPACING_MS = 10_000
+MAX_PATIENCE_MS = 10_000
+MAX_DATAGRAMS = 1 << 20
+"""Of one probe request: 16 copies to every port there is."""
+
+
+def check_authentication(hello: Hello, message: control.Message, token: str) -> Refused | None:
+    """Whether the first message of a client proves that it knows the token; None when it does."""
+    if not isinstance(message, control.Authenticate):
+        return Refused(reason="malformed", message="The first message must be the proof of the token.")
+    if message.protocol != control.PROTOCOL:
+        return Refused(
+            reason="protocol",
+            message=f"This server ({__version__}) speaks protocol {control.PROTOCOL}, the client ({message.version[:20]}) protocol "
+            f"{message.protocol}: install the same version at both ends.",
+        )
+    try:
+        control.parse_hex(message.nonce, control.NONCE_SIZE)
+        control.parse_hex(message.certificate, 32)
+    except WireError:
+        return Refused(reason="malformed", message="The nonce or the certificate's fingerprint is not hexadecimal of the right length.")
+    if not control.proves(token, "client", hello.nonce, message.nonce, message.certificate, message.proof):
+        return Refused(reason="unknown-token", message="This server does not know this token. Copy the whole edge://... line it printed.")
+    return None
+
+
+class Refusal(Exception):
+    """A request that is not done: reason and words."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Requests:
+    """What each request of an open session asks to be done."""
+
+    def __init__(self, sessions: Sessions, media: MediaPorts, cookies: Cookies, services: dict[int, Service]) -> None:
+        self._sessions = sessions
+        self._media = media
+        self._cookies = cookies
+        self._services = services
+
+    def handle(self, session: Session, request: control.Message, now: float) -> list[Effect]:
+        """The effects of one request; a refusal is a reply too. Never raises for what a peer may send."""
+        try:
+            match request:
+                case control.Ping():
+                    return [Reply(control.Pong(id=request.id, at_ms=session.at_ms(now)))]
+                case control.Account():
+                    return [Reply(session.account(request))]
+                case control.Mirror():
+                    return [Reply(_mirrored(session, request))]
+                case control.Prove():
+                    return [Reply(self._prove(session, request, now))]
+                case control.Probe():
+                    return [self._probe(session, request)]
+                case control.Dial():
+                    return [self._dial(session, request)]
+                case control.OpenMedia():
+                    return [self._open_media(session, request)]
+                case control.CloseMedia():
+                    return [Closing(self.release_media(session)), Reply(control.MediaOpened(id=request.id, ports=()))]
+                case _:
+                    return [Reply(Declined(id=0, reason="malformed", message="Not a request."))]
+        except Refusal as refusal:
+            return [Reply(Declined(id=request.id, reason=refusal.reason, message=str(refusal)))]  # type: ignore[union-attr, arg-type]
+        except WireError as error:
+            return [Reply(Declined(id=request.id, reason="malformed", message=str(error)))]  # type: ignore[union-attr]
+
+    def release_media(self, session: Session) -> list[MediaPort]:
+        """The session's media ports are given back; returns those that nobody uses any more."""
+        unused = self._media.release((session.family, port) for port in session.media_ports)
+        session.media_ports.clear()
+        return unused
+
+    def _prove(self, session: Session, request: control.Prove, now: float) -> control.Proved:
+        host = parse_host(request.address)
+        if not self._cookies.proves(session.name, host, request.cookie, now):
+            raise Refusal("unproved-address", f"The cookie does not prove {host}: it is another address's, or older than a minute.")
+        if not self._sessions.prove(session, host):
+            raise Refusal("limit", f"At most {session.bounds.addresses} addresses in one session.")
+        return control.Proved(id=request.id, addresses=tuple(session.addresses))
+
+    def _service(self, session: Session, address: str) -> Service:
+        host = parse_host(address)
+        if host not in session.addresses:
+            raise Refusal("unproved-address", f"{host} has not proved itself in this session.")
+        if (6 if ":" in host else 4) != session.family:
+            raise Refusal("unavailable", f"{host} is of another family than the control connection, whose servers' addresses probe it.")
+        return self._services[session.family]
+
+    def _probe(self, session: Session, request: control.Probe) -> prober.Sending:
+        service, limits = self._service(session, request.address), session.limits
+        low, high = _span(request.ports, limits)
+        _within("series", request.series, 0, 65535)
+        _within("copies", request.copies, 1, limits.copies)
+        _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
+        missing = [sender for sender in request.senders if sender not in roles.listeners(service)]
+        if missing:
+            raise Refusal("unavailable", f"This server has one address only: there is no sender {missing[0]}.")
+        if not request.senders or len(set(request.senders)) != len(request.senders):
+            raise Refusal("malformed", "Each sender once, and one at least.")
+        if ports.count(request.ports) * request.copies * len(request.senders) > MAX_DATAGRAMS:
+            raise Refusal("limit", f"More than {MAX_DATAGRAMS} datagrams in one request.")
+        tables: dict[str, SentTable] = {sender: _table(session, request.series, sender, low, high) for sender in request.senders}
+        return prober.Sending(service, session, request, tables)
+
+    def _dial(self, session: Session, request: control.Dial) -> prober.Dialing:
+        service, limits = self._service(session, request.address), session.limits
+        if request.sender == "B" and service.alternate is None:
+            raise Refusal("unavailable", "This server has one address only: there is no sender B.")
+        low, high = _span(request.ports, limits)
+        _within("series", request.series, 0, 65535)
+        _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
+        _within("patience_ms", request.patience_ms, 1, MAX_PATIENCE_MS)
+        _within("attempts", request.attempts, 1, limits.dials)
+        _within("attempts in all", request.attempts * ports.count(request.ports), 1, limits.dials)
+        table = _table(session, request.series, f"{request.sender}/tcp", low, high)
+        return prober.Dialing(session, request, request.sender, table)
+
+    def _open_media(self, session: Session, request: control.OpenMedia) -> MediaOpening:
+        service, limits = self._services[session.family], session.limits
+        if service.media is None:
+            raise Refusal("unavailable", "This server opens no media ports.")
+        _span(request.ports, limits)
+        first, last = service.media
+        ports.validate(request.ports, first, last)
+        wanted = set(ports.expand(request.ports)) | session.media_ports
+        if len(wanted) > limits.media_ports:
+            raise Refusal("limit", f"{len(wanted)} media sockets; at most {limits.media_ports} for one session.")
+        return MediaOpening(session, request.id, sorted(wanted - session.media_ports), self._media)
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise Refusal("limit", f"{name}: {value} is not within {low} to {high}.")
+
+
+def _span(ranges: Sequence[tuple[int, int]], limits: Limits) -> tuple[int, int]:
+    """Lowest and highest port of ranges that keep within the limits."""
+    if not ranges:
+        raise Refusal("malformed", "No ports.")
+    if len(ranges) > limits.ports or ports.count(ports.validate(ranges)) > limits.ports:
+        raise Refusal("limit", f"At most {limits.ports} ports in one request.")
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _table(session: Session, series: int, sender: str, low: int, high: int) -> SentTable:
+    table = session.ledger.sent_table(series, sender, low, high)
+    if table is None:
+        raise Refusal("limit", "The session's accounts are full: open another session.")
+    return table
+
+
+def _mirrored(session: Session, request: control.Mirror) -> control.Mirrored:
+    after = max(0, request.after)
+    return control.Mirrored(id=request.id, records=tuple(session.mirror.records[after:]), dropped=session.mirror.dropped)

@@ -1,0 +1,97 @@
+"""One TCP or TLS connection to a STUN or SIP port: bytes in, bytes out."""
+
+from typing import TYPE_CHECKING
+
+from edgecheck.wire import probe
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.control import Transport
+from edgecheck.wire.errors import WireError
+from edgecheck.wire.framing import SipFramer, StunFramer
+from edgecheck.wire.probe import Kind
+
+if TYPE_CHECKING:
+    from echo_server.core import EchoServer
+    from echo_server.session import Session
+
+
+class Conversation:
+    """Messages (STUN or SIP, by the port) and probes, in any order, on one stream.
+
+    A probe begins where a message could. Its 28 bytes are answered at once; zeros behind an ``ECHO`` are its padding and come
+    back as they are, so the answer is as long as the question, though no length is written in it.
+    """
+
+    def __init__(self, server: "EchoServer", listener: str, transport: Transport, peer: Endpoint, now: float) -> None:
+        self.listener = listener
+        self.transport: Transport = transport
+        self.peer = peer
+        self.session: Session | None = None
+        """Whose messages came; known from the first that named it."""
+        self.over = False
+        """To be closed when what ``feed`` returned has been sent."""
+        self.throttled = False
+        """The source has had all the answers for this second that a stranger gets: read on later."""
+        self._server = server
+        self._framer = SipFramer() if listener.startswith("sip:") else StunFramer()
+        self._start = b""
+        self._padding = False
+        self._recorded = False
+        self._last_message = now
+
+    def deadline(self) -> float:
+        """When it is to be closed if no whole message comes; with a session it may idle as long as that lives."""
+        if self.session is not None and not self.session.ended:
+            return self.session.deadline()
+        return self._last_message + self._server.bounds.stream_idle_s
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """What to answer to these bytes."""
+        if self.over:
+            return b""
+        self.throttled = False
+        out: list[bytes] = []
+        try:
+            self._answer(self._start + data, out, now)
+        except WireError:
+            self._server.counters["stream broken"] += 1
+            self.end(now)
+            self.over = True
+        return b"".join(out)
+
+    def _answer(self, data: bytes, out: list[bytes], now: float) -> None:
+        self._start = b""
+        while data:
+            if self._padding:
+                rest = data.lstrip(b"\0")
+                out.append(bytes(len(data) - len(rest)))
+                self._padding = not rest
+                data = rest
+            elif not self._framer.pending and (data.startswith(probe.MAGIC) or probe.MAGIC.startswith(data)):
+                if len(data) < probe.SIZE:
+                    self._start = data
+                    break
+                answer = self._server.answer_probe(self, data[: probe.SIZE], now)
+                if answer is not None:
+                    out.append(answer)
+                    self._last_message = now
+                self._padding = answer is not None and data[4] == Kind.ECHO
+                data = data[probe.SIZE :]
+            else:
+                # A probe may stand right behind a message; inside one the magic means nothing, and the loop comes back here.
+                cut = data.find(probe.MAGIC, 1)
+                chunk, data = (data, b"") if cut < 0 else (data[:cut], data[cut:])
+                self._answer_messages(chunk, out, now)
+
+    def _answer_messages(self, chunk: bytes, out: list[bytes], now: float) -> None:
+        for message in self._framer.feed(chunk):
+            self._last_message = now
+            out += self._server.answer_message(self, message, now)
+        if self._framer.broken is not None:
+            raise self._framer.broken
+
+    def end(self, now: float) -> None:
+        """The stream ended, or cannot be followed: what had not become a message goes into the mirror all the same."""
+        rest = self._start + self._framer.remainder
+        if rest and not self._recorded and self.listener.startswith("sip:"):
+            self._server.record_garbage(self, rest, now)
+        self._recorded = True

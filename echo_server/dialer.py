@@ -1,0 +1,106 @@
+"""Carrying out a plan of TCP connections: every attempt its own socket and its own SYN."""
+
+import asyncio
+import errno
+import socket
+from time import monotonic
+
+from echo_server import icmp
+from echo_server.prober import Attempt, Dialing
+from edgecheck.wire import probe
+from edgecheck.wire.control import Dialed
+
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EPROTO})
+_TOLD = 80
+"""Bytes of what a stranger said that are told on."""
+
+
+async def dial(plan: Dialing, host: str) -> Dialed:
+    """Attempt every connection of the plan from ``host`` and return the reply; ends early when the session does."""
+    await asyncio.gather(*(_dial_port(plan, host, port) for port in plan.ports))
+    return plan.finish()
+
+
+async def _dial_port(plan: Dialing, host: str, port: int) -> None:
+    """The attempts to one port, spaced. One that proves it makes the others needless."""
+    proved = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        for number in range(plan.request.attempts):
+            if number and await _within(plan.request.spacing_ms / 1000, proved):
+                break
+            if plan.session.ended:
+                break
+            tasks.append(asyncio.create_task(_attempt(plan, host, port, number, proved)))
+        everything = asyncio.gather(*tasks)
+        first = asyncio.create_task(proved.wait())
+        await asyncio.wait((everything, first), return_when=asyncio.FIRST_COMPLETED)
+        first.cancel()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asyncio.Event) -> None:
+    begun = monotonic()
+    loop = asyncio.get_running_loop()
+    connected = False
+    received = b""
+    outcome, detail = "unsent", ""
+    made: socket.socket | None = None
+    try:
+        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        made.bind((host, 0))
+        icmp.want_errors(made)
+        outcome = "silent"
+        async with asyncio.timeout(plan.request.patience_ms / 1000):
+            plan.left(port)
+            await loop.sock_connect(made, (plan.request.address, port))
+            connected = True
+            await loop.sock_sendall(made, plan.greeting(port, number, made.getsockname()[1]))
+            while len(received) < probe.SIZE and (data := await loop.sock_recv(made, 256)):
+                received += data
+    except TimeoutError:
+        pass  # the patience is at an end, or the system's own
+    except OSError as error:
+        if made is not None and not connected and outcome == "silent":
+            outcome, detail = _refusal(made, error)
+        else:
+            detail = error.strerror or str(error)
+    finally:
+        if made is not None:
+            made.close()
+    if connected:
+        outcome = "proved" if plan.proves(port, received) else "connected"
+        detail = detail if outcome == "proved" or not received else _printable(received)
+    plan.ended(port, Attempt(outcome, (monotonic() - begun) * 1000, detail))
+    if outcome == "proved":
+        proved.set()
+
+
+def _refusal(made: socket.socket, error: OSError) -> tuple[str, str]:
+    """What a failed connect means: a reset, an ICMP error (and whose), or our own system."""
+    icmp_error = icmp.read_error(made) if icmp.SUPPORTED else None
+    if icmp_error is not None:
+        # Also where errno says "refused": a firewall's REJECT is an ICMP port unreachable, no reset.
+        return "unreachable", f"ICMP {icmp_error.type}/{icmp_error.code} from {icmp_error.offender}"
+    words = error.strerror or str(error)
+    if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
+        return "refused", words
+    if error.errno in _UNREACHABLE and not icmp.SUPPORTED:
+        return "unreachable", words
+    return "unsent", words
+
+
+def _printable(data: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:_TOLD])

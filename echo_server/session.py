@@ -1,0 +1,141 @@
+"""One client's session: what it has proved, what it may use, what was seen of it."""
+
+from collections.abc import Callable, Iterator
+
+from echo_server.ledger import Ledger
+from echo_server.limits import Allowance, Bounds, Pool
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.control import Direction, Limits, MirrorRecord, Transport
+
+_RECORD_BYTES = 400
+"""What a mirror record takes in memory beside its data."""
+
+
+class MirrorLog:
+    """The SIP that crossed our sockets for one session, exact bytes, in order. Bounded: the first ones are kept."""
+
+    def __init__(self, messages: int, size: int, allowance: Allowance) -> None:
+        self.records: list[MirrorRecord] = []
+        self.dropped = 0
+        self._messages = messages
+        self._free = size
+        self._allowance = allowance
+
+    def note(
+        self, at_ms: float, direction: Direction, transport: Transport, server_port: int, peer: Endpoint, data: bytes
+    ) -> Callable[[], None] | None:
+        """Keep one message, or count it when a bound is reached. Returns what takes it back, if it did not leave after all."""
+        if len(self.records) >= self._messages or len(data) > self._free or not self._allowance.take(len(data) + _RECORD_BYTES):
+            self.dropped += 1
+            return None
+        self._free -= len(data)
+        record = MirrorRecord(at_ms=at_ms, direction=direction, transport=transport, server_port=server_port, peer=str(peer), data=data)
+        self.records.append(record)
+        return lambda: self.records.remove(record)
+
+
+class Session:
+    """An authenticated control connection and all that is known of its packets."""
+
+    def __init__(
+        self, name: bytes, number: int, peer: Endpoint, now: float, intercepted: bool, limits: Limits, bounds: Bounds, pool: Pool
+    ) -> None:
+        self.name = name
+        """8 bytes, the name in probes and transaction ids; it is a secret of this client, so logs say ``number``."""
+        self.number = number
+        self.peer = peer
+        """Where the control connection comes from."""
+        self.opened = now
+        self.intercepted = intercepted
+        self.limits = limits
+        self.bounds = bounds
+        self.addresses: dict[str, None] = {peer.host: None}
+        """Proved: the peer's own (it completed a TCP handshake), and those for which a cookie came back. In order."""
+        self.allowance = Allowance(bounds.session_bytes, pool)
+        self.ledger = Ledger(now, bounds.rows, self.allowance)
+        self.mirror = MirrorLog(limits.mirror_messages, bounds.mirror_bytes, self.allowance)
+        self.media_ports: set[int] = set()
+        self.ended = False
+        self._next_probe = 0.0
+
+    @property
+    def family(self) -> int:
+        """4 or 6: the family of the control connection; the session's service is of it."""
+        return self.peer.family
+
+    def at_ms(self, now: float) -> float:
+        """Milliseconds since the session opened."""
+        return round((now - self.opened) * 1000, 3)
+
+    def deadline(self) -> float:
+        """When its life ends at the latest."""
+        return self.opened + self.limits.session_s
+
+    def reserve_probe(self, now: float) -> float:
+        """Seconds to wait before one more probe may leave: holds all requests of the session together to ``limits.pace``."""
+        self._next_probe = max(self._next_probe, now) + 1 / self.limits.pace
+        return self._next_probe - now
+
+    def account(self, request: control.Account) -> control.Accounted:
+        """The receipt asked for."""
+        return self.ledger.account(request.id, request.series)
+
+
+class Sessions:
+    """All open sessions, and whose address is whose."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[bytes, Session] = {}
+        self._by_address: dict[str, list[Session]] = {}
+        self._by_peer: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._by_name.values()))
+
+    def get(self, name: bytes) -> Session | None:
+        """The session of this name."""
+        return self._by_name.get(name)
+
+    def of_peer(self, host: str) -> int:
+        """How many have their control connection from there."""
+        return self._by_peer.get(host, 0)
+
+    def has_proved(self, host: str) -> bool:
+        """Whether any session has proved this address."""
+        return host in self._by_address
+
+    def only_one_at(self, host: str) -> Session | None:
+        """The session that proved this address, if exactly one did."""
+        sessions = self._by_address.get(host, ())
+        return sessions[0] if len(sessions) == 1 else None
+
+    def add(self, session: Session) -> None:
+        self._by_name[session.name] = session
+        self._by_peer[session.peer.host] = self.of_peer(session.peer.host) + 1
+        self._by_address.setdefault(session.peer.host, []).append(session)
+
+    def prove(self, session: Session, host: str) -> bool:
+        """The session lives at this address too. False when it has proved as many as it may."""
+        if host in session.addresses:
+            return True
+        if len(session.addresses) >= session.bounds.addresses:
+            return False
+        session.addresses[host] = None
+        self._by_address.setdefault(host, []).append(session)
+        return True
+
+    def remove(self, session: Session) -> None:
+        del self._by_name[session.name]
+        self._by_peer[session.peer.host] -= 1
+        if not self._by_peer[session.peer.host]:
+            del self._by_peer[session.peer.host]
+        for host in session.addresses:
+            self._by_address[host].remove(session)
+            if not self._by_address[host]:
+                del self._by_address[host]
+        session.allowance.give_back()
+        session.ended = True

@@ -1,0 +1,170 @@
+"""The server as a process of its own on loopback addresses, and the simplest control client that can talk to it."""
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from edgecheck.wire import control
+from edgecheck.wire.address import Target, parse_target
+
+ANY_PORTS = [f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")]
+READY_S = 20
+
+
+class ServerProcess:
+    """``python -m echo_server`` from its ready line to its end."""
+
+    def __init__(self, *options: str, environment: dict[str, str] | None = None, preexec: Callable[[], None] | None = None) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self.state = Path(self._directory.name)
+        self._log = (self.state / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "echo_server", f"--state-dir={self.state / 'state'}", *options],
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={key: value for key, value in os.environ.items() if not key.startswith("EDGECHECK_")} | (environment or {}),
+            preexec_fn=preexec,
+        )
+        assert self.process.stdout is not None
+        self.ready = self.process.stdout.readline().strip()
+
+    @property
+    def log(self) -> str:
+        return (self.state / "log").read_text()
+
+    @property
+    def target(self) -> Target:
+        assert self.ready.startswith("ready "), self.log
+        return parse_target(self.ready.removeprefix("ready "))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(10)
+        finally:
+            self.process.kill()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self._log.close()
+            self._directory.cleanup()
+
+
+class Client:
+    """A control connection: the handshake, and requests answered by id."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse, hello: control.Hello, welcome: control.Welcome) -> None:
+        self.ws = ws
+        self.hello = hello
+        self.welcome = welcome
+        self.service = welcome.service
+        self.session = bytes.fromhex(welcome.session)
+        self._id = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for frame in self.ws:
+            reply = control.parse(frame.data)
+            waiting = self._waiting.pop(reply.id, None)
+            if waiting is not None:
+                waiting.set_result(reply)
+        for waiting in self._waiting.values():
+            waiting.cancel()
+
+    async def ask(self, kind: Any, **fields: Any) -> Any:
+        self._id += 1
+        id = self._id
+        self._waiting[id] = asyncio.get_running_loop().create_future()
+        await self.ws.send_str(control.serialize(kind(id=id, **fields)))
+        async with asyncio.timeout(10):
+            return await self._waiting[id]
+
+    async def close(self) -> None:
+        await self.ws.close()
+        await self._reader
+
+
+class Connecting:
+    """``async with Connecting(target) as client``: an open session."""
+
+    def __init__(self, target: Target, *, token: str | None = None, certificate: str | None = None, protocol: int = control.PROTOCOL) -> None:
+        self._target = target
+        self._token = target.token if token is None else token
+        self._certificate = certificate
+        self._protocol = protocol
+        self.refused: control.Refused | None = None
+
+    async def __aenter__(self) -> Client:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self._http = aiohttp.ClientSession()
+        url = f"https://{self._target.authority}{control.PATH}"
+        self._ws = await self._http.ws_connect(url, ssl=context, max_msg_size=control.MAX_MESSAGE)
+        connection = self._ws.get_extra_info("ssl_object")
+        seen = self._certificate or hashlib.sha256(connection.getpeercert(binary_form=True)).hexdigest()
+        hello = control.parse((await self._ws.receive()).data)
+        assert isinstance(hello, control.Hello)
+        nonce = secrets.token_hex(control.NONCE_SIZE)
+        proof = control.proof(self._token, "client", hello.nonce, nonce, seen)
+        message = control.Authenticate(protocol=self._protocol, version="test", nonce=nonce, certificate=seen, proof=proof)
+        await self._ws.send_str(control.serialize(message))
+        welcome = control.parse((await self._ws.receive()).data)
+        if isinstance(welcome, control.Refused):
+            self.refused = welcome
+            await self._http.close()
+            raise PermissionError(welcome.message)
+        assert isinstance(welcome, control.Welcome)
+        assert control.proves(self._token, "server", hello.nonce, nonce, welcome.certificate, welcome.proof)
+        self.client = Client(self._ws, hello, welcome)
+        return self.client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()
+        await self._http.close()
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., ServerProcess]:
+    """Starts a server on free loopback ports with more options; the test ends it."""
+
+    def starter(*options: str, **more: Any) -> ServerProcess:
+        addresses = [] if any(option.startswith("--address") for option in options) else ["--address=127.0.0.1", "--alternate=127.0.0.2"]
+        return ServerProcess(*ANY_PORTS, *addresses, *options, **more)
+
+    return starter
+
+
+@pytest.fixture(scope="session")
+def server(start: Callable[..., ServerProcess]) -> Iterator[ServerProcess]:
+    """A server with two addresses, shared by all tests that do not disturb it."""
+    running = start("--media-ports=21000-31000")
+    yield running
+    log = running.log
+    assert running.stop() == 0
+    assert "fault" not in log, log
+    assert running.ready.startswith("ready ")
+    token = re.search(r"edge://(.*)@", running.ready)
+    assert token is not None
+    assert token[1] not in log
+
+
+@pytest.fixture(scope="session")
+def connect() -> type[Connecting]:
+    return Connecting
