@@ -72,7 +72,7 @@ class EchoServer:
         self.media_ports = MediaPorts()
         self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services)
         self._opened = 0
-        self._quick: dict[tuple[str, int], dict[tuple[str, int], tuple[bytes, bool]]] = {}
+        self._known: list[dict[tuple[str, int], tuple[bytes, bytes, bool]]] = []
 
     # --- Control channel -------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class EchoServer:
         name = self._draw(control.SESSION_SIZE)
         session = Session(name, self._opened, peer, now, intercepted, self.limits, self.bounds, self._pool)
         self.sessions.add(session)
-        self._quick.clear()
+        self._forget_quick()
         return session, Welcome(
             session=name.hex(),
             certificate=self._certificate,
@@ -114,7 +114,7 @@ class EchoServer:
         """What is to be done for one request of an open session."""
         effects = self._requests.handle(session, request, now)
         if isinstance(request, control.Prove):
-            self._quick.clear()
+            self._forget_quick()
         return effects
 
     def end_session(self, session: Session) -> list[MediaPort]:
@@ -122,7 +122,7 @@ class EchoServer:
         if session.ended:
             return []
         self.sessions.remove(session)
-        self._quick.clear()
+        self._forget_quick()
         return self._requests.release_media(session)
 
     # --- Datagrams -------------------------------------------------------------------------------------------------------
@@ -151,31 +151,37 @@ class EchoServer:
         Only for a Binding request without attributes, over IPv4, of no session: the answer differs from the last one to that
         source in the transaction id alone. All else takes ``handle_datagram``, which makes the very same answer.
         """
-        key = (listener, family)
-        sessions, rate = self.sessions, self._rate
+        known: dict[tuple[str, int], tuple[bytes, bytes, bool]] = {}
+        self._known.append(known)
+        session_of, allows = self.sessions.get, self._rate.allows
 
         def answer(data: bytes, source: tuple[str, int], now: float) -> bytes | None:
-            if len(data) != stun_wire.HEADER or data[:8] != _PLAIN_REQUEST or sessions.get(data[8:16]) is not None:
+            if data[:8] != _PLAIN_REQUEST or len(data) != stun_wire.HEADER or session_of(data[8:16]) is not None:
                 return None
-            answers = self._quick.get(key)
-            known = answers.get(source) if answers is not None else None
-            if known is None:
-                if family != 4:
-                    return None
-                outbound = self.handle_datagram(listener, Endpoint(*source), data, now)
-                if len(outbound) == 1:
-                    if answers is None or len(answers) >= _QUICK_SOURCES:
-                        answers = self._quick[key] = {}
-                    answers[source] = (outbound[0].data, not self._is_trusted(source[0]))
-                    return outbound[0].data
+            parts = known.get(source)
+            if parts is not None:
+                head, tail, limited = parts
+                if limited and not allows(source[0], now):
+                    self.counters["rate"] += 1
+                    return b""
+                return head + data[8:] + tail
+            if family != 4:
+                return None
+            outbound = self.handle_datagram(listener, Endpoint(*source), data, now)
+            if len(outbound) != 1:
                 return b""
-            answer, limited = known
-            if limited and not rate.allows(source[0], now):
-                self.counters["rate"] += 1
-                return b""
-            return answer[:8] + data[8:] + answer[20:]
+            if len(known) >= _QUICK_SOURCES:
+                known.clear()
+            made = outbound[0].data
+            known[source] = (made[:8], made[20:], not self._is_trusted(source[0]))
+            return made
 
         return answer
+
+    def _forget_quick(self) -> None:
+        """Who is limited has changed."""
+        for known in self._known:
+            known.clear()
 
     def handle_error(
         self, sender: str, aimed_at: Endpoint, icmp: tuple[int, int], offender: str, ttl: int | None, quoted: bytes, now: float

@@ -89,16 +89,14 @@ class Sessions:
         self._by_name: dict[bytes, Session] = {}
         self._by_address: dict[str, list[Session]] = {}
         self._by_peer: dict[str, int] = {}
+        self.get = self._by_name.get
+        """The session of this name, or None."""
 
     def __len__(self) -> int:
         return len(self._by_name)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._by_name.values()))
-
-    def get(self, name: bytes) -> Session | None:
-        """The session of this name."""
-        return self._by_name.get(name)
 
     def of_peer(self, host: str) -> int:
         """How many have their control connection from there."""

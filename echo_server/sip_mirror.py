@@ -175,7 +175,7 @@ class _Answerer:
         return "Contact", f"<sip:mirror@{self.place.local}{parameter}>"
 
     def _capabilities(self, full: bool) -> Headers:
-        return [("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "")] if full else []
+        return [("Allow", ALLOW), ("Accept", "application/sdp")] if full else []
 
     def _session_description(self, full: bool) -> bytes:
         """An answer of one PCMU stream. Without the range open nothing listens there: what matters is whether the lines arrive whole."""

@@ -92,7 +92,7 @@ def _attributes(service: Service, listener: str, sender: str, source: Endpoint, 
             (stun.RESPONSE_ORIGIN, origin),
             (stun.OTHER_ADDRESS, other),
         ]
-    return (*(Attribute(type, value) for type, value in pairs if value is not None), Attribute(stun.SOFTWARE, SOFTWARE))
+    return (*(Attribute(type, value) for type, value in pairs if value is not None), _software(request))
 
 
 def _error(
@@ -104,12 +104,22 @@ def _error(
     unknown: tuple[int, ...],
     fingerprint: bool,
 ) -> Answer:
-    attributes = [Attribute(stun.ERROR_CODE, error)]
+    code, reason = error
+    attributes = [Attribute(stun.ERROR_CODE, (code, _padded(reason) if request.classic else reason))]
     if unknown:
         # RFC 3489 section 11.2.10: an odd list is made even by repeating one; RFC 8489 pads the attribute instead.
         listed = (*unknown, unknown[-1]) if request.classic and len(unknown) % 2 else unknown
         attributes.append(Attribute(stun.UNKNOWN_ATTRIBUTES, listed))
-    return Answer(listener, source, _serialize(Class.ERROR, request, (*attributes, Attribute(stun.SOFTWARE, SOFTWARE)), fingerprint))
+    return Answer(listener, source, _serialize(Class.ERROR, request, (*attributes, _software(request)), fingerprint))
+
+
+def _software(request: Message) -> Attribute:
+    return Attribute(stun.SOFTWARE, _padded(SOFTWARE) if request.classic else SOFTWARE)
+
+
+def _padded(text: str) -> str:
+    """RFC 3489 sections 11.2.9 and 11.2.11: no padding behind a text; the text itself has a multiple of 4 bytes. pystun3 relies on it."""
+    return text + " " * (-len(text) % 4)
 
 
 def _serialize(message_class: Class, request: Message, attributes: tuple[Attribute, ...], fingerprint: bool) -> bytes:
