@@ -30,8 +30,8 @@ from edgecheck.wire import probe
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
 MAPPING_SOCKETS = 3
-HAIRPIN_COPIES = 8
-HAIRPIN_SPACING_S = 0.04
+HAIRPIN_COPIES = 6
+HAIRPIN_SPACING_S = 0.03
 REACH_COPIES = 8
 
 

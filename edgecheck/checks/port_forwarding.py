@@ -38,6 +38,7 @@ DIAL_SPACING_MS = 40
 DIAL_ROUNDS = 4
 CONTROLS = 30
 """UDP control copies in each round of dials."""
+CONTROL_SPACING_MS = 20
 State = Literal["forwarded", "blocked", "refused", "answered", "undecided"]
 
 
@@ -277,7 +278,14 @@ class _Shots:
 
 
 def _request(
-    id: int, series: int, address: str, ports: list[int], senders: tuple[control.Sender, ...], pace: int, copies: int = COPIES
+    id: int,
+    series: int,
+    address: str,
+    ports: list[int],
+    senders: tuple[control.Sender, ...],
+    pace: int,
+    copies: int = COPIES,
+    spacing_ms: int = SPACING_MS,
 ) -> control.Probe:
     return control.Probe(
         id=id,
@@ -286,7 +294,7 @@ def _request(
         ports=port_ranges.compress(ports),
         senders=senders,
         copies=copies,
-        spacing_ms=SPACING_MS,
+        spacing_ms=spacing_ms,
         pace=pace,
     )
 
@@ -377,7 +385,11 @@ class _Dials:
                 asked = [port for port in ports if not dials.settled(port)]
                 if not asked:
                     break
-                await asyncio.gather(dials._dial(asked, series), dials._control(weather, at))
+                measuring = asyncio.create_task(dials._control(weather, at))
+                await dials._dial(asked, series)
+                if all(dials.proved(port) for port in asked):
+                    measuring.cancel()  # nothing was silent: there is no silence to weigh
+                await asyncio.gather(measuring, return_exceptions=True)
         finally:
             weather.close()
         return dials
@@ -419,7 +431,7 @@ class _Dials:
         net = self.net
         series, copies = net.new_series(), min(CONTROLS, net.limits.copies)
         heard = Inbox(net, weather, series)
-        await net.ask(lambda id: _request(id, series, at.host, [at.port], ("A1",), 0, copies))
+        await net.ask(lambda id: _request(id, series, at.host, [at.port], ("A1",), 0, copies, CONTROL_SPACING_MS))
         source = sender(net, "A1")
         await net.until(lambda: heard.count(source) >= copies, margin(net))
         self.control_sent += copies

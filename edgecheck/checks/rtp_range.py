@@ -7,7 +7,7 @@ ports are judged is told in ``rtp_rounds``.
 
 import random
 
-from edgecheck.checks.rtp_rounds import Round, Tally, judge_range
+from edgecheck.checks.rtp_rounds import UNPACED_RETRY, Round, Tally, judge_range, judge_rest
 from edgecheck.checks.unsolicited import alternate_answers, margin, open_bare, remembered, sender
 from edgecheck.model.check import Check, Network, Observation, PortBatch, UdpSocket
 from edgecheck.model.evidence import Answered
@@ -73,10 +73,15 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     batches = [every[start : start + size] for start in range(0, len(every), size)]
     # The order is unknown outside and can be repeated within a session.
     work = _Work(net, (low, high), random.Random(net.session))
-    for batch in batches:
-        await work.inbound(batch)
-    for batch in batches:
-        await work.outbound(batch)
+    if len(batches) == 1:
+        with await work.open(batches[0]) as listening:
+            await work.inbound(listening)
+            await work.outbound(listening)
+        return await work.observe()
+    for direction in (work.inbound, work.outbound):
+        for batch in batches:
+            with await work.open(batch) as listening:
+                await direction(listening)
     return await work.observe()
 
 
@@ -87,6 +92,17 @@ class _Listening:
         self.batch = batch
         self._seen = 0
         self._heard: dict[int, set[int]] = {}
+
+    def __enter__(self) -> "_Listening":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.batch.close()
+
+    @property
+    def ports(self) -> list[int]:
+        """Those that could be opened."""
+        return sorted(self.batch.opened)
 
     def heard(self, series: int) -> set[int]:
         arrivals = self.batch.arrivals
@@ -109,6 +125,7 @@ class _Work:
         self.busy: dict[int, str] = {}
         self.inward: list[Tally] = []
         self.outward: list[Tally] = []
+        self.back: list[Tally] = []
         self.returned: set[int] = set()
         self.remapped: set[int] = set()
         self.doubtful: set[int] = set()
@@ -122,21 +139,25 @@ class _Work:
     def _tell(self, more: int) -> None:
         self.net.progress(min(self.total, self.done + more), self.total, "ports")
 
-    async def inbound(self, ports: list[int]) -> None:
+    async def open(self, ports: list[int]) -> _Listening:
+        """Open a batch of ports; those that another program holds are noted."""
+        batch = await self.net.open_ports(ports, self._ours)
+        self.busy.update(batch.busy)
+        return _Listening(batch)
+
+    async def inbound(self, listening: _Listening) -> None:
         """The never-contacted address sends to every port of the batch."""
         net = self.net
+        self.done += len(listening.batch.busy)
         if net.alternate is None:
             self.reasons["inbound_open"] = "the server has one address only, so nothing can be sent from one that was never contacted"
-            self.done += len(ports)
+            self.done += len(listening.ports)
             return
-        batch = await net.open_ports(ports, self._ours)
-        listening = _Listening(batch)
         contact = await net.open_udp()
         bare = await open_bare(net, range(self.whole[0], self.whole[1] + 1))
         try:
-            self.busy.update(batch.busy)
             at = await net.proved(contact)
-            tally = Tally(sorted(batch.opened))
+            tally = Tally(listening.ports)
             self.inward.append(tally)
 
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
@@ -145,11 +166,10 @@ class _Work:
             await judge_range(tally, fire, net.pace, self.dice)
             await self._weigh_canaries(tally, contact, at, bare)
         finally:
-            batch.close()
             contact.close()
             for socket in bare:
                 socket.close()
-        self.done += len(ports)
+        self.done += len(listening.ports)
 
     async def _round_in(
         self, listening: _Listening, pair: tuple[UdpSocket, Endpoint | None], asked: list[int], guides: list[int], pace: int
@@ -205,36 +225,40 @@ class _Work:
                 "run again ten minutes after the last run"
             )
 
-    async def outbound(self, ports: list[int]) -> None:
-        """Every port of the batch sends to a media port of the server, which returns the packet."""
+    async def outbound(self, listening: _Listening) -> None:
+        """Every port of the batch sends to a media port of the server, which counts the packet and returns it."""
         net = self.net
-        if net.service.media is None:
-            self.reasons["outbound_open"] = "the server offers no media ports"
-            self.done += len(ports)
+        self.done += len(listening.batch.busy)
+        usable = listening.ports
+        if net.service.media is None or not usable:
+            self.reasons["outbound_open"] = "no port could be opened here" if net.service.media else "the server offers no media ports"
+            self.done += len(usable)
             return
-        batch = await net.open_ports(ports, self._ours)
-        listening = _Listening(batch)
         contact = await net.open_udp()
         try:
-            self.busy.update(batch.busy)
-            usable = sorted(batch.opened)
             net.memory.note_sent(usable)
             opened = await self._open_media(usable)
-            tally = Tally([port for port in usable if self._target(port) in opened])
-            self.outward.append(tally)
-            if len(tally.ports) < len(usable):
-                self.unheard |= set(usable).difference(tally.ports)
+            there = Tally([port for port in usable if self._target(port) in opened])
+            if len(there.ports) < len(usable):
+                self.unheard |= set(usable).difference(there.ports)
                 self.reasons["outbound_open"] = "the server could not open all of the media ports"
+            self.outward.append(there)
 
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
-                return await self._round_out(listening, contact, asked, guides, pace)
+                return (await self._round_out(listening, contact, asked, guides, pace))[0]
 
-            await judge_range(tally, fire, net.pace, self.dice)
+            async def fire_back(asked: list[int], guides: list[int], pace: int) -> Round:
+                return (await self._round_out(listening, contact, asked, guides, pace))[1]
+
+            await judge_range(there, fire, net.pace, self.dice)
+            # What got out has been answered; an answer that did not come is asked for again, or loss would read as a block.
+            back = Tally(sorted(there.open), open=self.returned & there.open)
+            self.back.append(back)
+            await judge_rest(back, fire_back, min(net.pace or UNPACED_RETRY, UNPACED_RETRY), self.dice)
             await net.ask(lambda id: control.CloseMedia(id=id))
         finally:
-            batch.close()
             contact.close()
-        self.done += len(ports)
+        self.done += len(usable)
 
     def _target(self, port: int) -> int:
         """The server's port for a local port: the same number where its range has it."""
@@ -247,7 +271,10 @@ class _Work:
         reply = await self.net.ask(lambda id: control.OpenMedia(id=id, ports=wanted))
         return set(port_ranges.expand(reply.ports)) if isinstance(reply, control.MediaOpened) else set()
 
-    async def _round_out(self, listening: _Listening, contact: UdpSocket, asked: list[int], guides: list[int], pace: int) -> Round:
+    async def _round_out(
+        self, listening: _Listening, contact: UdpSocket, asked: list[int], guides: list[int], pace: int
+    ) -> tuple[Round, Round]:
+        """What arrived there, and what came back."""
         net, batch = self.net, listening.batch
         series = net.new_series()
         order = [*asked, *guides]
@@ -270,16 +297,16 @@ class _Work:
                 if position % 1024 == 0:
                     await net.sleep(0)
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
-        self.returned |= listening.heard(series)
+        returned = set(listening.heard(series))
+        self.returned |= returned
+        back = Round(returned, len(guides), len(returned.intersection(guides)), failed)
         account = await net.account(series)
         if account is None or account.media is None:
-            # No packet of the series reached the server, or no receipt: what came back did arrive, of the rest nothing is known.
-            return Round(set(listening.heard(series)), *await self._control_out(contact, guides), failed + (account is None))
+            # No packet of the series reached the server, or there is no receipt: then only what came back is known to have arrived.
+            return Round(returned, *await self._control_out(contact, guides), failed + (account is None)), back
         arrived = set(port_ranges.expand(account.media.received))
         self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
-        if guides:
-            return Round(arrived, len(guides), len(arrived.intersection(guides)), failed)
-        return Round(arrived, 0, 0, failed)
+        return Round(arrived, len(guides), len(arrived.intersection(guides)), failed), back
 
     async def _control_out(self, contact: UdpSocket, guides: list[int]) -> tuple[int, int]:
         """Not one of the ports was heard: does other UDP get through in the same moments?"""
@@ -298,7 +325,8 @@ class _Work:
             if not answers:
                 self.reasons["undecided"] = "the server's alternate address did not answer when contacted: its silence proves nothing"
                 in_unsure, in_blocked = in_unsure | in_blocked, set()
-        tallies = [*self.inward, *self.outward]
+        _, lost_return, unsure_return = _together(self.back)
+        tallies = [*self.inward, *self.outward, *self.back]
         return RtpObservation(
             range=self.whole,
             tested=len({port for tally in tallies for port in tally.ports}),
@@ -306,10 +334,10 @@ class _Work:
             outbound_open=len(out_open) if self.outward else None,
             inbound_blocked=port_ranges.compress(in_blocked),
             outbound_blocked=port_ranges.compress(out_blocked),
-            return_blocked=port_ranges.compress(out_open - self.returned),
+            return_blocked=port_ranges.compress(lost_return),
             remapped=port_ranges.compress(self.remapped),
-            undecided=port_ranges.compress(in_unsure | out_unsure | self.doubtful | self.unheard | set(self.busy)),
-            retried=sum(max(0, tally.sent - len(tally.ports)) for tally in tallies),
+            undecided=port_ranges.compress(in_unsure | out_unsure | unsure_return | self.doubtful | self.unheard | set(self.busy)),
+            retried=sum(max(0, tally.sent - len(tally.ports)) for tally in (*self.inward, *self.outward)) + sum(t.sent for t in self.back),
             sent=sum(tally.sent for tally in tallies),
             slowed_to=min((tally.slowed_to for tally in tallies if tally.slowed_to), default=None),
             busy=port_ranges.compress(self.busy),
@@ -391,9 +419,8 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         add("outbound-blocked", Verdict.FAIL, seen.outbound_blocked, summary, "every port sends", text)
     if seen.return_blocked:
         text = port_ranges.text(seen.return_blocked)
-        verdict = Verdict.FAIL if port_ranges.count(seen.return_blocked) > 4 else Verdict.INCONCLUSIVE
         summary = f"RTP from {text} gets out, but the answers to it do not come back."
-        add("return-blocked", verdict, seen.return_blocked, summary, "answers come back", text)
+        add("return-blocked", Verdict.FAIL, seen.return_blocked, summary, "answers come back", text)
     if seen.remapped:
         text = port_ranges.text(seen.remapped)
         summary = f"RTP from {_short(text)} leaves with another source port."

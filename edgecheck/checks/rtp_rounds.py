@@ -103,10 +103,14 @@ async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random) 
     tally.sent += len(missing)
     tally.open |= first.arrived
     _count_first(tally, missing, first)
+    await judge_rest(tally, fire, UNPACED_RETRY if pace == 0 else max(SLOWEST, pace // 2), dice)
+
+
+async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
+    """The rounds for what is still missing, with known-good ports as guides; a sample where there are none."""
     if not tally.open:
         await _sample(tally, fire, pace, dice)
         return
-    pace = UNPACED_RETRY if pace == 0 else max(SLOWEST, pace // 2)
     for turn in range(MOST_ROUNDS):
         missing = tally.missing()
         if not missing:

@@ -59,8 +59,9 @@ class _View:
         self.message = message
         self.vias = [via for value in message.all("Via") for via in sip.split_addresses(value)]
         self.via_host, self.via_port, self.via_parameters = _via(self.vias[0] if self.vias else "")
+        self.via_transport = " ".join(self.vias[:1]).partition(" ")[0].rpartition("/")[2].upper()
         self.contact = _uri_endpoint(message.get("Contact"))
-        lines = sdp.parse(message.body)
+        self.lines = lines = sdp.parse(message.body)
         self.origin = _sdp_address(line.value for line in lines if line.kind == "o")
         self.connection = _sdp_address(line.value for line in lines if line.kind == "c")
         self.rtcp = _sdp_address(line.value for line in lines if line.kind == "a" and line.value.startswith("rtcp:"))
@@ -108,15 +109,16 @@ _Found = list[tuple[Level, str]]
 
 def _length(before: _View, after: _View) -> _Found:
     declared, real = after.message.content_length, len(after.message.body)
-    if declared is not None and declared > real:
-        return [("destructive", f"the body is cut short: Content-Length says {declared}, {real} bytes came")]
     ours, theirs = before.last_line, after.last_line
-    if ours and theirs and ours.raw != theirs.raw and ours.raw.startswith(theirs.raw.rstrip(b"\r\n")) and not theirs.raw.endswith(b"\n"):
-        return [("destructive", f"the body is cut short: its last line is {theirs.raw.decode('utf-8', 'replace')!r}")]
-    if declared is not None and declared < real:
-        return [("inconsistent", f"Content-Length says {declared}, {real} bytes came")]
-    if declared is None and before.message.content_length is not None and real:
-        return [("inconsistent", "Content-Length is gone or not a number, and there is a body")]
+    if ours and (theirs is None or not theirs.raw.endswith(b"\n") or len(after.lines) < len(before.lines)) and (declared or 0) != real:
+        return [("destructive", f"the body is cut short: Content-Length says {declared}, {real} bytes came")]
+    if ours and theirs and not theirs.raw.endswith(b"\n") and ours.raw.startswith(theirs.raw) and ours.raw.endswith(b"\n"):
+        return [("destructive", f"the body is cut short: it ends with {theirs.raw.decode('utf-8', 'backslashreplace')!r}")]
+    if declared is not None and declared != real:
+        effect = "must refuse it" if declared > real else "takes the beginning for the whole"
+        return [("inconsistent", f"Content-Length says {declared}, but {real} bytes came: the other end {effect}")]
+    if declared is None and before.message.content_length is not None and real and before.via_transport != "UDP":
+        return [("inconsistent", "Content-Length is gone or not a number: the stream cannot be followed (RFC 3261 section 18.3)")]
     return []
 
 
@@ -134,7 +136,9 @@ def _routing(before: _View, after: _View, local: Endpoint, seen: Endpoint) -> _F
     out: _Found = []
     if after.contact and after.contact != before.contact:
         host, port = after.contact
-        if host != seen.host:
+        if host == local.host != seen.host:
+            out.append(("inconsistent", f"Contact names port {port or DEFAULT_PORT} instead of {local.port}"))
+        elif host != seen.host:
             out.append(("inconsistent", f"Contact names {_show(after.contact)}, but the server saw {seen}"))
         elif (port or DEFAULT_PORT) != seen.port:
             out.append(("inconsistent", f"Contact names port {port or DEFAULT_PORT}, but the server saw port {seen.port}"))
@@ -144,15 +148,18 @@ def _routing(before: _View, after: _View, local: Endpoint, seen: Endpoint) -> _F
         out.append(("inconsistent", f"Via names {_show(via)}, but the server saw {seen}"))
     if after.vias and not rport and (after.via_host, after.via_port or DEFAULT_PORT) != seen:
         out.append(("inconsistent", f"rport is gone and Via names {_show(via)}: answers go there instead of {seen}"))
-    if local.host == seen.host:
+    # Whoever finds Via true to the source takes the phone for one without a NAT, and then believes what the other places say. Where Via
+    # stays as it was, they may: the NAT is noticed, and rport leads the answers back (RFC 3581).
+    if after.via_host == before.via_host or local.host == seen.host:
         return out
-    places = {"Via": after.via_host, "Contact": after.contact[0] if after.contact else None, "o=": after.origin, "c=": after.connection}
-    were = {"Via": before.via_host, "Contact": before.contact[0] if before.contact else None, "o=": before.origin, "c=": before.connection}
-    changed = [name for name, host in places.items() if host and were[name] == local.host and host != local.host]
-    kept = [name for name, host in places.items() if host and were[name] == local.host == host]
-    # Via alone may stay as it was: rport sends the answer where the request came from (RFC 3581).
-    if changed and [name for name in kept if name != "Via"]:
-        out.append(("inconsistent", f"{_list(changed)} rewritten, but {_list(kept)} left with {local.host}"))
+    private = {"Contact": after.contact[0] if after.contact else None, "c=": after.connection}
+    kept = [name for name, host in private.items() if host == local.host]
+    if kept:
+        text = f"Via hides the NAT from the server, but {_list(kept)} still {'names' if len(kept) == 1 else 'name'} {local.host}"
+        out.append(("inconsistent", text))
+    elif after.via_host == seen.host:
+        text = "Via hides the NAT from the server: no keep-alives from there, no media relay, and the phone goes dark when its mapping ends"
+        out.append(("rewriting", text))
     return out
 
 
@@ -216,6 +223,11 @@ def _answer(before: _View, after: _View, differences: Sequence[Difference]) -> _
     out: _Found = []
     if any(d.where == STATUS_LINE for d in differences) and before.message.status != after.message.status:
         out.append(("destructive", f"the answer {before.message.status} became {after.message.status}"))
+    if after.contact and before.contact and after.contact != before.contact and (after.message.get("CSeq") or "").endswith("INVITE"):
+        out.append(("rewriting", f"the answer's Contact names {_show(after.contact)}: ACK, BYE and re-INVITE are sent there"))
+    received, was = after.via_parameters.get("received"), before.via_parameters.get("received")
+    if received and was and received != was:
+        out.append(("rewriting", f"received was turned from {was} to {received}: the phone cannot learn its public address from answers"))
     for name, one, other in (
         ("Contact expires", _expires(before.message.get("Contact")), _expires(after.message.get("Contact"))),
         ("Expires", _number(before.message.get("Expires")), _number(after.message.get("Expires"))),
@@ -229,8 +241,6 @@ def _answer_media(before: _View, after: _View) -> _Found:
     out = _switched_off(before, after)
     if after.connection and after.connection != before.connection:
         out.append(("rewriting", f"the answer's c= names {after.connection} instead of {before.connection}: audio is steered there"))
-    if after.origin and after.connection and after.origin != after.connection and before.origin == before.connection:
-        out.append(("inconsistent", f"the answer's o= names {after.origin} and c= names {after.connection}"))
     return out
 
 

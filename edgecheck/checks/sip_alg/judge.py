@@ -1,5 +1,6 @@
 """From facts to findings: one for each channel that is not left alone, one for all that are. Pure."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from edgecheck.checks.sip_alg import interference
@@ -10,15 +11,16 @@ from edgecheck.model.verdict import Finding, Verdict
 EXPECTED = "SIP arrives as it was sent, in both directions"
 _MOST_EVIDENCE = 24
 _ORDER = ("Status-Line", "Method", "Request-URI", "Via", "Contact", "From", "To", "Call-ID", "CSeq")
-_BREAKS_REQUEST = {
-    "INVITE": "calls cannot be made",
-    "REGISTER": "phones cannot register",
-    "OPTIONS": "monitoring and keep-alives by OPTIONS fail",
-}
-_BREAKS_RESPONSE = {
-    "INVITE": "calls ring and are never put through",
-    "REGISTER": "phones register and do not learn of it",
-    "OPTIONS": "monitoring and keep-alives by OPTIONS fail",
+_BREAKS = {
+    ("INVITE", "out"): "calls cannot be made",
+    ("ACK", "out"): "answered calls are cut off after 32 seconds",
+    ("BYE", "out"): "calls are not ended at the other end",
+    ("REGISTER", "out"): "phones cannot register",
+    ("OPTIONS", "out"): "monitoring and keep-alives by OPTIONS fail",
+    ("INVITE", "back"): "calls ring and are never put through",
+    ("BYE", "back"): "phones do not learn that a call has ended",
+    ("REGISTER", "back"): "phones register and do not learn of it",
+    ("OPTIONS", "back"): "monitoring and keep-alives by OPTIONS fail",
 }
 
 
@@ -43,8 +45,21 @@ class _Case:
 
     @property
     def harms(self) -> list[Harm]:
-        found = {(harm.direction, harm.text): harm for probe in self.probes for harm in probe.harms}
+        found = {(harm.direction, harm.text): harm for probe in reversed(self.probes) for harm in probe.harms}
         return sorted(found.values(), key=lambda harm: -LEVELS.index(harm.level))
+
+    def consequences(self, level: Level) -> list[str]:
+        """What the changes of this level do, the gravest method first; the same thing said of another method is left out."""
+        found: dict[str, str] = {}
+        for harm in self.harms:
+            if harm.level == level:
+                found.setdefault(re.split(r"[0-9:,]", harm.text, maxsplit=1)[0], harm.text)
+        return list(found.values())
+
+    def lost(self, way: str) -> list[str]:
+        """Names of the messages that are dropped: ``out`` on their way to the server, ``back`` in its answers."""
+        messages = [message for probe in self.probes for message in probe.messages]
+        return [message.name for message in messages if (message.request if way == "out" else message.response) == "lost"]
 
     @property
     def clean(self) -> bool:
@@ -62,7 +77,7 @@ def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
         findings.append(_untouched(clean))
     findings += _undecided([case for case in cases if case.level == "none" and case.undecided], seen)
     findings += _not_tested([case for case in cases if case.channel.not_tested is not None])
-    order = (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.SKIPPED)
+    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.PASS, Verdict.SKIPPED)
     if not findings:
         findings = [_nothing("no channel was offered by the server")]
     return tuple(sorted(findings, key=lambda finding: order.index(finding.verdict)))
@@ -71,44 +86,27 @@ def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
 def _touched(case: _Case, way_round: str, profile: Profile) -> Finding:
     if case.level == "destructive":
         return _destroyed(case, way_round)
-    changes, harms = case.changes, case.harms
-    found = _where(changes)
+    found = _where(case.changes)
     if case.level == "harmless":
-        return _finding(
-            case,
-            "harmless",
-            Verdict.WARN,
-            f"Something on the path reads SIP on {case.name} and writes it anew ({found}): nothing breaks by that, "
-            f"but it is an ALG at work{way_round}.",
-            found,
-        )
+        consequence = "no meaning is changed by that, but it is an ALG at work"
+        summary = f"Something on the path handles SIP on {case.name} ({found}): {consequence}{way_round}."
+        return _finding(case, "harmless", Verdict.WARN, summary, found)
     if case.level == "rewriting":
-        consequence = "; ".join(harm.text for harm in harms) or (
-            "the addresses are right, so calls mostly work, but the far end no longer notices the NAT: no keep-alives from there and no "
-            "media relay, and the phone goes dark when its mapping ends"
-        )
-        return _finding(
-            case,
-            "rewritten",
-            Verdict(profile.expect.alg),
-            f"Something on the path rewrites SIP on {case.name} ({found}): {consequence}{way_round}.",
-            found,
-        )
-    worst = [harm.text for harm in harms if harm.level == "inconsistent"]
-    return _finding(
-        case,
-        "inconsistent",
-        Verdict.FAIL,
-        f"Something on the path rewrites SIP on {case.name} and gets it wrong ({found}): {'; '.join(worst[:3])}. "
-        f"Registrations, calls or audio fail by that{way_round}.",
-        found,
+        consequence = "; ".join(case.consequences("rewriting")) or "calls usually survive that, but it is not what was sent"
+        summary = f"Something on the path rewrites SIP on {case.name} ({found}): {consequence}{way_round}."
+        return _finding(case, "rewritten", Verdict(profile.expect.alg), summary, found)
+    consequence = "; ".join(case.consequences("inconsistent")[:3])
+    summary = (
+        f"Something on the path rewrites SIP on {case.name} and gets it wrong ({found}): {consequence}. "
+        f"Registrations, calls or audio can fail by that{way_round}."
     )
+    return _finding(case, "inconsistent", Verdict.FAIL, summary, found)
 
 
 def _destroyed(case: _Case, way_round: str) -> Finding:
     stolen = [probe for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
     if stolen:
-        methods = _and([probe.method for probe in stolen])
+        methods = _list([probe.method for probe in stolen])
         told = "; ".join(dict.fromkeys(probe.reason for probe in stolen if probe.reason))
         return _finding(
             case,
@@ -118,15 +116,13 @@ def _destroyed(case: _Case, way_round: str) -> Finding:
             f"whatever it is that answers decides over registrations and calls{way_round}.",
             told or "answered by another",
         )
-    out = [probe.method for probe in case.probes if probe.request == "lost"]
-    back = [probe.method for probe in case.probes if probe.response == "lost"]
     parts = []
-    if out:
-        parts.append(f"{_and(out)} never arrives, while other packets of the same size do: {_and([_BREAKS_REQUEST[m] for m in out])}")
-    if back:
-        effects = _and([_BREAKS_RESPONSE[method] for method in back])
-        parts.append(f"the answers to {_and(back)} never come back, while other packets do: {effects}")
-    parts += [harm.text for harm in case.harms if harm.level == "destructive"]
+    for way, text in (("out", "no {} arrives"), ("back", "no answer to {} comes back, though the server sends it")):
+        lost = case.lost(way)
+        if lost:
+            effects = _list([_BREAKS[name.partition(" ")[0], way] for name in lost])
+            parts.append(f"{text.format(_list(lost, 'or'))}, while other packets of the same size pass: {effects}")
+    parts += case.consequences("destructive")
     text = "; ".join(parts)
     summary = f"Something on the path destroys SIP on {case.name}: {text}{way_round}."
     return _finding(case, "destroyed", Verdict.FAIL, summary, "; ".join(dict.fromkeys(p.reason for p in case.probes if p.reason)) or text)
@@ -165,7 +161,7 @@ def _untouched(cases: Sequence[_Case]) -> Finding:
         id="sip-alg.none",
         verdict=Verdict.PASS,
         subject=", ".join(names),
-        summary=f"SIP passes untouched on {_and(names)}: every message arrived byte for byte as it was sent, both ways.",
+        summary=f"SIP passes untouched on {_list(names)}: every message arrived byte for byte as it was sent, both ways.",
         expected=EXPECTED,
         observed="byte for byte the same",
         evidence=tuple(_short_tally(case) for case in cases),
@@ -174,11 +170,12 @@ def _untouched(cases: Sequence[_Case]) -> Finding:
 
 
 def _short_tally(case: _Case) -> str:
-    messages = [message for probe in case.probes for message in probe.messages]
+    channel, messages = case.channel, [message for probe in case.probes for message in probe.messages]
+    sent, arrived = sum(m.copies_sent for m in messages), sum(m.copies_arrived or 0 for m in messages)
+    answered, came_back = sum(m.answers_sent or 0 for m in messages), sum(m.answers_arrived for m in messages)
     return (
-        f"{case.name}, from {case.channel.local}, seen as {', '.join(case.channel.server_saw)}: {sum(m.copies_arrived or 0 for m in messages)} of "
-        f"{sum(m.copies_sent for m in messages)} requests ({_and([message.name for message in messages])}) and "
-        f"{sum(m.answers_arrived for m in messages)} of {sum(m.answers_sent or 0 for m in messages)} answers arrived, all byte for byte"
+        f"{case.name}, from {channel.local}, seen as {', '.join(channel.server_saw)}: {arrived} of {sent} requests "
+        f"({_list([message.name for message in messages])}) and {came_back} of {answered} answers arrived, all byte for byte"
     )
 
 
@@ -198,7 +195,7 @@ def _undecided(cases: Sequence[_Case], seen: SipAlgObservation) -> list[Finding]
             id="sip-alg.undecided",
             verdict=Verdict.INCONCLUSIVE,
             subject=", ".join(case.name for case in group),
-            summary=f"Whether SIP is touched on {_and([case.name for case in group])} could not be told: {reason}.",
+            summary=f"Whether SIP is touched on {_list([case.name for case in group])} could not be told: {reason}.",
             expected=EXPECTED,
             evidence=tuple(line for case in group for line in (*_tally(case), *case.channel.errors[:4])),
         )
@@ -215,7 +212,7 @@ def _not_tested(cases: Sequence[_Case]) -> list[Finding]:
             id="sip-alg.not-tested",
             verdict=Verdict.SKIPPED,
             subject=", ".join(names),
-            summary=f"{_and(names)} {'was' if len(names) == 1 else 'were'} not tested: {reason}.",
+            summary=f"{_list(names)} {'was' if len(names) == 1 else 'were'} not tested: {reason}.",
         )
         for reason, names in by_reason.items()
     ]
@@ -262,7 +259,7 @@ def _known(number: int | None) -> str:
 def _way_round(clean: Sequence[_Case]) -> str:
     if not clean:
         return "; nothing else that was tried passed untouched"
-    return f"; {_and([case.name for case in clean])} passed untouched in the same run"
+    return f"; {_list([case.name for case in clean])} passed untouched in the same run"
 
 
 def _where(changes: Iterable[Change]) -> str:
@@ -271,7 +268,7 @@ def _where(changes: Iterable[Change]) -> str:
     for direction in ("request", "response"):
         names = list(dict.fromkeys(change.where for change in changes if change.direction == direction))
         if names:
-            parts.append(f"{_and(names)} in {direction}s")
+            parts.append(f"{_list(names)} in {direction}s".replace("sdp ", "SDP "))
     return "; ".join(parts)
 
 
@@ -279,36 +276,36 @@ def _place(where: str) -> tuple[int, str]:
     return (_ORDER.index(where), "") if where in _ORDER else (len(_ORDER) + where.startswith("sdp"), where)
 
 
-def _and(words: Sequence[str]) -> str:
+def _list(words: Sequence[str], conjunction: str = "and") -> str:
     unique = list(dict.fromkeys(words))
-    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} and {unique[-1]}"
+    return unique[0] if len(unique) == 1 else f"{', '.join(unique[:-1])} {conjunction} {unique[-1]}"
 
 
 def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
     """One sentence: what is done where, and what is left alone."""
     cases = [_Case(channel, seen.probes) for channel in seen.channels]
     clean = [case.name for case in cases if case.clean]
-    untouched = f"; {_and(clean)} pass untouched" if clean else ""
+    untouched = f"; {_list(clean)} pass untouched" if clean else ""
     touched = [case for case in cases if case.level != "none"]
     if not touched:
         if not findings or findings[0].verdict is not Verdict.PASS:
             return (findings[0].summary.rstrip(".") if findings else "nothing was tested") + (untouched if findings and clean else "")
-        return f"SIP passes untouched on {_and(clean)}"
+        return f"SIP passes untouched on {_list(clean)}"
     by_text: dict[str, list[str]] = {}
     for case in touched:
         by_text.setdefault(_deed(case), []).append(case.name)
-    return "; ".join(f"{deed} on {_and(names)}" for deed, names in by_text.items()) + untouched
+    return "; ".join(f"{deed} on {_list(names)}" for deed, names in by_text.items()) + untouched
 
 
 def _deed(case: _Case) -> str:
-    lost = [probe.method for probe in case.probes if "lost" in (probe.request, probe.response)]
+    lost = [*case.lost("out"), *(f"the answers to {name}" for name in case.lost("back"))]
     stolen = [probe.method for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
     if stolen:
-        return f"something answers {_and(stolen)} in the server's place"
+        return f"something answers {_list(stolen)} in the server's place"
     if lost:
-        return f"something drops {_and(lost)}"
+        return f"something drops {_list(lost)}"
     names = list(dict.fromkeys(change.where.replace("sdp ", "SDP ") for change in case.changes))
-    shown = _and(names) if len(names) <= 5 else f"{', '.join(names[:5])} and more"
-    verb = "something rewrites" if case.level != "harmless" else "something writes anew"
-    wrong = {"inconsistent": ", wrongly,", "destructive": ", destructively,"}.get(case.level, "")
-    return f"{verb} {shown}{wrong}"
+    shown = _list(names) if len(names) <= 5 else f"{', '.join(names[:5])} and more"
+    if case.level == "harmless":
+        return f"something handles SIP without harm ({shown})"
+    return f"something {'destroys' if case.level == 'destructive' else 'rewrites'} {shown}"

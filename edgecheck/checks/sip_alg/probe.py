@@ -110,23 +110,28 @@ async def _ask(net: Network, series: int) -> ServerAccount:
     return ServerAccount(mirrored.records, controls, problem)
 
 
-def _unsettled(channel: BothEnds) -> frozenset[int]:
-    """Items of what got through to somewhere unknown, where more copies could tell. Where nothing passes they could not."""
-    passes = channel.control_arrived or channel.received
-    if not channel.account.whole or not passes:
-        return frozenset()
-    steps = [reading for step in FLOW_OF if (reading := read_step(channel, step)) is not None]
-    undecided = {
-        reading.step for reading in steps if reading.request == "undecided" or (reading.response == "undecided" and reading.answers_sent)
-    }
-    return frozenset(item for item in channel.log.sent if split_item(item)[2] in undecided)
+def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:
+    """What more copies could tell: items, and the provisional responses that are missing. Nothing where nothing passes at all."""
+    if not channel.account.whole or not (channel.control_arrived or channel.received):
+        return {}
+    out: dict[int, frozenset[int]] = {}
+    steps = {step: reading for step in FLOW_OF if (reading := read_step(channel, step)) is not None}
+    for item, sent in channel.log.sent.items():
+        reading, first = steps.get(sent.request.step), steps.get(FLOWS[FLOW_OF[sent.request.step]][0])
+        if reading is None or first is None or first.request in ("lost", "answered-by-other"):
+            continue  # nothing was sent; or that which led here was none of the server's doing
+        if reading.request == "undecided" or (reading.response == "undecided" and reading.answers_sent):
+            out[item] = frozenset()
+        elif reading.missing_statuses:
+            out[item] = reading.missing_statuses
+    return out
 
 
-async def _insist(traffic: UdpTraffic | StreamTraffic, items: frozenset[int]) -> None:
+async def _insist(traffic: UdpTraffic | StreamTraffic, wanting: dict[int, frozenset[int]]) -> None:
     if isinstance(traffic, UdpTraffic):
-        await traffic.insist(items)
+        await traffic.insist(wanting)
     else:
-        await traffic.insist(frozenset(FLOW_OF[Step(split_item(item)[2])] for item in items))
+        await traffic.insist(frozenset(FLOW_OF[Step(split_item(item)[2])] for item in wanting))
 
 
 def read_all(channels: list[BothEnds], account: ServerAccount) -> SipAlgObservation:

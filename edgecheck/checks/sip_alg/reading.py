@@ -28,6 +28,7 @@ from edgecheck.wire.errors import WireError
 SOURCE_ADDRESS, SOURCE_PORT, RETRANSMISSIONS = "source address", "source port", "retransmissions"
 DOUBTFUL = 1e-4
 """Chance of error that is good enough for what does no harm by itself."""
+_SWALLOWED = {100: "phones repeat the INVITE needlessly", 180: "callers hear no ringing"}
 _OPTIONAL = (Step.UNREGISTER, Step.ACK)
 """Steps whose being undecided leaves the method decided: nobody answers an ACK, and the removal tests nothing new."""
 
@@ -44,6 +45,8 @@ class StepReading:
     answers_sent: int | None = None
     answers: int = 0
     reason: str = ""
+    missing_statuses: frozenset[int] = frozenset()
+    """Provisional responses that the server sent and that never came, beside others that did."""
     changes: list[Change] = field(default_factory=list)
     harms: list[Harm] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
@@ -147,6 +150,8 @@ def _read_source(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> Non
         return
     where = SOURCE_PORT if one.host == two.host else SOURCE_ADDRESS
     out.changes.append(_change("request", NAMES[out.step], Difference(where, "rewritten", str(one), str(two))))
+    text = f"SIP leaves from {two} and everything else of the same socket from {one}: STUN tells phones the wrong one, and phones can clash"
+    out.harms.append(Harm(level="rewriting", direction="request", text=text))
 
 
 def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer], out: StepReading) -> None:
@@ -212,10 +217,17 @@ def _swallowed(
     """A7: a provisional response that never arrives though others do."""
     found = []
     arrived = {status_of(answer.data) for answer in ours}
-    for status in sorted({status_of(record.data) or 0 for record in sent if not is_final(record.data)} - arrived):
+    missing = {status for record in sent if not is_final(record.data) and (status := status_of(record.data)) is not None} - arrived
+    if not any(is_final(answer.data) for answer in ours):
+        return []
+    for status in sorted(missing):
         copies = [record.data for record in sent if status_of(record.data) == status]
-        if status and ends.answer_drop_is_proved(sents, len(copies)):
+        if ends.answer_drop_is_proved(sents, len(copies)):
             found.append(Difference(STATUS_LINE, "removed", _first_line(copies[0]), ""))
+            missing.discard(status)
+            effect = _SWALLOWED.get(status, "the caller is left in the dark")
+            out.harms.append(Harm(level="rewriting", direction="response", text=f"{effect}: {status} is swallowed"))
+    out.missing_statuses = frozenset(missing)
     _add(out, "response", NAMES[out.step], found)
     return found
 

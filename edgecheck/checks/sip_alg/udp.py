@@ -5,7 +5,7 @@ second. The control goes first in one round and last in the next, and so do the 
 on the path favors nobody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgecheck.checks.sip_alg.flow import COPIES_OF_ACK, Flow, control_probe, returned_control
@@ -18,8 +18,8 @@ COPIES = 12
 MORE_COPIES = 24
 """Where that was not enough."""
 SPACING_S = 0.07
-CONTROLS_FIRST = 3
-"""In the first round; later ones have one each."""
+CONTROLS_FIRST = 6
+"""In the first round; later ones have one each. A clean path takes three rounds."""
 CONTROLS_ALONE = 24
 """Where SIP passes and no control has come back."""
 _TICK_S = 0.005
@@ -60,13 +60,21 @@ class UdpTraffic:
                 self._send_control()
                 await self._net.until(self._control_is_back, SPACING_S)
 
-    async def insist(self, items: frozenset[int]) -> None:
-        """More copies of what could not be told yet, and of whatever follows from it."""
+    async def insist(self, wanting: Mapping[int, frozenset[int]]) -> None:
+        """More copies of what could not be told yet, and of whatever follows from it.
+
+        ``wanting``: by item, the provisional responses that the server sent and that never came; empty where it is the final one.
+        """
         known = frozenset(self._log.sent)
+        acks = [sent for flow in self._flows for sent in flow.acks if sent.request.item in wanting]
 
         def wanted() -> list[Sent]:
-            every = [sent for flow in self._flows for sent in (*flow.acks, *flow.pending)]
-            return [sent for sent in every if sent.request.item in items or sent.request.item not in known]
+            pending = [sent for flow in self._flows for sent in flow.pending]
+            out = [sent for sent in pending if sent.request.item in wanting or sent.request.item not in known]
+            for item, statuses in wanting.items():
+                if statuses - {status_of(answer.data) for answer in self._log.sent[item].answers}:
+                    out.append(self._log.sent[item])
+            return acks + out
 
         await self._converse(MORE_COPIES, wanted)
 
