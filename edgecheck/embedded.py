@@ -31,17 +31,21 @@ _STUN_PORTS = {"--stun-port": 3478, "--alternate-stun-port": 3479}
 _MEDIA_SIZE = 10_000
 _ROOT = str(Path(__file__).resolve().parent.parent)
 """Where the server's package lies beside ours: the same version, and no stranger's ``echo_server`` in the current folder."""
-# Runs the server, and ends it when the pipe to its standard input closes. os.read and no sys.stdin: a thread that holds the
-# lock of a buffered stream would break the interpreter's shutdown.
+# Runs the server, and ends it when the pipe to its standard input closes; the folder goes with it. os.read and no sys.stdin: a thread
+# that holds the lock of a buffered stream would break the interpreter's shutdown.
 _LIFELINE = f"""
-import os, runpy, signal, sys, threading
+import os, runpy, shutil, signal, sys, threading
 sys.path.insert(0, {_ROOT!r})
 def wait():
     while os.read(0, 1): pass
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=wait, daemon=True).start()
-sys.argv[0] = "edgecheck-server"
-runpy.run_module("echo_server", run_name="__main__", alter_sys=False)
+folder = sys.argv[1]
+sys.argv = ["edgecheck-server", "--state-dir", *sys.argv[1:]]
+try:
+    runpy.run_module("echo_server", run_name="__main__", alter_sys=False)
+finally:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -65,7 +69,7 @@ def started(rtp: tuple[int, int] | None, family: int | None = None, source: str 
     own = source or ("127.0.0.3" if _exists("127.0.0.3") else addresses[0])
     token = secrets.token_urlsafe(16)
     with tempfile.TemporaryDirectory(prefix="edgecheck-", ignore_cleanup_errors=True) as folder:
-        options = ["--address", addresses[0], "--control-port", "0", "--state-dir", folder]
+        options = [folder, "--address", addresses[0], "--control-port", "0"]
         if len(addresses) > 1:
             options += ["--alternate", addresses[1]]
         options += ["--media-ports", _media(rtp)] if own in addresses else []

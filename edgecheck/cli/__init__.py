@@ -10,6 +10,10 @@ from typing import Any, NoReturn, cast
 
 from edgecheck.cli import status
 
+_INTERRUPTED = 130
+"""What newer versions of typer make of a KeyboardInterrupt; older ones raise ``Abort``."""
+_STOPPED = "Stopped at once; nothing is reported."
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit status (``cli.status``)."""
@@ -42,12 +46,14 @@ def invoke(arguments: Sequence[str]) -> int:
     except EdgecheckError as error:
         return _complain(str(error), status.UNDECIDED, error)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("Stopped at once; nothing is reported.", status.UNDECIDED)
+        return _complain(_STOPPED, status.UNDECIDED)
     except BrokenPipeError:
         return status.UNDECIDED
     except Exception as error:
         words = f"edgecheck itself failed ({type(error).__name__}: {error}); this says nothing about the network. Details: -v"
         return _complain(words, status.UNDECIDED, error)
+    if code == _INTERRUPTED:
+        return _complain(_STOPPED, status.UNDECIDED)
     return code if isinstance(code, int) else status.FINE
 
 

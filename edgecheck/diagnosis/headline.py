@@ -1,5 +1,6 @@
 """From the single findings to one sentence for the person on the phone: what it does to calls, and why."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from edgecheck.diagnosis.facts import Facts
@@ -56,7 +57,7 @@ def _consequence(facts: Facts) -> str:
     broken = bool(facts.having("sip-alg.destroyed", "sip-alg.answered-by-other", verdicts=_FAIL))
     rewritten = bool(facts.having("sip-alg.rewritten", "sip-alg.inconsistent", verdicts=_FAIL))
     closed = bool(facts.having("port-forwarding.blocked", "port-forwarding.refused", verdicts=_FAIL))
-    silent = bool(facts.having("rtp-range.inbound-blocked", "rtp-range.outbound-blocked", verdicts=_FAIL))
+    silent = bool(facts.having("rtp-range.inbound-blocked", "rtp-range.outbound-blocked", "rtp-range.return-blocked", verdicts=_FAIL))
     moved = bool(
         facts.having(
             "rtp-range.remapped",
@@ -89,15 +90,21 @@ def _causes(facts: Facts, verdicts: tuple[Verdict, ...]) -> list[str]:
     for finding_id, state in (("port-forwarding.blocked", "not forwarded"), ("port-forwarding.refused", "refused")):
         found = facts.having(finding_id, verdicts=verdicts)
         if found:
-            causes.append(f"{subjects(found)} {'is' if len(found) == 1 else 'are'} {state}")
+            names = subjects(found)
+            causes.append(f"{names} {'is' if re.fullmatch(r'[A-Z]+ [0-9]+', names) else 'are'} {state}")
     for finding_id, field, does in (
         ("rtp-range.inbound-blocked", "inbound_blocked", "does not arrive"),
         ("rtp-range.outbound-blocked", "outbound_blocked", "does not get out"),
+        ("rtp-range.return-blocked", "return_blocked", "gets no answer back"),
         ("rtp-range.remapped", "remapped", "leaves by other ports"),
     ):
         found = facts.having(finding_id, verdicts=verdicts)
         if found:
-            causes.append(f"RTP {_few(facts.ranges(field)) or subjects(found)} {does}")
+            span = _few(facts.ranges(field)) or subjects(found).removeprefix("UDP ")
+            causes.append(f"RTP {span} {does}")
+    found = facts.having("sip-alg.only-sip-passes", verdicts=verdicts)
+    if found:
+        causes.append(f"{who} drops keep-alives on {subjects(found)}")
     found = facts.having("port-preservation.remapped", verdicts=verdicts)
     if found:
         causes.append("the NAT changes port numbers")

@@ -7,7 +7,7 @@ from edgecheck.diagnosis import knowledge
 from edgecheck.diagnosis.knowledge import Router
 from edgecheck.model.errors import UsageError
 
-_ALG = ("sip-alg.harmless", "sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
+_ALG = tuple(f"sip-alg.{cause}" for cause in ("harmless", "rewritten", "inconsistent", "destroyed", "answered-by-other", "only-sip-passes"))
 _ELSEWHERE = "`edgecheck explain sip-alg.rewritten`"
 _SAID = {
     "verified": "verified",
@@ -20,14 +20,15 @@ _SAID = {
 def page(name: str) -> list[str]:
     """The page of a finding id, or the list of findings of a check. Raises ``UsageError`` for any other word."""
     pages = knowledge.explanations()
+    checks = {finding_id.partition(".")[0] for finding_id in pages} - {"*"}
     check, _, cause = name.partition(".")
-    if name in pages or (f"*.{cause}" in pages and check in {finding_id.partition(".")[0] for finding_id in pages} - {"*"}):
+    if check in checks and (name in pages or f"*.{cause}" in pages):
         return list(_finding(name))
-    of_check = [finding_id for finding_id in pages if finding_id.partition(".")[0] == name]
-    if of_check:
+    if name in checks:
+        of_check = [finding_id for finding_id in pages if finding_id.partition(".")[0] == name]
         width = max(map(len, of_check))
         return [f"{finding_id.ljust(width)}  {pages[finding_id].title}" for finding_id in of_check]
-    near = difflib.get_close_matches(name, [*pages, *{finding_id.partition(".")[0] for finding_id in pages}], 1)
+    near = difflib.get_close_matches(name, [*(finding_id for finding_id in pages if finding_id[0] != "*"), *checks], 1)
     hint = f"did you mean {near[0]}?" if near else "edgecheck checks lists the checks, edgecheck explain CHECK the findings of one."
     raise UsageError(f"There is no finding {name!r}: {hint}")
 

@@ -113,7 +113,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
         ('title = "My PBX"', 'title = " "', 2, "title", "must not be empty"),
         ('"5060", transport', '"5060,5070", transport', 9, "ports[0].ports", "one port or one range"),
         ('"5061-5063"', '"5063-5061"', 10, "ports[1].ports", "upside down"),
-        ('"5061-5063"', '"5061-70000"', 10, "ports[1].ports", "not a port range"),
+        ('"5061-5063"', '"5061-70000"', 10, "ports[1].ports", "not a port or a range"),
         ('"5061-5063"', '"sip"', 10, "ports[1].ports", "not a port"),
         ('"5061-5063", transport = "tcp"', '"5060-5063", transport = "udp"', 10, "ports[1].ports", "named already by entry 1"),
         ('transport = "tcp"', 'transport = "sctp"', 10, "ports[1].transport", "sctp"),

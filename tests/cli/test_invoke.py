@@ -1,0 +1,147 @@
+"""The command line: exit statuses, one sentence for every error, and nothing heavy for ``--help``."""
+
+import subprocess
+import sys
+
+import pytest
+
+from edgecheck import __version__
+from edgecheck.cli import invoke
+from edgecheck.model.errors import LocalFailure, ServerUnreachable
+
+
+def outcome(capsys, *arguments):
+    code = invoke(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def no_server_in_the_environment(monkeypatch):
+    for name in ("EDGECHECK_SERVER", "EDGECHECK_TOKEN", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_first_contact(capsys):
+    code, out, err = outcome(capsys)
+    assert (code, err) == (0, "")
+    assert out.startswith("edgecheck finds out what this network's edge does to VoIP.\n")
+    assert "edgecheck run edge://TOKEN@HOST" in out
+    assert "edgecheck-server" in out
+
+
+def test_what_first_contact_names_exists(capsys):
+    _, out, _ = outcome(capsys)
+    named = {line.split()[1] for line in out.splitlines() if line.startswith("  edgecheck ")}
+    assert named
+    for command in named:
+        assert outcome(capsys, command, "--help")[0] == 0
+
+
+def test_version(capsys):
+    assert outcome(capsys, "--version") == (0, f"edgecheck {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["--nope"], "No such option"),
+        (["run", "--nope"], "No such option"),
+        (["run", "--pace", "fast"], "--pace"),
+        (["run", "--pace", "-1"], "--pace"),
+        (["run", "--timeout", "0"], "--timeout takes seconds"),
+        (["run", "--timeout", "nan"], "--timeout takes seconds"),
+        (["run", "-4", "-6"], "contradict"),
+        (["run", "--source", "eth0"], "--source: 'eth0' is not an IP address"),
+        (["run", "-6", "--source", "192.0.2.1", "edge://h"], "is not an IPv6 address"),
+        (["run", "-6"], "needs a server"),
+        (["run", "--source", "192.0.2.1"], "needs a server"),
+        (["run", "rtp-rnage"], "did you mean rtp-range?"),
+        (["run", "weather"], "edgecheck checks lists them"),
+        (["run", "echo.example.net:8443"], "A server is given as edge://"),
+        (["run", "edge://a@h", "edge://b@i"], "More than one edge://"),
+        (["run", "edge://"], "A target looks like edge://TOKEN@HOST:PORT"),
+        (["run", "edge://t@h:99999"], "is not a port"),
+        (["run", "--server", "h h"], "is not HOST or HOST:PORT"),
+        (["run", "--token", "t"], "no server"),
+        (["run", "--profile", "asterix"], "did you mean asterisk?"),
+        (["run", "--json", "-", "--junit", "-"], "Only one report can go to stdout"),
+        (["run", "--json", "/nowhere/at/all/r.json"], "There is no folder /nowhere/at/all"),
+        (["explain"], "Missing argument"),
+        (["explain", "sip-alg.rewriten"], "did you mean sip-alg.rewritten?"),
+        (["explain", "missing.json"], "cannot be read"),
+        (["profiles", "asterix"], "did you mean asterisk?"),
+        (["checks", "x"], "unexpected extra argument"),
+        (["stun"], "Missing argument"),
+        (["stun", "a b"], "is not HOST or HOST:PORT"),
+        (["stun", "h", "--source", "x"], "--source"),
+    ],
+)
+def test_a_wrong_command_line_is_64_and_one_sentence(capsys, arguments, words):
+    code, out, err = outcome(capsys, *arguments)
+    assert (code, out) == (64, "")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_secrets_are_never_repeated(capsys, tmp_path):
+    secret = "k7v2-mzq4-9xwd"
+    (tmp_path / "token").write_text(secret + " extra words")
+    for arguments in (
+        ["run", f"edge://{secret}@h:99999"],
+        ["run", f"edge://{secret}@h", f"edge://{secret}@i"],
+        ["run", "--server", f"{secret}@h"],
+        ["run", "--token", secret],
+        ["run", f"edge://{secret}@h", "--token", "other"],
+        ["run", f"{secret}@h"],
+        ["run", "--server", "h", "--token-file", str(tmp_path / "token")],
+    ):
+        code, out, err = outcome(capsys, *arguments)
+        assert code == 64, arguments
+        assert secret not in out + err, arguments
+
+
+@pytest.mark.parametrize(("error", "code"), [(ServerUnreachable("No."), 3), (LocalFailure("no-route", "No."), 3), (ValueError("boom"), 3)])
+def test_an_error_is_a_sentence_and_undecided(capsys, monkeypatch, error, code):
+    def fail():
+        raise error
+
+    monkeypatch.setattr("edgecheck.cli.listing.checks", fail)
+    told, out, err = outcome(capsys, "checks")
+    assert (told, out) == (code, "")
+    assert len(err.splitlines()) == 1
+    told, out, err = outcome(capsys, "checks", "-v")
+    assert "Traceback" in err
+
+
+def test_a_fault_of_ours_is_named_as_one(capsys, monkeypatch):
+    monkeypatch.setattr("edgecheck.cli.listing.checks", lambda: 1 / 0)
+    assert "says nothing about the network" in outcome(capsys, "checks")[2]
+
+
+def test_ctrl_c_is_undecided(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecheck.cli.listing.checks", interrupted)
+    assert outcome(capsys, "checks") == (3, "", "Stopped at once; nothing is reported.\n")
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys\n"
+        "from edgecheck.cli import invoke\n"
+        "code = invoke(['--help'])\n"
+        "heavy = {'aiohttp', 'aiortc', 'av', 'cryptography', 'asyncio', 'rich', 'msgspec', 'netifaces', 'stun'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)), code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY [] 0"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    program = f"{sys.executable} -m edgecheck explain sip-alg.rewritten | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "sip-alg.rewritten: A SIP ALG rewrites addresses\n"
+    assert done.stderr == ""
