@@ -5,7 +5,9 @@ while the port listens and has sent nothing. Out: each port sends one to the ser
 ports are judged is told in ``rtp_rounds``.
 """
 
+import asyncio
 import random
+from typing import Literal
 
 from edgecheck.checks.rtp_rounds import UNPACED_RETRY, Round, Tally, judge_range, judge_rest
 from edgecheck.checks.unsolicited import alternate_answers, margin, open_bare, remembered, sender
@@ -75,6 +77,7 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     work = _Work(net, (low, high), random.Random(net.session))
     if len(batches) == 1:
         with await work.open(batches[0]) as listening:
+            work.open_media_meanwhile(listening.ports)
             await work.inbound(listening)
             await work.outbound(listening)
         return await work.observe()
@@ -126,6 +129,7 @@ class _Work:
         self.inward: list[Tally] = []
         self.outward: list[Tally] = []
         self.back: list[Tally] = []
+        self._opening: asyncio.Task[set[int]] | None = None
         self.returned: set[int] = set()
         self.remapped: set[int] = set()
         self.doubtful: set[int] = set()
@@ -184,10 +188,11 @@ class _Work:
         copies = min(net.limits.copies, -(-CONTROLS // len(parts))) if at is not None and not guides else 0
         failed = 0
         for part in parts:
-            reply = await net.ask(lambda id: _request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))  # noqa: B023
-            failed += reply.failed if isinstance(reply, control.Probed) else len(part)
+            asks = [net.ask(lambda id: _request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))]  # noqa: B023
             if copies and at is not None:
-                await net.ask(lambda id: _request(id, control_series, at.host, [at.port], "A1", copies=copies))
+                asks.append(net.ask(lambda id: _request(id, control_series, at.host, [at.port], "A1", copies=copies, spacing_ms=2)))
+            reply = (await asyncio.gather(*asks))[0]
+            failed += reply.failed if isinstance(reply, control.Probed) else len(part)
             self._tell(len(listening.heard(series)))
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
         arrived = listening.heard(series)
@@ -237,7 +242,7 @@ class _Work:
         contact = await net.open_udp()
         try:
             net.memory.note_sent(usable)
-            opened = await self._open_media(usable)
+            opened = await (self._opening or self._open_media(usable))
             there = Tally([port for port in usable if self._target(port) in opened])
             if len(there.ports) < len(usable):
                 self.unheard |= set(usable).difference(there.ports)
@@ -265,6 +270,12 @@ class _Work:
         assert self.net.service.media is not None
         low, high = self.net.service.media
         return port if low <= port <= high else low + (port - low) % (high - low + 1)
+
+    def open_media_meanwhile(self, ports: list[int]) -> None:
+        """Let the server open its sockets while the other direction is tested."""
+        if self.net.service.media is not None and ports:
+            self._opening = asyncio.create_task(self._open_media(ports))
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # inbound may fail before it is awaited
 
     async def _open_media(self, ports: list[int]) -> set[int]:
         wanted = port_ranges.compress(self._target(port) for port in ports)
@@ -368,7 +379,16 @@ def _probes(net: Network, socket: UdpSocket, series: int) -> int:
 
 
 def _request(
-    id: int, series: int, address: str, ports: list[int], who: control.Sender, *, copies: int = 1, pace: int = 0, dress: str = "plain"
+    id: int,
+    series: int,
+    address: str,
+    ports: list[int],
+    who: control.Sender,
+    *,
+    copies: int = 1,
+    spacing_ms: int = 10,
+    pace: int = 0,
+    dress: Literal["plain", "rtp"] = "plain",
 ) -> control.Probe:
     return control.Probe(
         id=id,
@@ -377,9 +397,9 @@ def _request(
         ports=port_ranges.compress(ports),
         senders=(who,),
         copies=copies,
-        spacing_ms=10,
+        spacing_ms=spacing_ms,
         pace=pace,
-        dress="rtp" if dress == "rtp" else "plain",
+        dress=dress,
         shuffle=series,
     )
 

@@ -8,7 +8,7 @@ from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
 from edgecheck.checks.sip_alg.observation import Channel, Level, SipAlgObservation, SipProbe
-from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
+from edgecheck.checks.sip_alg.reading import doubled, read_channel, read_probe, read_step
 from edgecheck.checks.sip_alg.stream import StreamTraffic
 from edgecheck.checks.sip_alg.udp import UdpTraffic
 from edgecheck.model.check import Network
@@ -18,6 +18,8 @@ from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
 DEFAULT_MEDIA_PORT = 10_000
+_REPEAT = frozenset({0})
+"""A status that no answer has: so the request is sent as often as may be."""
 _CAPABILITIES: dict[control.Transport, str] = {"udp": "sip-udp", "tcp": "sip-tcp", "tls": "sip-tls"}
 
 
@@ -124,6 +126,9 @@ def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:
             out[item] = frozenset()
         elif reading.missing_statuses:
             out[item] = reading.missing_statuses
+    proved, suspected = doubled(channel)
+    if suspected and proved is None:
+        out.update({item: _REPEAT for item, sent in channel.log.sent.items() if sent.request.step is Step.OPTIONS})
     return out
 
 

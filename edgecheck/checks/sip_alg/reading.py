@@ -256,7 +256,7 @@ def read_probe(ends: BothEnds, method: str) -> SipProbe:
     request = _worst([reading.request for reading in needed])
     response = _worst([reading.response for reading in needed if reading.response is not None and not _is_minor(reading)])
     changes = list(_first_of_a_kind(change for reading in steps for change in reading.changes))
-    made = _made_retransmissions(ends)
+    made, _ = doubled(ends)
     for reading in steps:
         if made is not None and reading.arrived is not None and reading.arrived > reading.copies:
             changes.append(_change("request", NAMES[reading.step], made))
@@ -325,18 +325,19 @@ def read_channel(ends: BothEnds) -> Channel:
     )
 
 
-def _made_retransmissions(ends: BothEnds) -> Difference | None:
-    """R23: more copies arrived than were sent, of SIP and not of the control."""
+def doubled(ends: BothEnds) -> tuple[Difference | None, bool]:
+    """R23: more copies arrived than were sent, of SIP and not of the control. The difference if that is proved; whether it looks so."""
     log = ends.log
     if log.transport != "udp" or not ends.account.whole or not ends.control_arrived:
-        return None
+        return None, False
     totals = [(sent.copies, len(ends.received.get(item, []))) for item, sent in log.sent.items()]
     copies, arrived = sum(one for one, _ in totals), sum(other for _, other in totals)
     twice = sum(min(one, max(0, other - one)) for one, other in totals)
-    doubled = min(len(ends.control_arrived), max(0, ends.control_copies - len(ends.control_arrived)))
-    if not twice or loss.chance_of_worse(twice, copies, doubled, len(ends.control_arrived)) >= DOUBTFUL:
-        return None
-    return Difference(RETRANSMISSIONS, "added", f"{copies} requests in all", f"{arrived} requests in all")
+    controls = len(ends.control_arrived)
+    too = min(controls, max(0, ends.control_copies - controls))
+    if loss.chance_of_worse(twice, copies, too, controls) >= DOUBTFUL:
+        return None, twice >= 2 and twice * controls > 2 * too * copies
+    return Difference(RETRANSMISSIONS, "added", f"{copies} requests in all", f"{arrived} requests in all"), True
 
 
 def _add(out: StepReading, direction: str, message: str, differences: Iterable[Difference]) -> None:
