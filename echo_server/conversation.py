@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from echo_server.session import Session
 
 
+STALLED_S = 0.9
+"""TCP has sent a lost segment twice more by then; a client that waits for an answer has not yet given up."""
+
+
 class Conversation:
     """Messages (STUN or SIP, by the port) and probes, in any order, on one stream.
 
@@ -35,8 +39,8 @@ class Conversation:
         self._framer = SipFramer() if listener.startswith("sip:") else StunFramer()
         self._start = b""
         self._padding = False
-        self._recorded = False
-        self._last_message = now
+        self._recorded = 0
+        self._last_message = self._last_bytes = now
 
     def deadline(self) -> float:
         """When it is to be closed if no whole message comes; with a session it may idle as long as that lives."""
@@ -49,6 +53,7 @@ class Conversation:
         if self.over:
             return b""
         self.throttled = False
+        self._last_bytes = now
         out: list[bytes] = []
         try:
             self._answer(self._start + data, out, now)
@@ -83,15 +88,29 @@ class Conversation:
                 self._answer_messages(chunk, out, now)
 
     def _answer_messages(self, chunk: bytes, out: list[bytes], now: float) -> None:
+        self._recorded = 0
         for message in self._framer.feed(chunk):
             self._last_message = now
             out += self._server.answer_message(self, message, now)
         if self._framer.broken is not None:
             raise self._framer.broken
 
+    def record_stalled(self, now: float) -> None:
+        """Put into the mirror what has waited long for its rest: a length that somebody changed makes a message that never ends."""
+        if now - self._last_bytes >= STALLED_S:
+            self._record_rest(now)
+
     def end(self, now: float) -> None:
         """The stream ended, or cannot be followed: what had not become a message goes into the mirror all the same."""
-        rest = self._start + self._framer.remainder
-        if rest and not self._recorded and self.listener.startswith("sip:"):
+        self._record_rest(now)
+
+    def _record_rest(self, now: float) -> None:
+        rest = self.unread
+        if self.listener.startswith("sip:") and len(rest) > self._recorded:
             self._server.record_garbage(self, rest, now)
-        self._recorded = True
+            self._recorded = len(rest)
+
+    @property
+    def unread(self) -> bytes:
+        """What has come and is no whole message, nor a probe."""
+        return self._start + self._framer.remainder

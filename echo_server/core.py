@@ -9,6 +9,7 @@ Nothing that a peer sends raises out of a handler. A fault of our own is counted
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from weakref import WeakSet
 
 from echo_server import media, roles, sip_mirror, stun
 from echo_server.control import Requests, check_authentication
@@ -71,6 +72,8 @@ class EchoServer:
         self._cookies = Cookies(key)
         self.media_ports = MediaPorts()
         self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services)
+        self._conversations: WeakSet[Conversation] = WeakSet()
+        """On the SIP ports."""
         self._opened = 0
         self._known: list[dict[tuple[str, int], tuple[bytes, bytes, bool]]] = []
 
@@ -112,6 +115,10 @@ class EchoServer:
 
     def handle_request(self, session: Session, request: control.Message, now: float) -> list[Effect]:
         """What is to be done for one request of an open session."""
+        if isinstance(request, control.Mirror):
+            for conversation in tuple(self._conversations):
+                if (conversation.session or self._owner(conversation.unread, conversation.peer)[0]) is session:
+                    conversation.record_stalled(now)
         effects = self._requests.handle(session, request, now)
         if isinstance(request, control.Prove):
             self._forget_quick()
@@ -271,7 +278,10 @@ class EchoServer:
 
     def open_stream(self, listener: str, transport: Transport, peer: Endpoint, now: float) -> Conversation:
         """A connection was accepted at this listener."""
-        return Conversation(self, listener, transport, peer, now)
+        conversation = Conversation(self, listener, transport, peer, now)
+        if listener.startswith("sip:"):
+            self._conversations.add(conversation)
+        return conversation
 
     def _handle_sip(self, listener: str, source: Endpoint, data: bytes, now: float) -> list[Outbound]:
         room = None if self._is_trusted(source.host) else len(data)
@@ -303,15 +313,22 @@ class EchoServer:
     def _note_sip(
         self, listener: str, transport: Transport, source: Endpoint, data: bytes, now: float
     ) -> tuple[Session | None, str | None, ReceivedRow | None]:
-        """Whose message this is: by its marker, else by its source. Also the marker for the answers, and its row."""
+        """Account for a SIP message. Returns whose it is, the marker for the answers, and its row."""
+        session, marked = self._owner(data, source)
+        if session is None:
+            return None, None, None
+        if marked is None:
+            return session, control.sip_marker(session.name, 0, 0), None
+        label = listener if transport == "udp" else f"{listener}/tcp"
+        return session, control.sip_marker(session.name, *marked), session.ledger.note_received(*marked, label, source, now)
+
+    def _owner(self, data: bytes, source: Endpoint) -> tuple[Session | None, tuple[int, int] | None]:
+        """Whose message this is: by a marker in it (then also series and item), else by its source."""
         for name, series, item in sip_mirror.find_markers(data):
             session = self.sessions.get(name)
             if session is not None:
-                label = listener if transport == "udp" else f"{listener}/tcp"
-                row = session.ledger.note_received(series, item, label, source, now)
-                return session, control.sip_marker(name, series, item), row
-        session = self.sessions.only_one_at(source.host)
-        return session, control.sip_marker(session.name, 0, 0) if session else None, None
+                return session, (series, item)
+        return self.sessions.only_one_at(source.host), None
 
     def _record(
         self,
@@ -379,7 +396,7 @@ class EchoServer:
 
     def record_garbage(self, conversation: Conversation, data: bytes, now: float) -> None:
         """What a SIP stream held that never became a message, for the session it belongs to."""
-        session, _, _ = self._note_sip(conversation.listener, conversation.transport, conversation.peer, data, now)
+        session, _ = self._owner(data, conversation.peer)
         self._record(
             conversation.session or session, "received", conversation.transport, conversation.listener, conversation.peer, data, now
         )
