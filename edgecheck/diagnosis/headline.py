@@ -141,6 +141,10 @@ def _fine(facts: Facts) -> str:
         parts.append("ports keep their numbers")
     if facts.having("sip-alg.none", verdicts=(Verdict.PASS,)):
         parts.append("nothing touches SIP")
+    if not parts and facts.having("nat-behavior.no-nat", verdicts=(Verdict.PASS,)):
+        parts.append("nothing translates addresses")
+    if not parts and facts.having("nat-behavior.endpoint-independent", verdicts=(Verdict.PASS,)):
+        parts.append("the NAT keeps one public port for all destinations")
     complete = passed >= set(facts.profile.checks)
     lead = "Nothing here stands in the way of calls" if complete else "What was checked is fine"
     skipped = [result.id for result in facts.results if result.verdict is Verdict.SKIPPED]
@@ -179,4 +183,5 @@ def _clause(finding: Finding) -> str:
 
 
 def _whole(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(". ") + "."
+    text = (text[:1].upper() + text[1:]).strip()
+    return text if text.endswith((".", "?", "!")) else text + "."

@@ -73,12 +73,13 @@ class _Page:
     def lines(self, report: Report) -> Iterator[str]:
         lead = " " * (len(report.verdict.value) + 2)
         yield from self._put(report.headline, _Mark(report.verdict, True, len(report.verdict.value)), lead)
+        if report.server is None and all(result.id == "control" or result.verdict is Verdict.SKIPPED for result in report.checks):
+            return  # no session, so nothing was tried: the sentence has said what happened and what to do
         rows = sorted((r for r in report.checks if r.verdict in _ORDER), key=lambda r: _ORDER.index(r.verdict))
         if rows:
             yield ""
             yield from self._table(rows)
-        untested = [f"{self._subject(result, finding)}{_reason(finding)}" for result in report.checks for finding in _skipped(result)]
-        yield from self._section("Not tested", untested, numbered=False)
+        yield from self._section("Not tested", _untested(report.checks), numbered=False)
         yield from self._section("What to do", list(report.advice), numbered=True)
         if report.notes:
             yield ""
@@ -130,10 +131,6 @@ class _Page:
                 lead = first if index == 0 else " " * len(first)
                 yield from wrap(self._plain.explain(safe(part)), self._width, lead, " " * len(first))
 
-    @staticmethod
-    def _subject(result: CheckResult, finding: Finding) -> str:
-        return f"{result.id}: " if finding.subject in ("", result.id) else f"{result.id}, {finding.subject}: "
-
     def _last(self, report: Report) -> Iterator[str]:
         """Time, server and hints: two lines rather than a command that is broken in two."""
         where = f"against {report.server.address}" if report.server else "without a server"
@@ -172,8 +169,14 @@ def _told(finding: Finding) -> str:
     return _row(finding.summary if named else f"{finding.subject}: {finding.summary}")
 
 
-def _reason(finding: Finding) -> str:
-    return finding.summary.removeprefix("Not tested: ").removeprefix("not tested: ")
+def _untested(results: Sequence[CheckResult]) -> list[str]:
+    """What was not tested, by reason: six checks without a session are one line."""
+    subjects: dict[str, list[str]] = {}
+    for result in results:
+        for finding in _skipped(result):
+            subject = result.id if finding.subject in ("", result.id) else f"{result.id} ({finding.subject})"
+            subjects.setdefault(finding.summary.removeprefix("Not tested: ").removeprefix("not tested: "), []).append(subject)
+    return [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in subjects.items()]
 
 
 def _skipped(result: CheckResult) -> list[Finding]:

@@ -55,8 +55,25 @@ def test_what_was_not_tested_is_listed_with_its_reason():
     one_port = finding("port-forwarding.not-tested", "skipped", "TCP 5060", "in use by asterisk (pid 812)", evidence=())
     out = lines(skipped("sip-alg", "the server offers no sip-udp"), result(finding("port-forwarding.forwarded", "pass"), one_port))
     start = out.index("Not tested")
-    assert out[start + 1 : start + 3] == ["  sip-alg: the server offers no sip-udp.", "  port-forwarding, TCP 5060: in use by asterisk (pid 812)"]
+    assert out[start + 1 : start + 3] == ["  sip-alg: the server offers no sip-udp.", "  port-forwarding (TCP 5060): in use by asterisk (pid 812)"]
     assert not any(line.startswith("  skipped") for line in out)
+
+
+def test_one_reason_is_told_once():
+    out = lines(preserved(), skipped("sip-alg", "interrupted"), skipped("rtp-range", "interrupted"))
+    assert out[out.index("Not tested") + 1] == "  sip-alg, rtp-range: interrupted."
+
+
+def test_without_a_session_one_sentence_is_all():
+    unreachable = result(finding("control.unreachable", "inconclusive", "h:8443", "Could not reach h:8443: is it running?"))
+    assert lines(unreachable, skipped("sip-alg", "there is no session"), headline="Could not reach h:8443: is it running?", server=None) == [
+        "INCONCLUSIVE  Could not reach h:8443: is it running?"
+    ]
+
+
+def test_a_session_that_was_lost_keeps_what_was_measured():
+    lost = result(finding("control.lost", "inconclusive", "h:8443", "The server was lost in mid-run."))
+    assert any(line.startswith("  pass") for line in lines(lost, preserved(), skipped("sip-alg", "lost")))
 
 
 def test_advice_is_numbered_and_a_second_line_belongs_to_its_step():
@@ -72,7 +89,6 @@ def test_the_last_line_tells_time_server_and_where_to_read_on():
         "",
         "6.2 s against 198.51.100.10. Proof: --json report.json. More: edgecheck explain sip-alg.rewritten",
     ]
-    assert lines(skipped("sip-alg", "x"), server=None)[-1].startswith("6.2 s without a server.")
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 120])
