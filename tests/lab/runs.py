@@ -16,7 +16,7 @@ source = "tests/lab"
 confidence = "verified"
 checks = ["nat-behavior", "port-preservation", "port-forwarding", "rtp-range", "sip-alg"]
 rtp = [{low}, {high}]
-preservation_sample = 8
+preservation_sample = {sample}
 ports = [
   {{ ports = "5060", transport = "udp", purpose = "SIP", protocol = "sip" }},
   {{ ports = "5060", transport = "tcp", purpose = "SIP", protocol = "sip" }},
@@ -24,6 +24,7 @@ ports = [
 ]
 """
 RTP = (10000, 10099)
+SAMPLE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def serve(topology: Topology, server: Server, directory: Path) -> Program:
 def run(topology: Topology, server: Server, directory: Path, *options: str, rtp: tuple[int, int] = RTP, timeout: float = 120) -> dict[str, Any]:
     """``edgecheck run`` in the client's namespace; its report. What it remembers is kept in ``directory``."""
     profile = directory / "lab.toml"
-    profile.write_text(PROFILE.format(low=rtp[0], high=rtp[1]))
+    profile.write_text(PROFILE.format(sample=SAMPLE, low=rtp[0], high=rtp[1]))
     command = python("-m", "edgecheck", "run", server.target, "--profile", str(profile), "--json", "-", "--quiet", *options)
     return report(topology, directory, command, timeout)
 
