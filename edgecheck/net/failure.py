@@ -21,11 +21,12 @@ _REASONS = {
     errno.ETIMEDOUT: "timeout",
     10013: "permission",  # WSAEACCES: Windows says so too where another program holds the port exclusively
     10048: "port-in-use",  # WSAEADDRINUSE
+    10049: "no-route",
 }
 
 _WORDS = {
     "port-in-use": "another program on this machine holds it",
-    "permission": "this user may not (ports below 1024 need administrator rights)",
+    "permission": "a firewall on this machine forbids it",
     "no-descriptors": "this machine has no socket left to give (limit on open files)",
     "no-route": "no route to it from here",
     "refused": "the connection was refused",
@@ -33,6 +34,14 @@ _WORDS = {
     "timeout": "no answer in time",
     "tls": "TLS could not be opened",
 }
+_BIND_WORDS = {
+    errno.EACCES: "this user may not (ports below 1024 need administrator rights)",
+    errno.EPERM: "this user may not (ports below 1024 need administrator rights)",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    10013: "another program on this machine holds it, or this user may not",
+    10049: "this machine has no such address",  # WSAEADDRNOTAVAIL
+}
+"""The same number means something else where a port is taken than where a packet is sent."""
 
 
 def local_failure(operation: str, where: str, error: BaseException) -> LocalFailure:
@@ -41,13 +50,21 @@ def local_failure(operation: str, where: str, error: BaseException) -> LocalFail
         reason = "timeout"
     elif isinstance(error, ssl.SSLError):
         reason = "tls"
-    elif isinstance(error, ConnectionResetError | BrokenPipeError):
+    elif isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
         reason = "reset"
+    elif isinstance(error, ConnectionRefusedError):
+        reason = "refused"
     elif isinstance(error, OSError):
         reason = _REASONS.get(error.errno or 0, "other")
     else:
         reason = "other"
-    words = _WORDS.get(reason) or str(error) or type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    words = _WORDS.get(reason, said)
+    if operation == "bind":
+        words = _BIND_WORDS.get(number or 0, words)
+    elif number == errno.ENOBUFS:
+        words = "the system's buffers are full"
     if reason == "tls":
         words = f"{words} ({getattr(error, 'reason', None) or error})"
     return LocalFailure(reason, f"Could not {operation} {where}: {words}.")

@@ -31,7 +31,7 @@ def _interfaces() -> list[dict[str, Any]]:
         for name in netifaces.interfaces():
             rows = netifaces.ifaddresses(name)
             both = [*rows.get(netifaces.AF_INET, ()), *rows.get(netifaces.AF_INET6, ())]
-            addresses = [str(row["addr"]).partition("%")[0] for row in both]
+            addresses = [str(row["addr"]).partition("%")[0] for row in both if "addr" in row]  # a tunnel may have a peer alone
             if addresses:
                 found.append({"name": str(name), "addresses": addresses})
     return found
