@@ -256,20 +256,25 @@ def read_probe(ends: BothEnds, method: str) -> SipProbe:
     request = _worst([reading.request for reading in needed])
     response = _worst([reading.response for reading in needed if reading.response is not None and not _is_minor(reading)])
     changes = list(_first_of_a_kind(change for reading in steps for change in reading.changes))
-    made, _ = doubled(ends)
+    made, suspected = doubled(ends)
     for reading in steps:
         if made is not None and reading.arrived is not None and reading.arrived > reading.copies:
             changes.append(_change("request", NAMES[reading.step], made))
             break
     harms = tuple({(h.level, h.direction, h.text): h for reading in steps for h in reading.harms}.values())
+    level = _level(request, response, changes, harms)
+    reasons = [reading.reason for reading in steps if reading.reason and not _is_minor(reading)]
+    if suspected and made is None and level == "none" and any((reading.arrived or 0) > reading.copies for reading in steps):
+        level = None
+        reasons.append("more copies arrived than were sent, and whether of SIP alone could not be told")
     return msgspec.structs.replace(
         blank,
         request=request,
         response=response,
         changes=tuple(changes),
-        interference=_level(request, response, changes, harms),
+        interference=level,
         harms=harms,
-        reason="; ".join(reading.reason for reading in steps if reading.reason and not _is_minor(reading)),
+        reason="; ".join(reasons),
         messages=tuple(reading.facts() for reading in steps),
         proofs=tuple(_first_each_way(proof for reading in steps for proof in reading.proofs)),
     )
