@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import random
 import re
 import secrets
 import signal
@@ -17,8 +18,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from echo_server.core import EchoServer
+from echo_server.effects import Reply
+from echo_server.session import Session
 from edgecheck.wire import control
-from edgecheck.wire.address import Target, parse_target
+from edgecheck.wire.address import Endpoint, Target, parse_target
 
 ANY_PORTS = [f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")]
 READY_S = 20
@@ -168,3 +172,65 @@ def server(start: Callable[..., ServerProcess]) -> Iterator[ServerProcess]:
 @pytest.fixture(scope="session")
 def connect() -> type[Connecting]:
     return Connecting
+
+
+class InMemory:
+    """The server's core with documentation addresses, and a session opened from a public one."""
+
+    ADDRESS, ALTERNATE = "198.51.100.10", "198.51.100.11"
+    PEER = Endpoint("203.0.113.7", 50000)
+    CERTIFICATE = "ab" * 32
+
+    def __init__(self, *, alternate: bool = True, token: str = "a-token-of-tests", **more: Any) -> None:
+        self.service = control.Service(
+            address=self.ADDRESS,
+            alternate=self.ALTERNATE if alternate else None,
+            probe_ports=(40001, 40002 if alternate else 0),
+            media=(10000, 20000),
+        )
+        self.service6 = control.Service(address="2001:db8::10", alternate="2001:db8::11", probe_ports=(40001, 40002), media=(10000, 20000))
+        self.faults: list[Exception] = []
+        self.token = token
+        services = {4: self.service, 6: self.service6}
+        self.core = EchoServer(
+            services,
+            key=b"k" * 32,
+            draw=random.Random(1).randbytes,
+            certificate=self.CERTIFICATE,
+            token=token,
+            on_fault=self.faults.append,
+            **more,
+        )
+
+    def admit(self, peer: Endpoint = PEER, now: float = 0.0, **changes: Any) -> tuple[Session, control.Welcome] | control.Refused:
+        """The handshake as a right client does it, but for ``changes`` to what it says."""
+        hello = self.core.greet()
+        nonce, certificate = "cd" * control.NONCE_SIZE, changes.pop("certificate", self.CERTIFICATE)
+        proof = control.proof(changes.pop("token", self.token), "client", hello.nonce, nonce, certificate)
+        said: dict[str, Any] = {"protocol": control.PROTOCOL, "version": "test", "nonce": nonce, "certificate": certificate, "proof": proof}
+        return self.core.admit(hello, control.Authenticate(**(said | changes)), peer, now)
+
+    def session(self, peer: Endpoint = PEER, now: float = 0.0) -> Session:
+        admitted = self.admit(peer, now)
+        assert not isinstance(admitted, control.Refused), admitted.message
+        return admitted[0]
+
+    def ask(self, session: Session, kind: Any, *, now: float = 1.0, **fields: Any) -> Any:
+        """The reply to a request that needs nothing of the outside; the effect of one that does."""
+        effects = self.core.handle_request(session, kind(id=7, **fields), now)
+        return effects[-1].message if isinstance(effects[-1], Reply) else effects[-1]
+
+
+@pytest.fixture
+def memory() -> Iterator[type[InMemory]]:
+    """Makes servers without sockets; none of them may have met a fault of its own."""
+    made: list[InMemory] = []
+
+    class Noted(InMemory):
+        def __init__(self, **more: Any) -> None:
+            super().__init__(**more)
+            made.append(self)
+
+    yield Noted
+    for one in made:
+        assert one.faults == []
