@@ -214,14 +214,18 @@ class _Run:
         _CURRENT.set(check.id)
         self.show.check_started(check.id, check.question)
         began = time.monotonic()
+
+        def took() -> float:
+            return time.monotonic() - began - network.gate.waited.get(asyncio.current_task(), 0.0)
+
         try:
             observation = await check.probe(network, self.settings.profile)
         except (ControlLost, RequestDeclined, LocalFailure) as error:
-            self._keep(_undecided(check, str(error), time.monotonic() - began))
+            self._keep(_undecided(check, str(error), took()))
         except Exception:
-            self._keep(_fault(check, traceback.format_exc(), time.monotonic() - began))
+            self._keep(_fault(check, traceback.format_exc(), took()))
         else:
-            self._keep(judged(check, observation, self.settings.profile, time.monotonic() - began))
+            self._keep(judged(check, observation, self.settings.profile, took()))
 
     def _keep(self, result: CheckResult) -> None:
         self.results[result.id] = result

@@ -30,8 +30,8 @@ from edgecheck.wire import control, probe
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
-COPIES = 5
-SPACING_MS = 30
+COPIES = 6
+SPACING_MS = 25
 DIAL_ATTEMPTS = 12
 """Each with a SYN of its own: at 14 % loss each way, all twelve fail once in ten million."""
 DIAL_SPACING_MS = 40

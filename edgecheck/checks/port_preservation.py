@@ -23,6 +23,7 @@ SEQUENTIAL_STEP = 8
 """A port allocated this little above the one before is "the next free one": others on the network allocate too."""
 ENOUGH = 6
 """Remapped ports needed to tell an allocation rule."""
+FRESH = 12
 PARITY_ENOUGH = 12
 """At random, twelve ports keep their parity once in 4,096."""
 _AT_ONCE = 64
@@ -53,6 +54,8 @@ class PreservationObservation(Observation, frozen=True, kw_only=True):
     """Whether even stays even and odd stays odd (RFC 4787 section 4.2.2)."""
     remote: str
     """Who was asked."""
+    fresh: tuple[PortRow, ...] = ()
+    """UDP ports that had sent nothing before, asked one after the other: their mappings are new, so their order shows the rule."""
 
 
 def signaling_ports(profile: Profile) -> list[tuple[Literal["udp", "tcp"], int]]:
@@ -91,14 +94,16 @@ async def probe_network(net: Network, profile: Profile) -> PreservationObservati
         net.progress(len(rows), len(wanted), "ports")
         if net.pace and start + _AT_ONCE < len(wanted):
             await net.sleep(max(0.0, len(part) / net.pace - (net.now() - began)))
-    net.memory.note_sent([row.local for row in rows if row.transport == "udp"])
+    fresh = [row for row in await _fresh(net) if row.mapped is not None]
+    net.memory.note_sent([row.local for row in (*rows, *fresh) if row.transport == "udp"])
     net.memory.note_sent([row.local for row in rows if row.transport == "tcp"], "tcp")
     told = [row for row in rows if row.mapped is not None]
     return PreservationObservation(
         tested=len(told),
         preserved=sum(row.mapped == row.local for row in told),
         ports=tuple(rows),
-        allocation=allocation(told),
+        allocation=allocation(told, fresh),
+        fresh=tuple(fresh),
         parity_kept=all((row.mapped or 0) % 2 == row.local % 2 for row in told) if told else None,
         remote=str(net.primary),
     )
@@ -142,22 +147,40 @@ async def _tcp(net: Network, port: int, series: int) -> Exchange:
         stream.close()
 
 
-def allocation(told: list[PortRow]) -> str | None:
-    """The rule by which the NAT picks ports, from rows in the order sent. One rule for the NAT: UDP decides where it was tested."""
+async def _fresh(net: Network) -> list[PortRow]:
+    """Ports of the system's choice, asked in a known order: a mapping that an earlier check made says nothing about the rule."""
+    series = net.new_series()
+    sockets = [await net.open_udp() for _ in range(FRESH)]
+    try:
+        exchanges = await asyncio.gather(*(net.stun(socket, net.primary, series=series, item=socket.local.port) for socket in sockets))
+    finally:
+        for socket in sockets:
+            socket.close()
+    return [
+        PortRow(transport="udp", local=socket.local.port, mapped=parse_endpoint(exchange.outcome.mapped).port)
+        for socket, exchange in zip(sockets, exchanges, strict=True)
+        if isinstance(exchange.outcome, Answered) and exchange.outcome.mapped is not None
+    ]
+
+
+def allocation(told: list[PortRow], fresh: list[PortRow]) -> str | None:
+    """The rule by which the NAT picks ports; ``fresh`` in the order sent. UDP decides where it was tested: one rule for the NAT."""
     rows = [row for row in told if row.transport == "udp"] or told
     if not rows:
         return None
     moved = [row for row in rows if row.mapped != row.local]
     if not moved or (len(moved) * 8 <= len(rows) and len(rows) >= ENOUGH):
         return "preserved"  # the odd one out is taken by another device: judged by itself
-    if len(moved) < ENOUGH:
+    new = [row.mapped or 0 for row in fresh if row.mapped != row.local]
+    if len(new) < ENOUGH:
         return None
-    steps = [(later.mapped or 0) - (earlier.mapped or 0) for earlier, later in pairwise(moved)]
+    steps = [later - earlier for earlier, later in pairwise(new)]
     if sum(0 < abs(step) <= SEQUENTIAL_STEP for step in steps) * 5 >= len(steps) * 4:
         return "sequential"
-    if len(moved) >= PARITY_ENOUGH and all((row.mapped or 0) % 2 == row.local % 2 for row in moved):
-        return "parity"
-    return "random" if len(moved) >= PARITY_ENOUGH or any((row.mapped or 0) % 2 != row.local % 2 for row in moved) else None
+    both = [*moved, *(row for row in fresh if row.mapped != row.local)]
+    if any((row.mapped or 0) % 2 != row.local % 2 for row in both):
+        return "random"
+    return "parity" if len(both) >= PARITY_ENOUGH else None
 
 
 def judge(seen: PreservationObservation, profile: Profile) -> tuple[Finding, ...]:

@@ -33,6 +33,8 @@ class Gate:
     def __init__(self) -> None:
         self._open = asyncio.Event()
         self.someone_waits = asyncio.Event()
+        self.waited: dict[object, float] = {}
+        """Seconds that each task stood here: not the work of its check."""
 
     def open(self) -> None:
         self._open.set()
@@ -40,7 +42,9 @@ class Gate:
     async def pass_through(self) -> None:
         if not self._open.is_set():
             self.someone_waits.set()
+            began = asyncio.get_running_loop().time()
             await self._open.wait()
+            self.waited[asyncio.current_task()] = asyncio.get_running_loop().time() - began
 
 
 class EdgeNetwork:
