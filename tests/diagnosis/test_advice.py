@@ -1,0 +1,91 @@
+"""What to do: fits this network where it can, never sends anybody after a switch that does not exist."""
+
+from edgecheck.diagnosis import diagnose
+from edgecheck.model.verdict import ServerFacts
+from tests.reports import PROFILE, SERVER, alg, clean, finding, forwarded, nat, preserved, result, rtp, rtp_open, skipped
+
+
+def advice(*results, server=SERVER):
+    return diagnose(results, PROFILE, server)[2]
+
+
+def test_nothing_to_do_when_all_is_fine():
+    assert advice(forwarded("UDP 5060"), rtp_open(), nat(), preserved(), clean(), skipped("x", "y")) == ()
+
+
+def test_a_rule_that_ends_too_early():
+    assert advice(rtp(((12000, 20000),)), nat()) == (
+        "The RTP rule seems to end at 11999; profile asterisk uses 10000-20000. In the router, forward UDP 10000-20000 (RTP) to 192.168.1.20.",
+    )
+
+
+def test_a_rule_that_begins_too_late():
+    assert advice(rtp(((10000, 10499),)), nat())[0].startswith("The RTP rule seems to begin at 10500; ")
+
+
+def test_no_rule_at_all():
+    assert advice(rtp(((10000, 20000),)), nat()) == ("In the router, forward UDP 10000-20000 (RTP) to 192.168.1.20.",)
+
+
+def test_holes_in_the_middle():
+    assert advice(rtp(((10500, 10509), (11000, 11000))), nat())[0].startswith("RTP 10500-10509, 11000 is missing in the rule")
+
+
+def test_without_translation_nobody_forwards():
+    (step,) = advice(rtp(((10000, 20000),)), nat(behind_nat=False))
+    assert step.startswith("In the firewall before this machine")
+    assert "forward" not in step
+
+
+def test_where_this_machine_lives_is_not_invented():
+    assert advice(rtp(((10000, 20000),))) == ("In the router, forward UDP 10000-20000 (RTP) to this machine.",)
+
+
+def test_ports_of_one_cause_are_one_step():
+    ports = result(*(finding("port-forwarding.blocked", "fail", subject) for subject in ("UDP 5060", "TCP 5061")))
+    assert advice(ports, nat()) == ("In the router, forward UDP 5060 and TCP 5061 to 192.168.1.20.",)
+
+
+def test_the_way_round_an_alg_is_one_that_was_seen_to_work():
+    ways = (("udp", 5060, "rewritten"), ("tcp", 5060, "undecided"), ("udp", 5080, "rewritten"), ("tls", 5061, "unchanged"))
+    (step,) = advice(alg("UDP 5060", ways=ways))
+    assert step.splitlines()[1] == "Or move the phones and trunks to TLS 5061: SIP passed untouched there."
+    (step,) = advice(alg("UDP 5060", ways=ways[:3]))
+    assert "untouched" not in step
+
+
+def test_one_probe_that_was_touched_spoils_a_way():
+    ways = (("tcp", 5060, "unchanged"), ("tcp", 5060, "rewritten"))
+    assert "untouched" not in advice(alg("UDP 5060", ways=ways))[0]
+
+
+def test_the_short_list_of_vendors_is_short_and_names_those_without_a_switch():
+    (step,) = advice(alg("UDP 5060"))
+    assert "OPNsense and pfSense have none" in step
+    assert "explain sip-alg.rewritten" in step
+    assert len(step) < 330, "about three lines"
+
+
+def test_undecided_says_how_to_find_out():
+    assert advice(result(finding("rtp-range.undecided", "inconclusive", "x"))) == ("Run rtp-range again, slower: --pace 200.",)
+
+
+def test_on_loopback_the_way_on_is_named():
+    assert any("edgecheck-server on a host outside" in step for step in advice(preserved(), server=ServerFacts(address="127.0.0.1")))
+
+
+def test_every_trouble_gets_remedies_and_what_is_fine_gets_none():
+    results, _, _ = diagnose((alg("UDP 5060"), rtp(((12000, 20000),)), preserved(), skipped("x", "y")), PROFILE, SERVER)
+    for each in (found for one in results for found in one.findings):
+        assert bool(each.remedies) == (each.verdict in ("fail", "warn", "inconclusive")), each.id
+
+
+def test_diagnosing_twice_adds_nothing():
+    once, headline, steps = diagnose((alg("UDP 5060"), rtp(((12000, 20000),))), PROFILE, SERVER)
+    assert diagnose(once, PROFILE, SERVER) == (once, headline, steps)
+
+
+def test_the_verdicts_are_not_touched():
+    given = (alg("UDP 5060"), preserved(), skipped("x", "y"))
+    treated = diagnose(given, PROFILE, SERVER)[0]
+    assert [(each.verdict, [f.verdict for f in each.findings]) for each in treated] == [(each.verdict, [f.verdict for f in each.findings]) for each in given]

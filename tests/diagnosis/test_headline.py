@@ -1,0 +1,115 @@
+"""One sentence for the person on the phone: the gravest thing, its cause, and nothing that is not proved."""
+
+import pytest
+
+from edgecheck.diagnosis import diagnose
+from edgecheck.model.verdict import ServerFacts
+from tests.reports import PROFILE, SERVER, alg, clean, finding, forwarded, nat, preserved, result, rtp, rtp_open, skipped
+
+
+def headline(*results, server=SERVER):
+    return diagnose(results, PROFILE, server)[1]
+
+
+def blocked(*subjects, verdict="fail", cause="blocked"):
+    return result(*(finding(f"port-forwarding.{cause}", verdict, subject) for subject in subjects))
+
+
+def test_ringing_but_silent():
+    assert headline(forwarded("UDP 5060"), rtp(((12000, 20000),)), nat(), preserved(), alg("UDP 5060")) == (
+        "Calls may ring but be silent: 192.168.1.1 rewrites SIP on UDP 5060, and RTP 12000-20000 does not arrive."
+    )
+
+
+def test_a_box_that_was_not_located_is_not_named():
+    assert "something on the path rewrites SIP on UDP 5060 and TCP 5060" in headline(alg("UDP 5060", "TCP 5060", located=False))
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ([blocked("UDP 5060")], "Calls from outside may not arrive: UDP 5060 is not forwarded."),
+        ([blocked("UDP 5060", "TCP 5061")], "Calls from outside may not arrive: UDP 5060 and TCP 5061 are not forwarded."),
+        ([blocked("TCP 5060", cause="refused")], "Calls from outside may not arrive: TCP 5060 is refused."),
+        (
+            [blocked("UDP 5060"), rtp(((10000, 20000),))],
+            "Calls from outside may not arrive, and calls may be silent: UDP 5060 is not forwarded, and RTP 10000-20000 does not arrive.",
+        ),
+        ([alg("UDP 5060", cause="destroyed", located=False)], "Registrations and calls may fail: something on the path drops SIP on UDP 5060."),
+        (
+            [result(finding("nat-behavior.udp-blocked", "fail", "UDP", "UDP does not leave this network."))],
+            "No calls over UDP are possible here: UDP does not leave this network.",
+        ),
+        (
+            [result(finding("port-preservation.remapped", "fail", "UDP"))],
+            "Audio may go one way only: the NAT changes port numbers.",
+        ),
+        (
+            [result(finding("control.intercepted", "fail", "h:8443", "Something between here and h opens TLS."))],
+            "Something between here and h opens TLS.",
+        ),
+        ([result(finding("future.unknown", "fail", "x", "a new kind of trouble"))], "A new kind of trouble."),
+    ],
+)
+def test_failures(results, sentence):
+    assert headline(*results) == sentence
+
+
+def test_a_failure_says_only_what_failed():
+    sentence = headline(rtp(((12000, 20000),)), blocked("TCP 5061", verdict="warn"))
+    assert "5061" not in sentence
+
+
+def test_many_holes_and_many_ports_stay_one_sentence():
+    assert "10500-10509, 11000, 15000-15100 and 1 more range does not arrive" in headline(
+        rtp(((10500, 10509), (11000, 11000), (15000, 15100), (16000, 16001)))
+    )
+    assert "UDP 1, UDP 2, UDP 3, and 5 more are not forwarded" in headline(blocked(*(f"UDP {port}" for port in range(1, 9))))
+
+
+def test_warnings():
+    symmetric = result(finding("nat-behavior.endpoint-dependent-mapping", "warn", "mapping"))
+    assert headline(symmetric) == (
+        'Calls should work, with a reservation: the public port changes with each destination ("symmetric" NAT).'
+    )
+
+
+def test_all_fine():
+    assert headline(forwarded("UDP 5060"), rtp_open(), nat(), preserved(), clean()) == (
+        "Nothing here stands in the way of calls: the ports asked for arrive, RTP 10000-20000 is open both ways, "
+        "ports keep their numbers, and nothing touches SIP."
+    )
+
+
+def test_a_part_that_is_fine_is_not_the_whole():
+    assert headline(preserved()) == "What was checked is fine: ports keep their numbers."
+    assert headline(preserved(), skipped("sip-alg", "x")) == "What was checked is fine: ports keep their numbers; sip-alg was not tested."
+
+
+def test_undecided():
+    lost = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060", "Copies were lost."))
+    assert headline(lost, preserved()) == "Nothing is known to be wrong, but sip-alg could not be told: copies were lost."
+    assert headline(lost) == "Copies were lost."
+
+
+def test_an_unreachable_server_speaks_for_itself():
+    words = "Could not reach echo.example.net:8443: the connection was refused."
+    unreachable = result(finding("control.unreachable", "inconclusive", "echo.example.net:8443", words))
+    assert headline(unreachable, skipped("sip-alg", "there is no session"), server=None) == words
+
+
+def test_nothing_tested():
+    assert headline(skipped("sip-alg", "the server offers no sip-udp")).startswith("Nothing could be tested: ")
+
+
+def test_on_loopback_the_first_words_say_so():
+    for address in ("127.0.0.1", "127.0.0.2", "::1"):
+        assert headline(preserved(), server=ServerFacts(address=address)).startswith(f"Only this machine was checked (echo server on {address}). ")
+    assert not headline(preserved(), server=ServerFacts(address="echo.example.net")).startswith("Only")
+
+
+@pytest.mark.parametrize("observation", [None, {}, {"located": 7, "probes": "x"}, {"located": [None], "probes": [None, {}]}, {"located": []}])
+def test_an_observation_of_another_shape_is_no_error(observation):
+    odd = result(finding("sip-alg.rewritten", "fail"), observation=observation)
+    holes = result(finding("rtp-range.inbound-blocked", "fail", "x"), observation={"inbound_blocked": observation, "range": observation})
+    assert "something on the path rewrites SIP on UDP 5060" in headline(odd, holes)

@@ -1,0 +1,122 @@
+"""What is known: every finding has its page, and nothing unconfirmed is told as a fact."""
+
+import ast
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import edgecheck
+from edgecheck.checks import ALL, port_forwarding
+from edgecheck.diagnosis import knowledge
+from edgecheck.diagnosis.pages import page
+from edgecheck.model.errors import UsageError
+
+PACKAGE = Path(edgecheck.__file__).parent
+CHECKS = {check.id for check in ALL}
+
+
+OF_EVERY_CHECK = {"undecided", "fault", "skipped"}
+"""What the runner says of any check: ``f"{check.id}.fault"``."""
+
+
+def first_words(tree: ast.AST, function: str, position: int) -> set[str]:
+    """The literals that a function of this name is called with."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == function]
+    arguments = [node.args[position] for node in calls if len(node.args) > position]
+    return {part.value for argument in arguments for part in ast.walk(argument) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def causes(tree: ast.AST, prefix: str) -> set[str]:
+    """The causes that ``f"{prefix}.{cause}"`` stands for. A new way of composing ids makes this test red until it is taught here."""
+    found = {
+        "port-forwarding": lambda: set(get_args(port_forwarding.State)),
+        "rtp-range": lambda: first_words(tree, "add", 0),
+        "sip-alg": lambda: first_words(tree, "_finding", 1),
+        "control": lambda: first_words(tree, "_control_finding", 0),
+    }[prefix]()
+    assert found
+    return found
+
+
+def emitted() -> set[str]:
+    """Every finding id that the checks and the runner can give."""
+    out = {f"{check}.{cause}" for check in CHECKS for cause in OF_EVERY_CHECK}
+    for file in [*(PACKAGE / "checks").rglob("*.py"), PACKAGE / "runner.py"]:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.keyword) and node.arg == "id"):
+                continue
+            if isinstance(node.value, ast.Constant) and "." in str(node.value.value):
+                out.add(str(node.value.value))
+            if isinstance(node.value, ast.JoinedStr):
+                first, last = node.value.values[0], node.value.values[-1]
+                if isinstance(first, ast.Constant):
+                    prefix = first.value.rstrip(".")
+                    out |= {f"{prefix}.{cause}" for cause in causes(tree, prefix)}
+                else:
+                    assert isinstance(last, ast.Constant)
+                    assert last.value.lstrip(".") in OF_EVERY_CHECK
+    return out
+
+
+def test_every_finding_that_can_be_emitted_has_its_page():
+    found = emitted()
+    assert {"sip-alg.rewritten", "rtp-range.inbound-blocked", "port-forwarding.blocked", "control.unreachable"} <= found
+    assert {finding_id for finding_id in found if knowledge.explanation(finding_id) is None} == set()
+
+
+@pytest.mark.parametrize("finding_id", sorted(knowledge.explanations()))
+def test_a_page_is_whole(finding_id):
+    explanation = knowledge.explanations()[finding_id]
+    for text in (explanation.title, explanation.means, explanation.matters, explanation.proved, *explanation.do):
+        assert text.strip() == text
+        assert text
+    assert explanation.do
+
+
+def test_every_router_has_steps_and_a_source():
+    vendors = [router.vendor for router in knowledge.routers()]
+    assert len(vendors) == len(set(vendors)) > 30
+    for router in knowledge.routers():
+        assert router.steps
+        assert router.source
+
+
+def test_those_without_a_switch_are_listed():
+    assert {router.vendor for router in knowledge.routers() if not router.switch} >= {"pfSense", "OPNsense", "AVM FRITZ!Box", "Cisco Meraki MX"}
+
+
+def test_the_unconfirmed_is_marked_wherever_it_is_shown():
+    text = "\n".join(page("sip-alg.rewritten"))
+    for router in knowledge.routers():
+        block = text.split(f"\n  {router.vendor}", 1)[1].split("]", 1)[0]
+        assert ("UNVERIFIED" in block) == (router.confidence == "unverified"), router.vendor
+        assert ("no such switch" in block.splitlines()[0]) == (not router.switch)
+        if router.short and router.switch:
+            assert router.confidence != "unverified", "the short list is told as a fact"
+
+
+def test_a_page_tells_meaning_consequence_proof_and_steps():
+    text = page("rtp-range.inbound-blocked")
+    for title in ("What it means", "What it does to calls", "How it is proved", "What to do"):
+        assert title in text
+
+
+def test_a_check_lists_its_findings():
+    assert [line.split()[0] for line in page("port-preservation")] == [
+        f"port-preservation.{cause}" for cause in ("preserved", "remapped", "one-port-remapped", "undecided", "not-tested")
+    ]
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("sip-alg.rewriten", "sip-alg.rewritten"), ("rtp-rnage", "rtp-range"), ("rtp.open", "rtp-range.open")])
+def test_a_typo_is_met_with_a_suggestion(typo, meant):
+    with pytest.raises(UsageError, match=f"did you mean {re.escape(meant)}"):
+        page(typo)
+
+
+@pytest.mark.parametrize("word", ["", "*", "*.fault", "nonsense.fault", "zzzzzzzz", "../../etc/passwd"])
+def test_any_other_word_is_refused(word):
+    with pytest.raises(UsageError, match="There is no finding"):
+        page(word)
