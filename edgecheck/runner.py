@@ -22,7 +22,7 @@ from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import CheckResult, ClientFacts, Finding, Report, ServerFacts, Tool, Verdict, worst
 from edgecheck.net import foreign, host
 from edgecheck.net.bell import Bell
-from edgecheck.net.network import EdgeNetwork
+from edgecheck.net.network import STOOD_AT_GATE, EdgeNetwork
 from edgecheck.net.session import ControlSession, resolve
 from edgecheck.net.sockets import RealTransport
 from edgecheck.wire.address import Target
@@ -212,11 +212,13 @@ class _Run:
 
     async def _one(self, check: Check, network: EdgeNetwork) -> None:
         _CURRENT.set(check.id)
+        stood = [0.0]
+        STOOD_AT_GATE.set(stood)
         self.show.check_started(check.id, check.question)
         began = time.monotonic()
 
         def took() -> float:
-            return time.monotonic() - began - network.gate.waited.get(asyncio.current_task(), 0.0)
+            return time.monotonic() - began - stood[0]
 
         try:
             observation = await check.probe(network, self.settings.profile)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Protocol
 
 from edgecheck.model.check import Listener, Memory, PortBatch, Stream, UdpSocket
@@ -19,6 +20,10 @@ _CLAIM_SERIES = 0
 _STREAM_PATIENCE_S = 3.0
 
 
+STOOD_AT_GATE: ContextVar[list[float]] = ContextVar("seconds stood at the gate", default=[0.0])  # noqa: B039
+"""One number, shared by all tasks of a check: what the check did not spend on its own work."""
+
+
 class Session(Protocol):
     """What the network needs of a control session."""
 
@@ -33,8 +38,6 @@ class Gate:
     def __init__(self) -> None:
         self._open = asyncio.Event()
         self.someone_waits = asyncio.Event()
-        self.waited: dict[object, float] = {}
-        """Seconds that each task stood here: not the work of its check."""
 
     def open(self) -> None:
         self._open.set()
@@ -44,7 +47,8 @@ class Gate:
             self.someone_waits.set()
             began = asyncio.get_running_loop().time()
             await self._open.wait()
-            self.waited[asyncio.current_task()] = asyncio.get_running_loop().time() - began
+            stood = STOOD_AT_GATE.get()
+            stood[0] = max(stood[0], asyncio.get_running_loop().time() - began)
 
 
 class EdgeNetwork:
