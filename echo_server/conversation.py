@@ -83,8 +83,8 @@ class Conversation:
                 data = data[probe.SIZE :]
             else:
                 # A probe may stand right behind a message; inside one the magic means nothing, and the loop comes back here.
-                cut = data.find(probe.MAGIC, 1)
-                chunk, data = (data, b"") if cut < 0 else (data[:cut], data[cut:])
+                cut = _find_magic(data)
+                chunk, data = data[:cut], data[cut:]
                 self._answer_messages(chunk, out, now)
 
     def _answer_messages(self, chunk: bytes, out: list[bytes], now: float) -> None:
@@ -114,3 +114,12 @@ class Conversation:
     def unread(self) -> bytes:
         """What has come and is no whole message, nor a probe."""
         return self._start + self._framer.remainder
+
+
+def _find_magic(data: bytes) -> int:
+    """Where, behind its first byte, the probe's magic stands, or the part of it with which the data ends; else its length."""
+    found = data.find(probe.MAGIC, 1)
+    if found >= 0:
+        return found
+    starts = range(max(1, len(data) - len(probe.MAGIC) + 1), len(data))
+    return next((start for start in starts if probe.MAGIC.startswith(data[start:])), len(data))

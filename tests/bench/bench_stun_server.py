@@ -156,7 +156,7 @@ def load(loader: Path | None, process_id: int, port: int, seconds: float) -> Run
     if loader is None:
         answers, size, lost = python_loader(port, seconds)
     else:
-        command = [loader, "127.0.0.1", str(port), str(seconds), str(WINDOW), str(SOURCES)]
+        command = [str(loader), "127.0.0.1", str(port), str(seconds), str(WINDOW), str(SOURCES)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
             pin(running.pid, 1)
             assert running.stdout is not None

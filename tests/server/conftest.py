@@ -107,7 +107,9 @@ class Client:
 class Connecting:
     """``async with Connecting(target) as client``: an open session."""
 
-    def __init__(self, target: Target, *, token: str | None = None, certificate: str | None = None, protocol: int = control.PROTOCOL) -> None:
+    def __init__(
+        self, target: Target, *, token: str | None = None, certificate: str | None = None, protocol: int = control.PROTOCOL
+    ) -> None:
         self._target = target
         self._token = target.token if token is None else token
         self._certificate = certificate

@@ -15,7 +15,9 @@ SDP = (
 )
 
 
-def request(method: str, marker: str = "", *, via: str = "192.168.1.2:5060;branch=z9hG4bK1;rport", body: bytes = b"", **changes: str | None) -> bytes:
+def request(
+    method: str, marker: str = "", *, via: str = "192.168.1.2:5060;branch=z9hG4bK1;rport", body: bytes = b"", **changes: str | None
+) -> bytes:
     """A request of a phone behind a NAT; ``changes``: headers by name with _ for -, None = left out."""
     headers: dict[str, str | None] = {
         "Via": f"SIP/2.0/UDP {via}",
@@ -29,7 +31,9 @@ def request(method: str, marker: str = "", *, via: str = "192.168.1.2:5060;branc
     headers.update({name.replace("_", "-"): value for name, value in changes.items()})
     if body:
         headers["Content-Type"] = "application/sdp"
-    return sip.build(f"{method} sip:echo@198.51.100.10 SIP/2.0", [(name, value) for name, value in headers.items() if value is not None], body)
+    return sip.build(
+        f"{method} sip:echo@198.51.100.10 SIP/2.0", [(name, value) for name, value in headers.items() if value is not None], body
+    )
 
 
 class Mirror:
@@ -162,7 +166,10 @@ def test_what_rfc_3261_refuses(mirror: Mirror, data: bytes, status: int) -> None
         ("203.0.113.7;branch=z9hG4bK1", "SIP/2.0/UDP 203.0.113.7;branch=z9hG4bK1"),
         # what somebody else wrote there is not the truth
         ("192.168.1.2;received=192.0.2.1;branch=z9hG4bK1", "SIP/2.0/UDP 192.168.1.2;branch=z9hG4bK1;received=203.0.113.7"),
-        ("192.168.1.2;rport, SIP/2.0/UDP 192.0.2.5;rport", "SIP/2.0/UDP 192.168.1.2;rport=5060;received=203.0.113.7, SIP/2.0/UDP 192.0.2.5;rport"),
+        (
+            "192.168.1.2;rport, SIP/2.0/UDP 192.0.2.5;rport",
+            "SIP/2.0/UDP 192.168.1.2;rport=5060;received=203.0.113.7, SIP/2.0/UDP 192.0.2.5;rport",
+        ),
     ],
 )
 def test_received_and_rport(mirror: Mirror, via: str, expected: str) -> None:
