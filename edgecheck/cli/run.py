@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgecheck.cli.output import Output, is_terminal
@@ -53,6 +54,7 @@ def run(asked: Asked, output: Output) -> int:
     source = _source(asked)
     if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
         raise UsageError("--timeout takes seconds, more than 0.")
+    _end_as_by_ctrl_c()
     with contextlib.ExitStack() as stack:
         show = _show(output, stack)
         pace = asked.pace
@@ -85,15 +87,31 @@ def _carry_out(settings: "Settings", show: "Show") -> Report:
 
 
 async def _until_told_to_end(settings: "Settings", show: "Show") -> Report:
-    """The run, ended by SIGTERM or a closed terminal in the same way as by Ctrl-C."""
     from edgecheck import runner
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    for name in ("SIGTERM", "SIGHUP"):
-        with contextlib.suppress(AttributeError, NotImplementedError, ValueError):  # Windows has neither
-            loop.add_signal_handler(getattr(signal, name), task.cancel)
+    for number in _ended_by():
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, task.cancel)
     return await runner.run(settings, show)
+
+
+def _ended_by() -> list[signal.Signals]:
+    """SIGTERM and a closed terminal end a run in the same way as Ctrl-C, unless whoever started us wants them ignored (nohup)."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Before and after the event loop, too: the embedded server and its folder must not stay behind."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in _ended_by():
+            signal.signal(number, interrupt)
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

@@ -38,7 +38,7 @@ def _sentence(facts: Facts) -> str:
     if verdict is Verdict.PASS:
         return _fine(facts)
     skipped = [finding for finding in facts.findings if finding.verdict is Verdict.SKIPPED]
-    return f"Nothing could be tested: {_clause(skipped[0])}." if skipped else "Nothing was tested."
+    return f"Nothing could be tested: {_clause(skipped[0]).removeprefix('not tested: ')}." if skipped else "Nothing was tested."
 
 
 def _failed(facts: Facts) -> str:
