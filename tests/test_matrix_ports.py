@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edgecheck.checks import port_forwarding, port_preservation, rtp_range
+from edgecheck.model.errors import LocalFailure
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.wire import ports as port_ranges
 from tests.fakes import clock
@@ -102,6 +103,30 @@ def test_a_dead_alternate_address_blames_nobody() -> None:
     seen = look(port_forwarding, lambda: Edge(Nat(), alternate_dead=True))
     assert set(states(seen).values()) == {"undecided"}
     assert seen.alternate_answers is False
+
+
+def test_a_dead_alternate_address_for_tcp_alone() -> None:
+    """UDP arrives by a rule, so the prober lives; that no TCP arrives proves nothing unless it also connects when contacted."""
+
+    class NoTcp(Edge):
+        async def connect(self, to: Any, port: int, timeout: float, *, tls: bool) -> Any:
+            if to.host == "198.51.100.11":
+                raise LocalFailure("timeout", "no answer in time")
+            return await super().connect(to, port, timeout, tls=tls)
+
+    seen = look(port_forwarding, lambda: NoTcp(Nat(forwarded={("udp", 5060): 5060})))
+    assert states(seen) == {("udp", 5060): "forwarded", ("tcp", 5060): "undecided", ("tcp", 5061): "undecided"}
+
+
+def test_several_public_addresses_leave_silence_undecided() -> None:
+    def edge() -> Edge:
+        return Edge(Nat(udp_public="203.0.113.9"))
+
+    seen = look(port_forwarding, edge)
+    assert states(seen)["udp", 5060] == "undecided"
+    assert "203.0.113.9" in next(row.reason for row in seen.ports if row.transport == "udp")
+    ranges = look(rtp_range, edge)
+    assert (ranges.inbound_blocked, ranges.undecided) == ((), ((10_000, 10_199),))
 
 
 def test_a_port_in_use_is_undecided_with_the_reason() -> None:

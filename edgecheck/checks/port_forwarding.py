@@ -13,8 +13,10 @@ import msgspec
 
 from edgecheck.checks.unsolicited import (
     MOST_ROUNDS,
+    SEVERAL_ADDRESSES,
     Inbox,
     alternate_answers,
+    alternate_connects,
     margin,
     open_bare,
     probe_of,
@@ -71,6 +73,8 @@ class Canaries(msgspec.Struct, frozen=True, kw_only=True):
     control_sent: int = 0
     control_arrived: int = 0
     """Copies from the contacted address and port to the mapped canary: the path's loss in the same moments."""
+    several_addresses: str | None = None
+    """The public address from which UDP leaves, where it is not the one that was probed."""
 
 
 class ForwardingObservation(Observation, frozen=True, kw_only=True):
@@ -85,7 +89,9 @@ class ForwardingObservation(Observation, frozen=True, kw_only=True):
     tcp: Canaries = Canaries()
     alternate_contacted_s: float | None = None
     alternate_answers: bool | None = None
-    """Whether the alternate address reached us when contacted afterwards; None = not needed, or not tried."""
+    """Whether the alternate address reached us over UDP when contacted afterwards; None = not needed, or not tried."""
+    alternate_connects: bool | None = None
+    """The same over TCP."""
 
 
 def inbound(profile: Profile) -> list[tuple[PortNeed, int]]:
@@ -105,7 +111,11 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     avoid = {port for _, port in wanted} | set(range(profile.rtp[0], profile.rtp[1] + 1) if profile.rtp else ())
     udp_wanted = [(need, port) for need, port in wanted if need.transport == "udp"]
     tcp_wanted = [(need, port) for need, port in wanted if need.transport == "tcp"]
-    (udp_rows, udp), (tcp_rows, tcp) = await asyncio.gather(_probe_udp(net, udp_wanted, avoid), _probe_tcp(net, tcp_wanted, avoid))
+    # Silent TCP canaries cost a second. They are needed where the router may remember the prober, or where no UDP canary stands for them.
+    tcp_canaries = remembered(contacted) or not udp_wanted
+    (udp_rows, udp), (tcp_rows, tcp) = await asyncio.gather(
+        _probe_udp(net, udp_wanted, avoid), _probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None)
+    )
     clean = not remembered(contacted)
     known_exposed = exposed is not None and exposed[0] == "yes" and remembered(exposed[1])
     if clean and (udp.bare or tcp.bare):
@@ -114,12 +124,16 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         net.memory.note(f"exposed/{alternate.host}", "no")
     trusted = clean or known_exposed
     rows = [_weigh(net, row, udp, trusted) for row in udp_rows] + [_weigh(net, row, tcp, trusted) for row in tcp_rows]
-    answers = None
-    if any(row.state == "blocked" for row in rows) and not any(row.arrived for row in rows):
+    if udp.several_addresses:
+        rows = [_doubt(row, SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)) for row in rows]
+    silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
+    answers = connects = None
+    if _wholly_silent(rows, "udp") and not any(row.arrived for row in rows):
         answers = await alternate_answers(net)
-        if not answers:
-            reason = "the server's alternate address did not answer when contacted: its silence proves nothing"
-            rows = [_doubt(row, reason) for row in rows]
+        rows = rows if answers else [_doubt(row, silent.format("UDP")) if row.transport == "udp" else row for row in rows]
+    if _wholly_silent(rows, "tcp"):
+        connects = await alternate_connects(net)
+        rows = rows if connects else [_doubt(row, silent.format("TCP")) if row.transport == "tcp" else row for row in rows]
     return ForwardingObservation(
         ports=tuple(rows),
         probed_address=net.observed,
@@ -128,7 +142,14 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         tcp=tcp,
         alternate_contacted_s=contacted,
         alternate_answers=answers,
+        alternate_connects=connects,
     )
+
+
+def _wholly_silent(rows: list[PortRow], transport: str) -> bool:
+    """Some port of this transport is blocked, and none of them shows that the prober reaches us at all."""
+    mine = [row for row in rows if row.transport == transport]
+    return any(row.state == "blocked" for row in mine) and not any(row.arrived or row.state in ("refused", "answered") for row in mine)
 
 
 def _doubt(row: PortRow, reason: str) -> PortRow:
@@ -178,7 +199,10 @@ async def _probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: se
         bare = await open_bare(net, avoid)
         at = await net.proved(mapped_canary)
         shots = await _Shots.fire(net, sockets, bare, mapped_canary, at)
-        return [shots.row(need, port, failures) for need, port in wanted], shots.canaries(bare)
+        canaries = shots.canaries(bare)
+        if at is not None and at.host != net.observed:
+            canaries = msgspec.structs.replace(canaries, several_addresses=at.host)
+        return [shots.row(need, port, failures) for need, port in wanted], canaries
     finally:
         for socket in (*sockets.values(), *bare, *((mapped_canary,) if mapped_canary else ())):
             socket.close()
@@ -304,7 +328,8 @@ def _count(net: Network, socket: UdpSocket, series: int) -> int:
     return sum(one is not None and one.series == series for one in found)
 
 
-async def _probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int]) -> tuple[list[PortRow], Canaries]:
+async def _probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int] | None) -> tuple[list[PortRow], Canaries]:
+    """``avoid``: ports that are no canaries; None: no bare canaries at all."""
     listeners: dict[int, Listener] = {}
     failures: dict[int, LocalFailure] = {}
     bare: list[int] = []
@@ -323,9 +348,9 @@ async def _probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: se
                     failures[port] = failure
         if any(remembered(net.memory.sent_from(port, "tcp")) for _, port in wanted):
             mapped = await _mapped_tcp_canary(net, listeners)
-        for _ in range(2):
+        for _ in range(0 if avoid is None else 2):
             canary = await net.listen_tcp(0)
-            if canary.local.port in avoid or remembered(net.memory.sent_from(canary.local.port, "tcp")):
+            if canary.local.port in (avoid or ()) or remembered(net.memory.sent_from(canary.local.port, "tcp")):
                 canary.close()
             else:
                 listeners[canary.local.port] = canary
@@ -560,7 +585,9 @@ def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ..
     if seen.alternate_contacted_s is not None:
         out.append(f"{seen.prober} had been contacted from here {seen.alternate_contacted_s:.0f} s before")
     if seen.alternate_answers is not None:
-        out.append(f"contacted afterwards, {seen.prober} " + ("answered" if seen.alternate_answers else "did not answer"))
+        out.append(f"contacted afterwards over UDP, {seen.prober} " + ("answered" if seen.alternate_answers else "did not answer"))
+    if seen.alternate_connects is not None:
+        out.append(f"contacted afterwards over TCP, {seen.prober} " + ("answered" if seen.alternate_connects else "did not answer"))
     return tuple(out)
 
 

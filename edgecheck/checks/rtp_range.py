@@ -10,7 +10,7 @@ import random
 from typing import Literal
 
 from edgecheck.checks.rtp_rounds import UNPACED_RETRY, Round, Tally, judge_range, judge_rest
-from edgecheck.checks.unsolicited import alternate_answers, margin, open_bare, remembered, sender
+from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers, margin, open_bare, remembered, sender
 from edgecheck.model.check import Check, Network, Observation, PortBatch, UdpSocket
 from edgecheck.model.evidence import Answered
 from edgecheck.model.profile import Profile
@@ -129,6 +129,7 @@ class _Work:
         self.inward: list[Tally] = []
         self.outward: list[Tally] = []
         self.back: list[Tally] = []
+        self.leaves_from = net.observed
         self._opening: asyncio.Task[set[int]] | None = None
         self.returned: set[int] = set()
         self.remapped: set[int] = set()
@@ -161,6 +162,7 @@ class _Work:
         bare = await open_bare(net, range(self.whole[0], self.whole[1] + 1))
         try:
             at = await net.proved(contact)
+            self.leaves_from = at.host if at else self.leaves_from
             tally = Tally(listening.ports)
             self.inward.append(tally)
 
@@ -336,6 +338,9 @@ class _Work:
             if not answers:
                 self.reasons["undecided"] = "the server's alternate address did not answer when contacted: its silence proves nothing"
                 in_unsure, in_blocked = in_unsure | in_blocked, set()
+        if in_blocked and self.leaves_from != self.net.observed:
+            self.reasons["undecided"] = SEVERAL_ADDRESSES.format(control=self.net.observed, media=self.leaves_from)
+            in_unsure, in_blocked = in_unsure | in_blocked, set()
         _, lost_return, unsure_return = _together(self.back)
         tallies = [*self.inward, *self.outward, *self.back]
         return RtpObservation(

@@ -174,6 +174,23 @@ async def alternate_answers(net: Network) -> bool | None:
     return isinstance(exchange.outcome, Answered)
 
 
+async def alternate_connects(net: Network) -> bool:
+    """The same for TCP: whether a connection to the alternate address comes about. Where there is no such address, False."""
+    if net.alternate is None:
+        return False
+    await net.may_contact_alternate()
+    try:
+        (await net.connect_tcp(net.alternate)).close()
+    except LocalFailure:
+        return False
+    return True
+
+
+SEVERAL_ADDRESSES = (
+    "this machine leaves from several public addresses ({control} and {media}), and the rule may be on another one than was probed"
+)
+
+
 async def open_bare(net: Network, avoid: Iterable[int], transport: Literal["udp", "tcp"] = "udp") -> list[UdpSocket]:
     """Up to three sockets on free ports that no rule should name and that sent nothing lately."""
     shunned = set(avoid)

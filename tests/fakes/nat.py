@@ -36,6 +36,8 @@ class Nat:
     """(transport, public port) -> local port."""
     exposed: bool = False
     """Everything unsolicited goes to the one machine behind (DMZ host)."""
+    udp_public: str = ""
+    """Another public address from which UDP leaves; empty = the same."""
     blocks_udp: bool = False
     seed: int = 0
 
@@ -62,7 +64,8 @@ class Nat:
             return Endpoint(CLIENT, port)
         key = (transport, port, remote if self.per_destination_ports else _key(self.mapping, remote))
         if key not in self._mappings:
-            self._mappings[key] = Endpoint(self.public, self._allocate(transport, port, remote))
+            public = (self.udp_public if transport == "udp" else "") or self.public
+            self._mappings[key] = Endpoint(public, self._allocate(transport, port, remote))
         return self._mappings[key]
 
     def _allocate(self, transport: str, port: int, remote: Endpoint) -> int:

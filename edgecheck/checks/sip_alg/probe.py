@@ -17,7 +17,8 @@ from edgecheck.model.profile import Profile
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
-DEFAULT_MEDIA_PORT = 10_000
+DEFAULT_MEDIA_PORTS = (10_000, 19_999)
+_MOST_CHANNELS = 8
 _REPEAT = frozenset({0})
 """A status that no answer has: so the request is sent as often as may be."""
 _CAPABILITIES: dict[control.Transport, str] = {"udp": "sip-udp", "tcp": "sip-tcp", "tls": "sip-tls"}
@@ -33,13 +34,12 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     for log in logs:
         if log.server.port == 0 or _CAPABILITIES[log.transport] not in net.service.capabilities:
             log.offered, log.not_tested = False, "the server does not offer it"
-    media_port = _media_port(profile)
     traffic: dict[int, UdpTraffic | StreamTraffic] = {}
     done = 0
 
     async def run(log: ChannelLog) -> None:
         nonlocal done
-        opened = await _open(net, log, series, media_port)
+        opened = await _open(net, log, series, _media_port(net, profile, log.number))
         if opened is not None:
             traffic[log.number] = opened
             await opened.run()
@@ -71,11 +71,18 @@ def _channels(service: control.Service) -> list[tuple[control.Transport, int]]:
     ]
 
 
-def _media_port(profile: Profile) -> int:
-    """An even port of the profile's range, to be announced in SDP; none of the first, which a PBX takes for its calls."""
-    low, high = profile.rtp or (DEFAULT_MEDIA_PORT, DEFAULT_MEDIA_PORT + 100)
-    port = (low + (high - low) // 2) & ~1
-    return port if port >= max(low, 1024) else DEFAULT_MEDIA_PORT
+def _media_port(net: Network, profile: Profile, number: int) -> int:
+    """An even port of the profile's range, to be announced in SDP.
+
+    Another for each channel and run: a phone has no two calls on one port, and the Linux ALG drops an INVITE that names the
+    media port of a call which it believes to be up.
+    """
+    low, high = profile.rtp or DEFAULT_MEDIA_PORTS
+    first, last = max(low, 1024) + 1 & ~1, high - 1 & ~1
+    if last < first:
+        return DEFAULT_MEDIA_PORTS[0] + 2 * number
+    places = (last - first) // 2 + 1
+    return first + (int.from_bytes(net.session[:4], "big") + number * max(1, places // _MOST_CHANNELS)) % places * 2
 
 
 async def _open(net: Network, log: ChannelLog, series: int, media_port: int) -> UdpTraffic | StreamTraffic | None:
