@@ -73,7 +73,7 @@ def started(rtp: tuple[int, int] | None, family: int | None = None, source: str 
         if len(addresses) > 1:
             options += ["--alternate", addresses[1]]
         options += ["--media-ports", _media(rtp)] if own in addresses else []
-        with _running([*options, *_ports(addresses, own)], token, Path(folder)) as ready:
+        with _running([*options, *_ports(addresses, own)], token) as ready:
             target = _target(ready)._replace(token=token)
             where = " and ".join(addresses)
             yield Embedded(target, own, f"No server named: only this machine is checked, against an embedded echo server on {where}.")
@@ -99,27 +99,27 @@ def _media(rtp: tuple[int, int] | None) -> str:
 
 
 @contextlib.contextmanager
-def _running(options: Sequence[str], token: str, folder: Path) -> Iterator[str]:
+def _running(options: Sequence[str], token: str) -> Iterator[str]:
     """The server's process; yields its ready line."""
-    log = folder / "server.log"
-    with log.open("wb") as stream:  # a pipe that nobody drains would stop the server once it is full
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody drains would stop the server once it is full
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _LIFELINE, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=stream,
+            stderr=log,
             # not in the arguments: those are visible to every user of the machine
             env={**os.environ, "EDGECHECK_TOKEN": token},
             start_new_session=True,  # Ctrl-C is for the client, which ends the server when it has its report
         )
-    try:
-        ready = _ready_line(process)
-        if ready is None:
-            words = log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise ServerUnreachable(f"The embedded echo server did not start: {words or f'it was not ready within {_START_S:.0f} s.'}")
-        yield ready
-    finally:
-        _end(process)
+        try:
+            ready = _ready_line(process)
+            if ready is None:
+                log.seek(0)
+                words = log.read().decode(errors="replace").strip().rpartition("\n")[2]
+                raise ServerUnreachable(f"The embedded echo server did not start: {words or f'it was not ready within {_START_S:.0f} s.'}")
+            yield ready
+        finally:
+            _end(process)
 
 
 def _ready_line(process: "subprocess.Popen[bytes]") -> str | None:

@@ -137,12 +137,12 @@ def client(tmp_path, *arguments, stderr=subprocess.PIPE, environment=None):
 
 
 def server_of(process, folder, deadline=15.0) -> str:
-    """The temporary folder of the client's server, once it stands."""
+    """The temporary folder of the client's server, once the server has put something there."""
     until = time.monotonic() + deadline
     while time.monotonic() < until and process.poll() is None:
-        found = [each for each in folder.glob("edgecheck-*") if (each / "server.log").exists()]
-        if found:
-            return found[0].name
+        for each in folder.glob("edgecheck-*"):
+            if list(each.iterdir()):
+                return each.name
         time.sleep(0.02)
     raise AssertionError("the embedded server did not start")
 

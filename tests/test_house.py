@@ -1,5 +1,6 @@
 """The house: its walls, its documents, and that what they say is so."""
 
+import ast
 import os
 import re
 import subprocess
@@ -54,6 +55,26 @@ def test_ruff_has_nothing_to_say():
 def test_mypy_has_nothing_to_say():
     done = run("-m", "mypy")
     assert done.returncode == 0, done.stdout
+
+
+IMPORTED_AS = {"pystun3": "stun", "netifaces-plus": "netifaces"}
+"""Distribution -> the module that it installs, where the names differ."""
+
+
+def test_every_import_is_a_declared_dependency():
+    """What happens to be installed beside a dependency today is gone tomorrow."""
+    names = [re.split(r"[<>=]", each)[0] for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]]
+    declared = {IMPORTED_AS.get(name, name) for name in names} | {"edgecheck", "echo_server"}
+    foreign = set()
+    for folder in ("edgecheck", "echo_server"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                modules = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.level == 0:
+                    modules.append(node.module or "")
+                tops = {module.partition(".")[0] for module in modules}
+                foreign |= {f"{file.relative_to(ROOT)}: {top}" for top in tops if top not in sys.stdlib_module_names and top not in declared}
+    assert foreign == set()
 
 
 def test_the_package_itself_imports_nothing():
