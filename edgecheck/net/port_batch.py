@@ -20,6 +20,7 @@ _SPARE = 96  # descriptors that the rest of the process needs
 _SELECT_LIMIT = 400  # select() on Windows takes 512
 _SLICE = 512  # sockets opened before others get a turn
 _POLL_S = 0.005
+_MOST_READS = 64  # of one port at a time: whoever floods it does not keep the others from being read
 
 
 def capacity() -> int:
@@ -94,7 +95,7 @@ class RealPortBatch:
     def send(self, port: int, data: bytes, to: Endpoint) -> bool:
         try:
             self._sockets[port].sendto(data, to)
-        except OSError:
+        except (OSError, OverflowError):  # OverflowError: no port at all, in what a peer told
             return False
         return True
 
@@ -105,7 +106,7 @@ class RealPortBatch:
         for key, _ in self._selector.select(0):
             udp: socket.socket = key.fileobj  # type: ignore[assignment]
             try:
-                while True:
+                for _ in range(_MOST_READS):
                     data, address = udp.recvfrom(2048)
                     if accept(data):
                         arrivals.append((key.data, Arrival(now, Endpoint(address[0], address[1]), data)))

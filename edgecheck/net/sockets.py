@@ -25,6 +25,7 @@ IP_RECVERR = 11
 IPV6_RECVERR = 25
 MSG_ERRQUEUE = 0x2000
 _SOCK_EXTENDED_ERR = struct.Struct("=IBBBBII")
+_UNKNOWN = Endpoint("0.0.0.0", 0)
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -58,7 +59,7 @@ class RealUdpSocket:
             except BlockingIOError:
                 self.errors.append("the send buffer was full")
                 return
-            except OSError as error:
+            except (OSError, OverflowError) as error:  # OverflowError: no port at all, in what a peer told
                 if not self._drain_errors():
                     self.errors.append(str(local_failure("send to", str(to), error)))
                     return
@@ -117,9 +118,10 @@ class RealStream(asyncio.Protocol):
     local: Endpoint
     remote: Endpoint
 
-    def __init__(self, bell: Bell, on_made: Callable[[Stream], None] | None = None) -> None:
+    def __init__(self, bell: Bell, on_made: Callable[[Stream], None] | None = None, to: Endpoint = _UNKNOWN) -> None:
         self._bell = bell
         self._on_made = on_made
+        self._to = to
         self._transport: asyncio.Transport | None = None
         self.received = bytearray()
         self.closed: str | None = None
@@ -129,12 +131,14 @@ class RealStream(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.local = Endpoint(*transport.get_extra_info("sockname")[:2])
-        self.remote = Endpoint(*transport.get_extra_info("peername")[:2])
+        peer = transport.get_extra_info("peername")
+        self.remote = Endpoint(*peer[:2]) if peer else self._to  # none: the other end has reset it already
         encryption = transport.get_extra_info("ssl_object")
         if encryption is not None:
             self.certificate = encryption.getpeercert(binary_form=True)
         # Closed with a reset: no TIME_WAIT, so the same port can be used again at once, and the NAT forgets too.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self._on_made is not None:
             self._on_made(self)
         self._bell.ring()
@@ -241,9 +245,12 @@ class RealTransport:
             async with asyncio.timeout(timeout):
                 await loop.sock_connect(tcp, (to.host, to.port))
                 _, stream = await loop.create_connection(
-                    lambda: RealStream(self.bell), sock=tcp, ssl=context, server_hostname="" if tls else None
+                    lambda: RealStream(self.bell, to=to), sock=tcp, ssl=context, server_hostname="" if tls else None
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, OverflowError) as error:
             tcp.close()
             raise local_failure("connect to", f"{to}/{'tls' if tls else 'tcp'}", error) from error
+        except BaseException:
+            tcp.close()
+            raise
         return stream
