@@ -39,7 +39,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
 
     async def run(log: ChannelLog) -> None:
         nonlocal done
-        opened = await _open(net, log, series, _media_port(net, profile, log.number))
+        opened = await _open(net, log, series, profile)
         if opened is not None:
             traffic[log.number] = opened
             await opened.run()
@@ -71,22 +71,23 @@ def _channels(service: control.Service) -> list[tuple[control.Transport, int]]:
     ]
 
 
-def _media_port(net: Network, profile: Profile, number: int) -> int:
+def _media_port(net: Network, profile: Profile, channel: int, attempt: int = 0) -> int:
     """An even port of the profile's range, to be announced in SDP.
 
-    Another for each channel and run: a phone has no two calls on one port, and the Linux ALG drops an INVITE that names the
-    media port of a call which it believes to be up.
+    Another for each channel, connection and run: a phone has no two calls on one port, and the Linux ALG drops an INVITE that names
+    the media port of a call which it believes to be up.
     """
     low, high = profile.rtp or DEFAULT_MEDIA_PORTS
     first, last = max(low, 1024) + 1 & ~1, high - 1 & ~1
     if last < first:
-        return DEFAULT_MEDIA_PORTS[0] + 2 * number
+        (first, last) = DEFAULT_MEDIA_PORTS
     places = (last - first) // 2 + 1
-    return first + (int.from_bytes(net.session[:4], "big") + number * max(1, places // _MOST_CHANNELS)) % places * 2
+    place = int.from_bytes(net.session[:4], "big") + channel * max(1, places // _MOST_CHANNELS) + attempt
+    return first + place % places * 2
 
 
-async def _open(net: Network, log: ChannelLog, series: int, media_port: int) -> UdpTraffic | StreamTraffic | None:
-    def caller(local: Endpoint) -> Caller:
+async def _open(net: Network, log: ChannelLog, series: int, profile: Profile) -> UdpTraffic | StreamTraffic | None:
+    def caller(local: Endpoint, attempt: int = 0) -> Caller:
         return Caller(
             transport=log.transport,
             local=local,
@@ -94,11 +95,12 @@ async def _open(net: Network, log: ChannelLog, series: int, media_port: int) -> 
             session=net.session,
             series=series,
             channel=log.number,
-            media_port=media_port,
+            attempt=attempt,
+            media_port=_media_port(net, profile, log.number, attempt),
         )
 
     if log.transport != "udp":
-        return StreamTraffic(net, caller(Endpoint(net.source, 0)), log)
+        return StreamTraffic(net, caller, log)
     try:
         socket = await net.open_udp()
     except LocalFailure as failure:
@@ -108,15 +110,20 @@ async def _open(net: Network, log: ChannelLog, series: int, media_port: int) -> 
 
 
 async def _ask(net: Network, series: int) -> ServerAccount:
-    accounted = await net.account(series)
+    accounted, mirrored = await asyncio.gather(net.account(series), _mirror(net))
     controls = accounted.received if accounted is not None else None
-    try:
-        mirrored = await net.ask(lambda id: control.Mirror(id=id))
-    except (ControlLost, RequestDeclined) as error:
-        return ServerAccount(None, controls, f"the server's account of SIP could not be had ({error})")
-    mirrored = cast(control.Mirrored, mirrored)
+    if isinstance(mirrored, str):
+        return ServerAccount(None, controls, f"the server's account of SIP could not be had ({mirrored})")
     problem = f"the server kept no record of {mirrored.dropped} SIP messages, its limit was reached" if mirrored.dropped else None
     return ServerAccount(mirrored.records, controls, problem)
+
+
+async def _mirror(net: Network) -> control.Mirrored | str:
+    """The server's records; or why they cannot be had."""
+    try:
+        return cast(control.Mirrored, await net.ask(lambda id: control.Mirror(id=id)))
+    except (ControlLost, RequestDeclined) as error:
+        return str(error)
 
 
 def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:

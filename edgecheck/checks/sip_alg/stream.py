@@ -6,7 +6,7 @@ message goes out in one write, and so in one segment: ALGs look no further.
 """
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
 
 from edgecheck.checks.sip_alg.flow import Flow, control_probe, returned_control
 from edgecheck.checks.sip_alg.log import Answer, ChannelLog, status_of
@@ -14,24 +14,28 @@ from edgecheck.checks.sip_alg.messages import FLOWS, Caller, invite, recognize
 from edgecheck.model.check import Network, Stream
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import sip
+from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
 from edgecheck.wire.framing import SipFramer
 
 PATIENCE_S = 1.0
 """And four round trips: room for the system to send a lost segment twice more."""
 MORE_CONNECTIONS = 12
+CONNECTS = 4
+CONNECT_TIMEOUT_S = 2.5
 _MOST_RECEIVED = 65_535
 
 
 class StreamTraffic:
-    """One channel's connections. ``caller.local`` is the address alone: each connection has a port of its own."""
+    """One channel's connections, each from a port of its own."""
 
-    def __init__(self, net: Network, caller: Caller, log: ChannelLog) -> None:
+    def __init__(self, net: Network, caller: Callable[[Endpoint, int], Caller], log: ChannelLog) -> None:
         self._net = net
         self._caller = caller
         self._log = log
         self._streams: list[Stream] = []
-        log.control_size = len(invite(replace(caller, local=caller.local._replace(port=50_000))).data)
+        self._attempts: set[asyncio.Task[Stream | LocalFailure]] = set()
+        log.control_size = len(invite(caller(Endpoint(net.source, 50_000), 0)).data)
 
     async def run(self) -> None:
         """Every method once."""
@@ -46,22 +50,43 @@ class StreamTraffic:
         )
 
     async def _connect(self) -> Stream | None:
-        net, to = self._net, self._log.server
+        """A connection; where the first SYN is not answered soon, others follow at once: the system's own repeat comes after a second."""
+        attempts: list[asyncio.Task[Stream | LocalFailure]] = []
+        for patience in (max(0.3, 4 * self._net.rtt),) * (CONNECTS - 1) + (CONNECT_TIMEOUT_S + 1,):
+            attempts.append(asyncio.create_task(self._connect_once()))
+            self._attempts.add(attempts[-1])
+            timer = asyncio.create_task(self._net.sleep(patience))
+            while not timer.done() and not all(attempt.done() for attempt in attempts):
+                await asyncio.wait({timer, *(attempt for attempt in attempts if not attempt.done())}, return_when=asyncio.FIRST_COMPLETED)
+                if any(attempt.done() and not isinstance(attempt.result(), LocalFailure) for attempt in attempts):
+                    break
+            timer.cancel()
+            ended = [attempt.result() for attempt in attempts if attempt.done()]
+            for stream in ended:
+                if not isinstance(stream, LocalFailure):
+                    self._log.local = self._log.local or stream.local
+                    self._log.certificate = self._log.certificate or stream.certificate
+                    return stream
+            if len(ended) == len(attempts):
+                break  # all failed: refused, mostly
+        self._log.errors.append(str(ended[0]) if ended else "no connection could be made in time")
+        return None
+
+    async def _connect_once(self) -> Stream | LocalFailure:
+        """The failure is returned: nobody may be left to catch it."""
+        connect = self._net.connect_tls if self._log.transport == "tls" else self._net.connect_tcp
         try:
-            stream = await (net.connect_tls(to) if self._log.transport == "tls" else net.connect_tcp(to))
+            stream = await connect(self._log.server, timeout=CONNECT_TIMEOUT_S)
         except LocalFailure as failure:
-            self._log.errors.append(str(failure))
-            return None
+            return failure
         self._streams.append(stream)
-        self._log.local = self._log.local or stream.local
-        self._log.certificate = self._log.certificate or stream.certificate
         return stream
 
     async def _control(self, attempt: int) -> None:
         stream = await self._connect()
         if stream is None:
             return
-        caller = replace(self._caller, local=stream.local)
+        caller = self._caller(stream.local, 0)
         item, data = control_probe(caller, attempt, self._log.control_size)
         self._log.control_times[item] = self._net.now()
         stream.send(data)
@@ -77,7 +102,7 @@ class StreamTraffic:
         stream = await self._connect()
         if stream is None:
             return
-        caller = replace(self._caller, local=stream.local, attempt=attempt)
+        caller = self._caller(stream.local, attempt)
         flow = Flow(caller, method, self._log)
         reader = _Reader(stream)
         flow.begin()
@@ -102,6 +127,8 @@ class StreamTraffic:
 
     def close(self) -> None:
         """Let every connection go."""
+        for attempt in self._attempts:
+            attempt.cancel()
         for stream in self._streams:
             stream.close()
 
