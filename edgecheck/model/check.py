@@ -29,6 +29,29 @@ class Arrival(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """An ICMP error that came back for a datagram of ours."""
+
+    at: float
+    """Seconds on the network's clock."""
+    icmp_type: int
+    icmp_code: int
+    offender: str | None
+    """Who sent it; None: this machine itself."""
+    to: Endpoint
+    """Where the datagram was going when it met the offender."""
+    data: bytes
+    """The datagram's payload as it looked there, as far as it was quoted."""
+
+    @property
+    def expired(self) -> bool:
+        """Time exceeded in transit: the offender is the hop at which the TTL ran out."""
+        return (self.icmp_type, self.icmp_code) == ((3, 0) if ":" in self.to.host else (11, 0))  # ICMPv6 numbers them anew
+
+    def __str__(self) -> str:
+        return f"ICMP {self.icmp_type}/{self.icmp_code} from {self.offender or 'this machine'} about {self.to}"
+
+
 class UdpSocket(Protocol):
     """A bound UDP socket. All that arrives is kept in ``inbox``, in order."""
 
@@ -36,9 +59,11 @@ class UdpSocket(Protocol):
     inbox: list[Arrival]
     errors: list[str]
     """What the system reported (ICMP errors, in words); never raised."""
+    quotes: list[Quote]
+    """ICMP errors with what they quote; always empty where ``Network.sees_quotes`` is False."""
 
-    def send(self, data: bytes, to: Endpoint) -> None:
-        """Send now. A refusal by the system goes to ``errors``."""
+    def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
+        """Send now, with this TTL (hop limit) where one is given. A refusal by the system goes to ``errors``."""
 
     def close(self) -> None: ...
 
@@ -124,6 +149,8 @@ class Network(Protocol):
     memory: Memory
     pace: int
     """Probes a second at most; 0 = as fast as the path takes."""
+    sees_quotes: bool
+    """Whether this platform shows an unprivileged program the ICMP errors to its datagrams, with their quotes (Linux)."""
     rtt: float
     """Seconds: smallest round trip seen so far (from the control channel or a probe)."""
 

@@ -80,6 +80,7 @@ class EdgeNetwork:
         self.pace = pace
         self.rtt = rtt
         self.port_capacity = transport.port_capacity
+        self.sees_quotes = transport.sees_quotes
         self.gate = Gate()
         self._primary_host = primary_host
         self._last_series = _CLAIM_SERIES

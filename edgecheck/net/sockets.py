@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 
-from edgecheck.model.check import Arrival, Listener, PortBatch, Stream, UdpSocket
+from edgecheck.model.check import Arrival, Listener, PortBatch, Quote, Stream, UdpSocket
 from edgecheck.net.bell import Bell
 from edgecheck.net.failure import local_failure
 from edgecheck.net.port_batch import RealPortBatch, capacity
@@ -25,6 +25,8 @@ IP_RECVERR = 11
 IPV6_RECVERR = 25
 MSG_ERRQUEUE = 0x2000
 _SOCK_EXTENDED_ERR = struct.Struct("=IBBBBII")
+_QUOTE = 2048  # Linux routers quote some 520 bytes (RFC 1812 section 4.3.2.3: as much as fits into 576)
+_MOST_QUOTES = 1000  # a flood of errors must not fill the memory
 _UNKNOWN = Endpoint("0.0.0.0", 0)
 
 
@@ -50,9 +52,27 @@ class RealUdpSocket:
         self.local = Endpoint(*udp.getsockname()[:2])
         self.inbox: list[Arrival] = []
         self.errors: list[str] = []
+        self.quotes: list[Quote] = []
         self._loop.add_reader(udp.fileno(), self._readable)
 
-    def send(self, data: bytes, to: Endpoint) -> None:
+    def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
+        # Set for each datagram and taken back: a later packet of this socket must not expire.
+        if ttl is not None:
+            self._set_ttl(ttl)
+        try:
+            self._send(data, to)
+        finally:
+            if ttl is not None:
+                self._set_ttl(-1)
+
+    def _set_ttl(self, ttl: int) -> None:
+        with contextlib.suppress(OSError):
+            if ":" in self.local.host:
+                self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+            else:
+                self._udp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+
+    def _send(self, data: bytes, to: Endpoint) -> None:
         for _ in range(3):
             try:
                 self._udp.sendto(data, (to.host, to.port))
@@ -83,15 +103,22 @@ class RealUdpSocket:
         self._bell.ring()
 
     def _drain_errors(self) -> bool:
-        """Read the error queue into ``errors``; whether there was anything."""
+        """Read the error queue into ``errors`` and ``quotes``; whether there was anything."""
         if not _LINUX:
             return False
         found = False
         with contextlib.suppress(OSError):
             while True:
-                _, ancillary, _, destination = self._udp.recvmsg(64, 512, MSG_ERRQUEUE)
+                payload, ancillary, _, destination = self._udp.recvmsg(_QUOTE, 512, MSG_ERRQUEUE)
                 found = True
-                self.errors.extend(_describe(data, destination) for _, kind, data in ancillary if kind in (IP_RECVERR, IPV6_RECVERR))
+                to = Endpoint(str(destination[0]), int(destination[1]))
+                for _, kind, data in ancillary:
+                    if kind in (IP_RECVERR, IPV6_RECVERR) and len(self.quotes) < _MOST_QUOTES:
+                        quote = _quote(self._loop.time(), data, to, payload)
+                        self.quotes.append(quote)
+                        self.errors.append(str(quote))
+        if found:
+            self._bell.ring()
         return found
 
     def close(self) -> None:
@@ -100,16 +127,16 @@ class RealUdpSocket:
             self._udp.close()
 
 
-def _describe(data: bytes, destination: tuple[object, ...]) -> str:
-    """``ICMP 3/13 from 192.168.88.1 about 203.0.113.10:3478``."""
+def _quote(at: float, data: bytes, to: Endpoint, payload: bytes) -> Quote:
+    """From ``struct sock_extended_err`` and the offender's address behind it (Linux, ip(7))."""
     _, origin, kind, code, _, _, _ = _SOCK_EXTENDED_ERR.unpack_from(data)
-    offender = "this machine"
+    offender = None
     rest = data[_SOCK_EXTENDED_ERR.size :]
     if origin == 2 and len(rest) >= 8:
         offender = socket.inet_ntop(socket.AF_INET, rest[4:8])
     elif origin == 3 and len(rest) >= 24:
         offender = socket.inet_ntop(socket.AF_INET6, rest[8:24])
-    return f"ICMP {kind}/{code} from {offender} about {Endpoint(str(destination[0]), int(str(destination[1])))}"
+    return Quote(at=at, icmp_type=kind, icmp_code=code, offender=offender, to=to, data=payload)
 
 
 class RealStream(asyncio.Protocol):
@@ -188,6 +215,7 @@ class RealTransport:
         self.source = source
         self.bell = bell
         self.port_capacity = capacity()
+        self.sees_quotes = _LINUX
 
     async def open_udp(self, port: int) -> UdpSocket:
         udp = socket.socket(family_of(self.source), socket.SOCK_DGRAM)

@@ -14,6 +14,7 @@ class Transport(Protocol):
     source: str
     bell: Bell
     port_capacity: int
+    sees_quotes: bool
 
     async def open_udp(self, port: int) -> UdpSocket: ...
 

@@ -14,7 +14,7 @@ from echo_server.effects import Closing, MediaOpening, Reply
 from echo_server.outbound import Outbound
 from echo_server.prober import Attempt, Dialing, Sending
 from echo_server.roles import endpoint
-from edgecheck.model.check import Arrival
+from edgecheck.model.check import Arrival, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.net.bell import Bell
 from edgecheck.net.memory import NoMemory
@@ -59,8 +59,9 @@ class FakeUdp:
     local: Endpoint
     inbox: list[Arrival] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    quotes: list[Quote] = field(default_factory=list)
 
-    def send(self, data: bytes, to: Endpoint) -> None:
+    def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
         self.edge.from_client(self.local.port, data, to)
 
     def close(self) -> None:
@@ -141,6 +142,7 @@ class Edge:
         self.source = nat.public if not nat.translate else CLIENT
         self.bell = Bell()
         self.port_capacity = port_capacity
+        self.sees_quotes = False
         self.lost: str | None = None
         self.udp: dict[int, FakeUdp] = {}
         self.batches: list[FakeBatch] = []
