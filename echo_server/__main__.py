@@ -152,20 +152,25 @@ def _state_directory() -> Path:
 
 def main() -> None:
     """The console script. Ends with 0, 1 (it could not start) or 64 (the command line is wrong)."""
-    import click
-
+    # Which class this is depends on whether typer brings its own click; every usage error derives from it.
+    command_line_wrong = typer.BadParameter.__mro__[1]
     try:
-        status = app(standalone_mode=False)
-    except (ConfigError, click.UsageError) as error:
-        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-        print(f"{text} (edgecheck-server --help)", file=sys.stderr)
-        sys.exit(_USAGE)
+        app(standalone_mode=False)
+    except ConfigError as error:
+        _end(f"{error} (edgecheck-server --help)", _USAGE)
     except StartError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+        _end(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(0)
-    sys.exit(status if isinstance(status, int) else 0)
+    except Exception as error:
+        if not isinstance(error, command_line_wrong):
+            raise
+        _end(f"{error.format_message().rstrip('.')}. (edgecheck-server --help)", _USAGE)  # type: ignore[attr-defined]
+
+
+def _end(sentence: str, status: int) -> None:
+    print(sentence, file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ STALLED_S = 0.9
 class Conversation:
     """Messages (STUN or SIP, by the port) and probes, in any order, on one stream.
 
-    A probe begins where a message could. Its 28 bytes are answered at once; zeros behind an ``ECHO`` are its padding and come
-    back as they are, so the answer is as long as the question, though no length is written in it.
+    A probe begins where a message could. Its 28 bytes are answered at once. On a SIP port zeros behind an ``ECHO`` are its padding
+    and come back as they are, so the answer is as long as the question, though no length is written in it; on a STUN port, where
+    a message begins with a zero, a probe has 28 bytes and no padding.
     """
 
     def __init__(self, server: "EchoServer", listener: str, transport: Transport, peer: Endpoint, now: float) -> None:
@@ -36,7 +37,8 @@ class Conversation:
         self.throttled = False
         """The source has had all the answers for this second that a stranger gets: read on later."""
         self._server = server
-        self._framer = SipFramer() if listener.startswith("sip:") else StunFramer()
+        self._is_sip = listener.startswith("sip:")
+        self._framer = SipFramer() if self._is_sip else StunFramer()
         self._start = b""
         self._padding = False
         self._recorded = 0
@@ -79,7 +81,7 @@ class Conversation:
                 if answer is not None:
                     out.append(answer)
                     self._last_message = now
-                self._padding = answer is not None and data[4] == Kind.ECHO
+                self._padding = answer is not None and data[4] == Kind.ECHO and self._is_sip
                 data = data[probe.SIZE :]
             else:
                 # A probe may stand right behind a message; inside one the magic means nothing, and the loop comes back here.
@@ -106,7 +108,7 @@ class Conversation:
 
     def _record_rest(self, now: float) -> None:
         rest = self.unread
-        if self.listener.startswith("sip:") and len(rest) > self._recorded:
+        if self._is_sip and len(rest) > self._recorded:
             self._server.record_garbage(self, rest, now)
             self._recorded = len(rest)
 

@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from time import monotonic, strftime
 
-_LINES_A_SECOND = 20
+_LINES_A_SECOND = 50
 """A flood of refusals must not fill a disk: the rest of the second is counted."""
 
 

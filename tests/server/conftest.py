@@ -85,7 +85,7 @@ class Client:
     async def _read(self) -> None:
         async for frame in self.ws:
             reply = control.parse(frame.data)
-            waiting = self._waiting.pop(reply.id, None)
+            waiting = self._waiting.pop(getattr(reply, "id", 0), None)
             if waiting is not None:
                 waiting.set_result(reply)
         for waiting in self._waiting.values():
