@@ -91,7 +91,7 @@ def rtp_open() -> CheckResult:
     """An RTP range without holes."""
     return result(
         finding("rtp-range.open", "pass", "10000-20000", "10,001 of 10,001 RTP ports are open both ways."),
-        observation={"range": [10000, 20000], "inbound_blocked": [], "outbound_blocked": [], "remapped": []},
+        observation={"range": [10000, 20000], "inbound_open": 10001, "inbound_blocked": [], "outbound_blocked": [], "remapped": []},
     )
 
 

@@ -15,12 +15,14 @@ _MOST = 6
 def advise(facts: Facts) -> tuple[str, ...]:
     """The steps for the whole run, gravest first, each once."""
     steps: dict[str, None] = {}
-    done: set[str] = set()
-    for finding in facts.troubles():
-        if finding.id in done:
-            continue
-        done.add(finding.id)
-        for step in _specific(facts, finding) or _general(finding)[:1]:
+    kinds = {finding.id: finding for finding in reversed(facts.troubles())}
+    known = [finding for finding in facts.troubles() if kinds[finding.id] is finding and finding.verdict is not Verdict.INCONCLUSIVE]
+    cause = next((finding for finding in known if finding.id in _EXPLAINS_THE_REST and finding.verdict is Verdict.FAIL), None)
+    for finding in [cause] if cause else known:
+        for step in _specific(facts, finding) or _general(finding)[: 2 if cause else 1]:
+            steps.setdefault(step)
+    if cause is None:
+        for step in _find_out(facts):
             steps.setdefault(step)
     if facts.this_machine_only:
         steps.setdefault(
@@ -28,6 +30,20 @@ def advise(facts: Facts) -> tuple[str, ...]:
             "(the line that it prints)."
         )
     return tuple(steps)[:_MOST]
+
+
+def _find_out(facts: Facts) -> tuple[str, ...]:
+    """What to do about what could not be told: one step for all of it."""
+    untold = [finding for finding in facts.troubles() if finding.verdict is Verdict.INCONCLUSIVE]
+    if not untold:
+        return ()
+    special = [step for finding in untold for step in _specific(facts, finding)]
+    if special:
+        return tuple(dict.fromkeys(special))
+    if len({finding.id for finding in untold}) == 1:
+        return _general(untold[0])[:1]
+    checks = dict.fromkeys(finding.id.partition(".")[0] for finding in untold)
+    return (f"Run again what could not be told, after five minutes and with nothing else loading the line: {join(list(checks))}.",)
 
 
 def remedies(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -49,7 +65,21 @@ def _specific(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
-    return (f"{_open(facts)} {subjects(same)} to {facts.here}.",)
+    other = "; if there is a rule, see whether it points to another machine" if finding.id.endswith("refused") else ""
+    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.",)
+
+
+def _keep_ports(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    return (
+        f'In the router, have the source ports of {facts.here} kept ("static port", "port preservation", "consistent NAT"; pfSense and '
+        "OPNsense: Outbound NAT, hybrid, a rule with static port).",
+    )
+
+
+def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    if facts.server is None or facts.server.alternate is not None:
+        return ()
+    return ("Give the echo server a second public address (edgecheck-server --alternate IP): one address cannot tell the rest.",)
 
 
 def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -77,7 +107,7 @@ def _open(facts: Facts) -> str:
 def _alg(facts: Facts, finding: Finding) -> tuple[str, ...]:
     hints = [f"{router.vendor}: {router.short}" for router in knowledge.routers() if router.short and router.switch]
     none = join([router.vendor for router in knowledge.routers() if router.short and not router.switch])
-    hints += [f"{none} have none", f"all: edgecheck explain {finding.id}"]
+    hints += [f"{none} have none", f"others: edgecheck explain {finding.id}"]
     steps = [f"Switch the SIP ALG off in the router, reboot it, run this again. {'; '.join(hints)}."]
     ways = [way for way in facts.untouched_ways() if way not in {f.subject for f in facts.having(*_ALG_IDS)}]
     if ways:
@@ -85,10 +115,18 @@ def _alg(facts: Facts, finding: Finding) -> tuple[str, ...]:
     return ("\n".join(steps),)
 
 
+_EXPLAINS_THE_REST = ("nat-behavior.udp-blocked",)
+"""Where these hold, the other troubles follow from them."""
 _ALG_IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
 _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.blocked": _forward,
     "port-forwarding.refused": _forward,
     "rtp-range.inbound-blocked": _forward_rtp,
+    "rtp-range.remapped": _keep_ports,
+    "port-preservation.remapped": _keep_ports,
+    "nat-behavior.endpoint-dependent-mapping": _keep_ports,
+    "nat-behavior.undecided": _second_address,
+    "nat-behavior.filtering-undecided": _second_address,
+    "port-forwarding.undecided": _second_address,
     **dict.fromkeys(_ALG_IDS, _alg),
 }

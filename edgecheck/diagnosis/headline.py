@@ -125,7 +125,10 @@ def _untold(facts: Facts) -> str:
         return "Not everything could be told."
     if first.id.startswith("control.") or len(untold) == len(facts.results) == 1:
         return _whole(first.summary)
-    return f"Nothing is known to be wrong, but {join([result.id for result in untold])} could not be told: {_clause(first)}."
+    clause = _clause(first)
+    if len(untold) == 1 and "could not be told" in clause:
+        return f"Nothing is known to be wrong, but {clause}."
+    return f"Nothing is known to be wrong, but {join([result.id for result in untold])} could not be told: {clause}."
 
 
 def _fine(facts: Facts) -> str:
@@ -136,7 +139,8 @@ def _fine(facts: Facts) -> str:
     if facts.having("rtp-range.open", verdicts=(Verdict.PASS,)):
         whole = facts.fact("rtp-range", "range")
         span = f" {whole[0]}-{whole[1]}" if isinstance(whole, (list, tuple)) and len(whole) == 2 else ""
-        parts.append(f"RTP{span} is open both ways")
+        inward = not facts.ranges("inbound_blocked") and facts.fact("rtp-range", "inbound_open") is not None
+        parts.append(f"RTP{span} is open both ways" if inward else f"RTP{span} gets out, and answers to it come back")
     if facts.having("port-preservation.preserved", verdicts=(Verdict.PASS,)):
         parts.append("ports keep their numbers")
     if facts.having("sip-alg.none", verdicts=(Verdict.PASS,)):

@@ -21,8 +21,8 @@ _COLORS = {
     Verdict.SKIPPED: "2",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_MOST_ROWS = 6
-"""Findings of one check that are told each on its own row; the rest is counted and stands in the JSON."""
+_LONGEST_DETAIL = 180
+"""Characters of a detail row; the whole sentence stands in the JSON."""
 _NARROWEST = 40
 
 
@@ -96,14 +96,21 @@ class _Page:
             rest = " " * (2 + verdicts + 2)  # a narrow window: the sentence begins below the check's name
         for row in rows:
             yield from self._put(_row(row.summary), _Mark(row.verdict, False, verdicts, f"{row.id.ljust(ids)}  "), rest)
-            troubles = [f for f in row.findings if f.verdict in _ORDER[:-1]]
-            if len(troubles) < 2:
+            yield from self._details(row, len(rest))
+
+    def _details(self, result: CheckResult, indent: int) -> Iterator[str]:
+        """A row for each kind of trouble, where the check's own sentence has not said it all."""
+        kinds: dict[tuple[Verdict, str], list[Finding]] = {}
+        for finding in result.findings:
+            if finding.verdict in _ORDER[:-1]:
+                kinds.setdefault((finding.verdict, finding.id), []).append(finding)
+        groups = sorted(kinds.values(), key=lambda group: _ORDER.index(group[0].verdict))
+        column = max((len(group[0].verdict.value) for group in groups), default=0)
+        for first, *others in groups:
+            if _row(first.summary) in _row(result.summary) or (len(groups) == 1 and first.verdict is not Verdict.INCONCLUSIVE):
                 continue
-            troubles.sort(key=lambda finding: _ORDER.index(finding.verdict))
-            for finding in troubles[:_MOST_ROWS]:
-                yield from self._put(_told(finding), _Mark(finding.verdict, False, 0, "", len(rest)), rest + "  ")
-            if len(troubles) > _MOST_ROWS:
-                yield f"{rest}and {len(troubles) - _MOST_ROWS} more: see --json"
+            text = _short(_told(first)) + (f" (and {len(others)} more like it)" if others else "")
+            yield from self._put(text, _Mark(first.verdict, False, column, "", indent), " " * (indent + column + 2))
 
     def rows(self, found: Sequence[Finding]) -> Iterator[str]:
         verdicts = max((len(finding.verdict.value) for finding in found), default=0)
@@ -163,9 +170,18 @@ def _row(sentence: str) -> str:
     return sentence.removesuffix(".") if ". " not in sentence else sentence
 
 
+def _short(sentence: str) -> str:
+    """A sentence cut at a pause, where it is longer than two lines."""
+    if len(sentence) <= _LONGEST_DETAIL:
+        return sentence
+    pause = max(sentence.rfind(mark, 40, _LONGEST_DETAIL) for mark in ("; ", ": ", ", "))
+    return sentence[: pause if pause > 0 else _LONGEST_DETAIL].rstrip() + " ..."
+
+
 def _told(finding: Finding) -> str:
     """The finding's sentence, led by its subject where it does not name that itself."""
-    named = finding.subject.lower() in finding.summary.lower()
+    words = finding.subject.lower().split()
+    named = not words or " ".join(words) in finding.summary.lower() or (words[-1][0].isdigit() and words[-1] in finding.summary)
     return _row(finding.summary if named else f"{finding.subject}: {finding.summary}")
 
 

@@ -81,6 +81,12 @@ def test_all_fine():
     )
 
 
+@pytest.mark.parametrize("seen", [{"inbound_open": 0, "inbound_blocked": [[10000, 20000]]}, {"inbound_open": None, "inbound_blocked": []}])
+def test_a_phone_that_nothing_must_reach_is_not_told_that_everything_does(seen):
+    outward = result(finding("rtp-range.open", "pass", "10000-20000"), observation={"range": [10000, 20000], **seen})
+    assert "RTP 10000-20000 gets out, and answers to it come back" in headline(outward)
+
+
 def test_a_part_that_is_fine_is_not_the_whole():
     assert headline(preserved()) == "What was checked is fine: ports keep their numbers."
     assert headline(preserved(), skipped("sip-alg", "x")) == "What was checked is fine: ports keep their numbers; sip-alg was not tested."

@@ -36,14 +36,36 @@ def test_what_is_fine_takes_one_line():
     assert len(out) == 1 + 1 + 3 + 1 + 1, "first line, blank, rows, blank, last line"
 
 
-def test_several_troubles_of_one_check_have_a_row_each():
+def rows_of(*results):
+    return [line.strip() for line in lines(*results) if line.startswith(" ")]
+
+
+def test_troubles_of_several_kinds_have_a_row_a_kind():
     ports = [finding("port-forwarding.blocked", "fail", f"UDP {port}", f"UDP {port} does not arrive.") for port in range(5060, 5070)]
-    out = lines(result(*ports, summary="none of 10 ports arrives"))
-    rows = [line.strip() for line in out if line.startswith(" ")]
-    assert rows[0] == "fail  port-forwarding  none of 10 ports arrives"
-    assert rows[1] == "fail  UDP 5060 does not arrive"
-    assert rows[-1] == "and 4 more: see --json"
-    assert len(rows) == 1 + 6 + 1
+    lost = finding("port-forwarding.undecided", "inconclusive", "TCP 5061", "TCP 5061 could not be told: too much loss.")
+    assert rows_of(result(lost, *ports, summary="10 of 11 ports never arrive")) == [
+        "fail  port-forwarding  10 of 11 ports never arrive",
+        "fail          UDP 5060 does not arrive (and 9 more like it)",
+        "inconclusive  TCP 5061 could not be told: too much loss",
+    ]
+
+
+def test_troubles_of_one_kind_are_told_by_the_checks_own_sentence():
+    ports = [finding("port-forwarding.blocked", "fail", f"UDP {port}") for port in range(5060, 5070)]
+    assert len(rows_of(result(*ports, summary="none of 10 ports arrives"))) == 1
+
+
+def test_what_could_not_be_told_comes_with_its_reason():
+    lost = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060", "UDP 5060 could not be told: too much loss."), summary="1 undecided")
+    assert rows_of(lost) == ["inconclusive  sip-alg  1 undecided", "inconclusive  UDP 5060 could not be told: too much loss"]
+
+
+def test_a_long_detail_is_cut_at_a_pause():
+    words = "UDP 5060 is rewritten: " + "; ".join(f"the {number}th thing is not as it was" for number in range(30))
+    both = result(finding("sip-alg.rewritten", "fail", "UDP 5060", words), finding("sip-alg.undecided", "inconclusive", "TCP 5060"), summary="x")
+    (row,) = [line for line in rows_of(both) if "rewritten" in line]
+    assert len(row) < 210
+    assert row.endswith("it was ...")
 
 
 def test_one_trouble_is_told_by_the_checks_own_sentence():
