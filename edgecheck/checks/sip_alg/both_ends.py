@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from edgecheck.checks.sip_alg import loss
 from edgecheck.checks.sip_alg.log import ChannelLog, Sent, ServerAccount
 from edgecheck.checks.sip_alg.messages import METHODS, SEQUENCE_NUMBERS, Step, recognize, split_item
-from edgecheck.wire import control
+from edgecheck.wire import control, sdp, sip
+from edgecheck.wire.errors import Truncated, WireError
 
 _CSEQ = re.compile(rb"^CSeq[ \t]*:[ \t]*([0-9]{1,10})[ \t]+([A-Z]+)", re.IGNORECASE | re.MULTILINE)
 _MOMENT_S = 0.005
@@ -55,7 +56,7 @@ def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: in
         item = recognize(record.data, session, series)
         if item is None and (record.transport, record.server_port) == (log.transport, log.server.port):
             item = _by_sequence(log, record.data)  # every marker eaten: what is left is CSeq
-        if item in log.sent:
+        if item in log.sent and not (record.direction == "received" and is_fragment(record, log.sent[item].request.data)):
             (out.received if record.direction == "received" else out.sent).setdefault(item, []).append(record)
     if account.controls is not None:
         rows = [row for row in account.controls if split_item(row.item)[0] == log.number and split_item(row.item)[2] == Step.CONTROL]
@@ -64,6 +65,27 @@ def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: in
         out.control_answered = frozenset(row.item for row in rows if row.answered)
         out.control_copies = sum(row.copies for row in rows)
     return out
+
+
+def is_fragment(record: control.MirrorRecord, sent: bytes) -> bool:
+    """Whether this is the beginning of a message whose rest TCP has not brought yet: that it is short proves nothing.
+
+    Unlike a message that came to its last line and whose Content-Length promises more: that one was altered.
+    """
+    if record.transport == "udp":
+        return False
+    if len(record.data) < len(sent) and sent.startswith(record.data):
+        return True
+    try:
+        message = sip.parse_datagram(record.data)
+    except Truncated:
+        return True
+    except WireError:
+        return False
+    if (message.content_length or 0) <= len(message.body):
+        return False
+    lines, expected = sdp.parse(message.body), sdp.parse(sip.parse_datagram(sent).body)
+    return len(lines) < len(expected) or not message.body.endswith(b"\n")
 
 
 def _by_sequence(log: ChannelLog, data: bytes) -> int | None:

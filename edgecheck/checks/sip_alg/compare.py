@@ -68,7 +68,8 @@ def compare(sent: bytes, arrived: bytes) -> tuple[Difference, ...]:
     out += _fields(_headers(before), _headers(after), lambda name: name)
     if _has_bare_line_feeds(before) != _has_bare_line_feeds(after):
         out.append(Difference(LINE_ENDINGS, "reformatted", *("LF" if _has_bare_line_feeds(m) else "CRLF" for m in (before, after))))
-    out += _bodies(before.body, after.body)
+    told = LINE_ENDINGS in [difference.where for difference in out]
+    out += [difference for difference in _bodies(before.body, after.body) if not (told and difference.where == LINE_ENDINGS)]
     return tuple(out) or (Difference(MESSAGE, "reformatted", _excerpt(sent), _excerpt(arrived)),)
 
 
