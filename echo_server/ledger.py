@@ -10,6 +10,7 @@ from edgecheck.wire.address import Endpoint
 
 _ROW_BYTES = 500
 """About what a received row takes in memory, its keys and strings included."""
+_ERROR_BYTES = 300
 _REMAPPED_BYTES = 150
 _MAX_REMAPPED = 4096
 """As promised for ``MediaRow.remapped``."""
@@ -151,7 +152,7 @@ class Ledger:
         key = (port, sender, *icmp, offender, ttl)
         if key in errors:
             errors[key] += 1
-        elif len(errors) < self._max_rows and self._allowance.take(_ROW_BYTES):
+        elif len(errors) < self._max_rows and self._allowance.take(_ERROR_BYTES):
             self._errors.setdefault(series, {})[key] = 1
         else:
             self.dropped += 1

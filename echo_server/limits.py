@@ -19,8 +19,8 @@ class Bounds(NamedTuple):
     """Addresses that one session may prove: carrier-grade NATs with pools of public addresses use a handful."""
     requests: int = 32
     """Requests of one session in work at a time."""
-    session_bytes: int = 8 << 20
-    """Accounts and mirror of one session; all receipts of a run over 10,001 ports take about 5 MB."""
+    session_bytes: int = 16 << 20
+    """Accounts and mirror of one session; all receipts of a run over 10,001 ports take about 8 MB."""
     total_bytes: int = 512 << 20
     """The same over all sessions."""
     rows: int = 24_000
