@@ -36,6 +36,8 @@ async def _dial_port(plan: Dialing, host: str, port: int) -> None:
         first = asyncio.create_task(proved.wait())
         await asyncio.wait((everything, first), return_when=asyncio.FIRST_COMPLETED)
         first.cancel()
+        if everything.done():
+            everything.result()
     finally:
         for task in tasks:
             task.cancel()

@@ -37,4 +37,7 @@ class Journal:
 
     def _print(self, sentence: str) -> None:
         line = "".join(character if character.isprintable() else "?" for character in sentence)
-        print(f"{strftime('%Y-%m-%dT%H:%M:%S%z')} {line}", file=sys.stderr, flush=True)
+        try:
+            print(f"{strftime('%Y-%m-%dT%H:%M:%S%z')} {line}", file=sys.stderr, flush=True)
+        except OSError:
+            pass  # nobody reads the log any more, or the disk is full: no reason to stop serving

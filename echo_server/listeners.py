@@ -16,6 +16,7 @@ from edgecheck.wire.address import Endpoint
 
 BURST = 256
 """Datagrams read before other sockets get their turn: about 5 ms."""
+_ICMP_ERRORS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ECONNRESET})
 _TRIES = 8
 """Each pending ICMP error makes one call fail; so many errors may come in between two tries to send."""
 
@@ -32,11 +33,8 @@ class UdpSockets:
         """What the event loop calls when this socket is readable."""
         return Reader(self._server, self, key, self._sockets[key])
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self._sockets.items())
-
     def send(self, outbound: Outbound) -> bool:
-        """Send now. False when the system will not: its buffers are full, or there is no such socket or route."""
+        """Send now. False when the system refuses: no route, no permission, no such socket. Raises ``BlockingIOError`` when it is full."""
         key = Key(outbound.sender, outbound.destination.family)
         sock = self._sockets.get(key)
         if sock is None:
@@ -46,15 +44,26 @@ class UdpSockets:
                 sock.sendto(outbound.data, outbound.destination)
             except OSError as error:
                 if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS):
-                    return False
+                    raise BlockingIOError(error.errno, error.strerror) from error
                 # An ICMP error that waits makes sendto to *another* port fail, and the datagram does not leave: read it, send again.
-                if not self.read_errors(key) and error.errno not in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ECONNRESET):
+                if not self.read_errors(key) and error.errno not in _ICMP_ERRORS:
                     return False
             except (ValueError, OverflowError):
                 return False
             else:
                 return True
         return False
+
+    def answer(self, outbound: Outbound) -> None:
+        """Send now or never: an answer that does not leave is taken back from its receipt."""
+        try:
+            left = self.send(outbound)
+        except BlockingIOError:
+            left = False
+        if not left:
+            self._server.counters["not sent"] += 1
+            if outbound.take_back is not None:
+                outbound.take_back()
 
     def read_errors(self, key: Key) -> int:
         """Take what ICMP errors wait at a probe socket into the accounts; returns how many."""
@@ -73,10 +82,6 @@ class UdpSockets:
         for key in self._queued_errors:
             self.read_errors(key)
 
-    def close(self) -> None:
-        for made in self._sockets.values():
-            made.close()
-
 
 class Reader:
     """Drains one socket."""
@@ -92,10 +97,12 @@ class Reader:
         receive, send, quick = self._socket.recvfrom, self._socket.sendto, self._quick
         listener = self._key.listener
         now = monotonic()
-        for _ in range(BURST):
+        for count in range(BURST):
             try:
                 data, source = receive(65535)
             except (BlockingIOError, InterruptedError):
+                if not count:  # woken, and not by a datagram: an error waits, and would wake us for ever
+                    self._sockets.read_errors(self._key)
                 return
             except OSError:  # an ICMP error told by the system; Windows tells it for any destination
                 self._sockets.read_errors(self._key)
@@ -103,10 +110,7 @@ class Reader:
             answer = quick(data, source, now)
             if answer is None:
                 for outbound in self._server.handle_datagram(listener, Endpoint(source[0], source[1]), data, now):
-                    if not self._sockets.send(outbound):
-                        self._server.counters["not sent"] += 1
-                        if outbound.take_back is not None:
-                            outbound.take_back()
+                    self._sockets.answer(outbound)
             elif answer:
                 try:
                     send(answer, source)

@@ -15,6 +15,8 @@ from echo_server.media import MediaPort
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
+_DESCRIPTORS = 1 << 18
+"""More open files than this are of no use; some systems allow a billion."""
 _SLICE = 200
 """Sockets opened or read before others get their turn: about 2 ms."""
 _POLL_S = 0.005
@@ -30,8 +32,8 @@ def descriptor_budget() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or soft < hard):
-        wanted = (1 << 18) if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < _DESCRIPTORS and (hard == resource.RLIM_INFINITY or soft < hard):
+        wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted

@@ -31,7 +31,11 @@ async def send(plan: Sending, sockets: UdpSockets) -> Probed:
             turn_ends = monotonic() + _SLICE_S
         if plan.session.ended:
             break
-        if sockets.send(outbound) or await _send_later(outbound, sockets):
+        try:
+            left = sockets.send(outbound)
+        except BlockingIOError:
+            left = await _send_later(outbound, sockets)
+        if left:
             plan.left(outbound)
         else:
             plan.refused(outbound)
@@ -41,6 +45,8 @@ async def send(plan: Sending, sockets: UdpSockets) -> Probed:
 async def _send_later(outbound: Outbound, sockets: UdpSockets) -> bool:
     for _ in range(_FULL_TRIES):
         await asyncio.sleep(0.001)
-        if sockets.send(outbound):
-            return True
+        try:
+            return sockets.send(outbound)
+        except BlockingIOError:
+            pass
     return False

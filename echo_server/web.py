@@ -1,6 +1,7 @@
 """The control channel's socket side: HTTPS with a WebSocket, one session a connection, its requests side by side."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from time import monotonic
@@ -11,6 +12,7 @@ from echo_server import dialer, probe_sender
 from echo_server.core import EchoServer
 from echo_server.effects import Closing, Effect, MediaOpening, Reply
 from echo_server.journal import Journal
+from echo_server.limits import is_loopback, network
 from echo_server.listeners import UdpSockets
 from echo_server.media_sockets import MediaSockets
 from echo_server.prober import Dialing, Sending
@@ -22,8 +24,10 @@ from edgecheck.wire.control import Declined
 from edgecheck.wire.errors import WireError
 
 _HEARTBEAT_S = 20.0
-_UNPROVED_AT_A_TIME = 64
-"""Control connections without a session: each may make us read one message of the largest size."""
+_UNPROVED = 256
+"""Control connections without a session at a time: each may make us read one message of the largest size."""
+_UNPROVED_PER_SOURCE = 16
+"""So that nobody keeps the others out with a few connections."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,7 +45,7 @@ class ControlSite:
         self._hosts = hosts
         self._journal = journal
         self._connections: set[web.WebSocketResponse] = set()
-        self._unproved = 0
+        self._unproved: Counter[str] = Counter()
         self._page = files("echo_server").joinpath("page.html").read_bytes()
 
     def application(self) -> web.Application:
@@ -78,15 +82,18 @@ class ControlSite:
         ws = web.WebSocketResponse(max_msg_size=control.MAX_MESSAGE, compress=False, heartbeat=_HEARTBEAT_S, timeout=2.0)
         ws.headers["Server"] = "edgecheck"
         peername = request.transport.get_extra_info("peername") if request.transport is not None else None
-        if peername is None or self._unproved >= _UNPROVED_AT_A_TIME:
-            return web.Response(status=503, text="Too many connections: try again in a minute.\n")
+        if peername is None:
+            raise web.HTTPServiceUnavailable
         peer = Endpoint(peername[0], peername[1])
-        self._unproved += 1
+        source = network(peer.host)
+        if self._unproved.total() >= _UNPROVED or (self._unproved[source] >= _UNPROVED_PER_SOURCE and not is_loopback(peer.host)):
+            return web.Response(status=503, text="Too many connections: try again in a minute.\n")
+        self._unproved[source] += 1
         self._connections.add(ws)
         try:
             session = await self._admit(request, ws, peer)
         finally:
-            self._unproved -= 1
+            self._unproved -= Counter((source,))
             self._connections.discard(ws)
         if session is not None:
             self._connections.add(ws)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from echo_server.limits import Bounds
 from echo_server.prober import Attempt, Dialing, Sending, order
 from edgecheck.wire import control, ports, probe, rtp
 from edgecheck.wire.address import Endpoint
@@ -168,7 +169,7 @@ def test_one_address_has_no_sender_at_another(memory: Any, sender: control.Sende
 
 
 def test_accounts_that_are_full_decline_and_do_not_grow(memory: Any) -> None:
-    server = memory()
+    server = memory(bounds=Bounds(session_bytes=8 << 20))
     session = server.session()
     replies = [
         server.ask(session, control.Probe, series=series, address=HOST, ports=((1, 65535),), senders=("A1", "A2", "AX", "B1", "B2", "BX"))
