@@ -48,6 +48,8 @@ class Settings:
     """Probes a second at most; None = the default, 0 = as fast as the path takes."""
     timeout: float | None = None
     """Seconds for the whole run; None = no bound but the checks' own."""
+    quick: bool = False
+    """Where a check can take minutes, a coarser answer sooner."""
     local_only: bool = False
     """The server is the embedded one: only this machine is checked."""
 
@@ -61,6 +63,7 @@ class Settings:
             "family": self.family,
             "pace": self.rate(),
             "timeout": self.timeout,
+            "quick": self.quick,
             "local_only": self.local_only,
         }
 
@@ -161,6 +164,7 @@ class _Run:
             memory=host.memory(source, session.peer_host),
             pace=settings.rate(),
             rtt=session.rtt,
+            quick=settings.quick,
             progress=lambda done, total, note: self.show.progress(_CURRENT.get(), done, total, note),
         )
 
@@ -195,6 +199,8 @@ class _Run:
                     if why:
                         self._keep(_skipped(check, why))
                         continue
+                    if check.lengthy:
+                        network.gate.open()
                     network.gate.someone_waits.clear()
                     task = asyncio.create_task(self._one(check, network))
                     tasks.append(task)

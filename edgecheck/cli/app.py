@@ -67,6 +67,7 @@ def run(
     ipv6: options.Ipv6 = False,
     pace: Annotated[int | None, typer.Option("--pace", metavar="N", min=0, help="Probes a second at most; 0 = as fast as it goes.")] = None,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole run, seconds.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="mapping-lifetime: idle times up to 45 s only, not to 180 s.")] = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
     verbose: options.Verbose = False,
@@ -84,6 +85,7 @@ def run(
         family=command.family(ipv4, ipv6),
         pace=pace,
         timeout=timeout,
+        quick=quick,
     )
     raise typer.Exit(command.run(asked, command.Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
 

@@ -19,7 +19,8 @@ def checks() -> None:
 
     columns = max(len(check.id) for check in ALL)
     for check in ALL:
-        print(f"{check.id.ljust(columns)}  {check.question}")
+        by_name = " (takes minutes: run when named)" if check.lengthy else ""
+        print(f"{check.id.ljust(columns)}  {check.question}{by_name}")
 
 
 def profiles(name: str | None) -> None:

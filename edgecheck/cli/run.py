@@ -33,6 +33,7 @@ class Asked(NamedTuple):
     family: int | None
     pace: int | None
     timeout: float | None
+    quick: bool
 
 
 def family(ipv4: bool, ipv6: bool) -> int | None:
@@ -74,6 +75,7 @@ def run(asked: Asked, output: Output) -> int:
             family=asked.family,
             pace=pace,
             timeout=asked.timeout,
+            quick=asked.quick,
             local_only=local_only,
         )
         report = _carry_out(settings, show)

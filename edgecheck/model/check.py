@@ -151,6 +151,8 @@ class Network(Protocol):
     """Probes a second at most; 0 = as fast as the path takes."""
     sees_quotes: bool
     """Whether this platform shows an unprivileged program the ICMP errors to its datagrams, with their quotes (Linux)."""
+    quick: bool
+    """A coarser answer soon is wanted rather than a finer one in minutes."""
     rtt: float
     """Seconds: smallest round trip seen so far (from the control channel or a probe)."""
 
@@ -241,5 +243,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """Pure: a saved report is judged anew offline."""
     summarize: Callable[[Any, tuple[Finding, ...]], str]
     """One plain sentence for the whole check."""
+    lengthy: bool = False
+    """Takes minutes: no profile names it, it is run when asked for by id, and last. It neither contacts the alternate address nor
+    needs it uncontacted, so whoever waits to contact it need not wait for this check."""
     unfit: Callable[[Profile], str] = lambda profile: ""
     """Why this profile has nothing to ask here; empty when it has."""

@@ -67,6 +67,7 @@ class EdgeNetwork:
         memory: Memory,
         pace: int,
         rtt: float,
+        quick: bool = False,
         progress: Callable[[int, int, str], None] = lambda done, total, note: None,
     ) -> None:
         self._transport = transport
@@ -78,6 +79,7 @@ class EdgeNetwork:
         self.observed = observed
         self.memory = memory
         self.pace = pace
+        self.quick = quick
         self.rtt = rtt
         self.port_capacity = transport.port_capacity
         self.sees_quotes = transport.sees_quotes

@@ -11,7 +11,8 @@ def test_every_check_with_its_question(capsys):
     assert invoke(["checks"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [check.id for check in ALL]
-    assert all(line.endswith("?") for line in lines)
+    assert all(check.question in line for check, line in zip(ALL, lines, strict=True))
+    assert [line.split()[0] for line in lines if "run when named" in line] == [check.id for check in ALL if check.lengthy]
 
 
 def test_every_profile_and_the_doubtful_ones_marked(capsys):

@@ -42,17 +42,18 @@ def test_a_target_and_nothing_else(asked):
     assert settings.profile.name == "generic-pbx"
     assert settings.checks == settings.profile.checks
     assert (settings.source, settings.family, settings.pace, settings.timeout, settings.local_only) == (None, None, None, None, False)
+    assert not settings.quick
 
 
 def test_every_option(asked, tmp_path):
     (tmp_path / "token").write_text("t\n")
     words = ["run", "sip-alg", "rtp-range", "sip-alg", "--server", "h", "--token-file", str(tmp_path / "token"), "--profile", "3cx"]
-    assert invoke([*words, "--source", "192.0.2.9", "-4", "--pace", "200", "--timeout", "30"]) == 0
+    assert invoke([*words, "--source", "192.0.2.9", "-4", "--pace", "200", "--timeout", "30", "--quick"]) == 0
     (settings,) = asked
     assert settings.target == Target("h", 8443, "t")
     assert settings.checks == ("sip-alg", "rtp-range")
     assert settings.profile.name == "3cx"
-    assert (settings.source, settings.family, settings.pace, settings.timeout) == ("192.0.2.9", 4, 200, 30.0)
+    assert (settings.source, settings.family, settings.pace, settings.timeout, settings.quick) == ("192.0.2.9", 4, 200, 30.0, True)
 
 
 def test_the_environment_names_the_server(asked, monkeypatch):

@@ -171,7 +171,7 @@ class Edge:
         self.session, self.welcome = admitted
         nat.outbound("tcp", 50_000, Endpoint(PRIMARY, 8443))
 
-    def network(self, memory: Any = None, pace: int = 0) -> EdgeNetwork:
+    def network(self, memory: Any = None, pace: int = 0, quick: bool = False) -> EdgeNetwork:
         return EdgeNetwork(
             self,
             self,
@@ -183,6 +183,7 @@ class Edge:
             memory=memory or NoMemory(),
             pace=pace,
             rtt=2 * self.weather.delay,
+            quick=quick,
         )
 
     # ---- the wires
