@@ -34,6 +34,7 @@ def test_mutation(edge: tuple[Topology, Path], case: Case) -> None:
     seen = runs.observations(report)["sip-alg"]
     rows = {(row["transport"], row["server_port"], row["method"]): row for row in seen["probes"]}
     found = list(differences(case.expected(), rows["udp", 5060, case.method], f"udp 5060 {case.method}"))
+    found += case.unexpected(rows["udp", 5060, case.method]["changes"])
     found += differences(case.interference, seen["interference"], "interference")
     for method, request in case.others.items():
         found += differences(request, rows["udp", 5060, method]["request"], f"udp 5060 {method}.request")
