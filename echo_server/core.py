@@ -92,7 +92,7 @@ class EchoServer:
         if refused is None and len(self.sessions) >= self.bounds.sessions:
             refused = Refused(reason="busy", message=f"{len(self.sessions)} sessions are open, as many as may be: try again in a minute.")
         open_here = self.sessions.of_peer(peer.host)
-        if refused is None and open_here >= self.bounds.sessions_per_source:
+        if refused is None and open_here >= self.bounds.sessions_per_source and not is_loopback(peer.host):
             refused = Refused(reason="busy", message=f"{peer.host} has {open_here} sessions open, as many as it may.")
         if refused is not None:
             self.counters[f"refused: {refused.reason}"] += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from time import monotonic
 
@@ -78,7 +79,7 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         if made is not None and not connected and outcome == "silent":
             outcome, detail = _refusal(made, error)
         else:
-            detail = error.strerror or str(error)
+            detail = _words(error)
     finally:
         if made is not None:
             made.close()
@@ -96,12 +97,17 @@ def _refusal(made: socket.socket, error: OSError) -> tuple[str, str]:
     if icmp_error is not None:
         # Also where errno says "refused": a firewall's REJECT is an ICMP port unreachable, no reset.
         return "unreachable", f"ICMP {icmp_error.type}/{icmp_error.code} from {icmp_error.offender}"
-    words = error.strerror or str(error)
+    words = _words(error)
     if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
         return "refused", words
     if error.errno in _UNREACHABLE and not icmp.SUPPORTED:
         return "unreachable", words
     return "unsent", words
+
+
+def _words(error: OSError) -> str:
+    """The system's words: asyncio puts its own in their place."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _printable(data: bytes) -> str:

@@ -15,6 +15,7 @@ class Bounds(NamedTuple):
     sessions: int = 1000
     """Open at a time; the next one is refused as busy."""
     sessions_per_source: int = 64
+    """Loopback is exempt."""
     addresses: int = 16
     """Addresses that one session may prove: carrier-grade NATs with pools of public addresses use a handful."""
     requests: int = 32

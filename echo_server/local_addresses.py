@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from echo_server.config import Addresses, ConfigError
+from edgecheck.wire.address import parse_host
+from edgecheck.wire.errors import WireError
 
 _UNSTABLE = 0x01 | 0x08 | 0x20 | 0x40
 """Flags of /proc/net/if_inet6: temporary, duplicate, deprecated, tentative. Such an address is gone tomorrow, or already."""
@@ -83,9 +85,9 @@ def _by_family(option: str, hosts: Sequence[str]) -> dict[int, str]:
     out: dict[int, str] = {}
     for text in hosts:
         try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            raise ConfigError(f"{option} {text} is not an IP address.") from None
+            address = ipaddress.ip_address(parse_host(text))
+        except WireError as error:
+            raise ConfigError(f"{option}: {error}.") from error
         if address.is_unspecified or address.is_multicast:
             raise ConfigError(f"{option} {text}: name one address of this machine.")
         if address.version in out:

@@ -38,7 +38,8 @@ def test_addresses_given() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((["x"], [], [], []), "--address x is not an IP address."),
+        ((["x"], [], [], []), "--address: 'x' is not an IP address."),
+        ((["fe80::1%eth0"], [], [], []), "scoped address"),
         ((["::"], [], [], []), "name one address"),
         ((["192.0.2.1", "192.0.2.2"], [], [], []), "once for IPv4"),
         ((["192.0.2.1"], ["2001:db8::1"], [], []), "needs an --address of its family"),
