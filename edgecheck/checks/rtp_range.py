@@ -169,7 +169,7 @@ class _Work:
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
                 return await self._round_in(listening, (contact, at), asked, guides, pace)
 
-            await judge_range(tally, fire, net.pace, self.dice)
+            await judge_range(tally, fire, net.pace, self.dice, hopeless=at is None)
             await self._weigh_canaries(tally, contact, at, bare)
         finally:
             contact.close()
@@ -325,7 +325,7 @@ class _Work:
         """Not one of the ports was heard: does other UDP get through in the same moments?"""
         if guides:
             return len(guides), 0
-        exchange = await self.net.stun(contact, self.net.primary)
+        exchange = await self.net.stun(contact, self.net.primary, copies=3)
         return (exchange.copies, 1) if isinstance(exchange.outcome, Answered) and exchange.copies == 1 else (0, 0)
 
     async def observe(self) -> RtpObservation:

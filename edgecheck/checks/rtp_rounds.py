@@ -94,10 +94,17 @@ def lost_share(arrived: int, sent: int) -> float:
     return (max(0, sent - arrived) + 1) / (sent + 2)
 
 
-async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
-    """Rounds until every port is open or blocked, or the rounds are used up: what is left then is undecided."""
+async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random, *, hopeless: bool = False) -> None:
+    """Rounds until every port is open or blocked, or the rounds are used up: what is left then is undecided.
+
+    ``hopeless``: no control flow could be set up, so whatever stays silent is undecided in the end; a sample comes first, and every
+    port is tried only if something of it arrives.
+    """
     missing = tally.missing()
     if not missing:
+        return
+    if hopeless:
+        await _sample(tally, fire, pace, dice)
         return
     first = await fire(missing, [], pace)
     tally.sent += len(missing)
