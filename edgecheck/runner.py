@@ -23,7 +23,8 @@ from edgecheck.model.verdict import CheckResult, ClientFacts, Finding, Report, S
 from edgecheck.net import foreign, host
 from edgecheck.net.bell import Bell
 from edgecheck.net.network import STOOD_AT_GATE, EdgeNetwork
-from edgecheck.net.session import ControlSession, resolve
+from edgecheck.net.reach import resolve
+from edgecheck.net.session import ControlSession
 from edgecheck.net.sockets import RealTransport
 from edgecheck.wire.address import Target
 from edgecheck.wire.control import PROTOCOL

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.net import live
+from tests.net.live import Live
 from tests.net.peers import Peers, thread
 
 
@@ -17,3 +19,10 @@ def _peers() -> Iterator[Peers]:
 def peers(_peers: Peers) -> Iterator[Peers]:
     yield _peers
     _peers.end()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A server with two addresses, for all tests that do not disturb it."""
+    with live.server(tmp_path_factory.mktemp("server")) as running:
+        yield running
