@@ -1,14 +1,18 @@
 """All channels at once; then what the server says; then, only where something could not be told, more of the same."""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
-from edgecheck.checks.sip_alg import interference
+import msgspec
+
+from edgecheck.checks.sip_alg import datagrams, interference
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
+from edgecheck.checks.sip_alg.locate import locate, walk
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
-from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
+from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Request, Step, invite, options, register, split_item
 from edgecheck.checks.sip_alg.observation import Channel, Level, SipAlgObservation, SipProbe
-from edgecheck.checks.sip_alg.reading import doubled, read_channel, read_probe, read_step
+from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
 from edgecheck.checks.sip_alg.stream import StreamTraffic
 from edgecheck.checks.sip_alg.udp import UdpTraffic
 from edgecheck.model.check import Network
@@ -58,7 +62,46 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     finally:
         for opened in traffic.values():
             opened.close()
-    return read_all([sort_out(log, account, net.session, series) for log in logs], account)
+    seen = read_all([sort_out(log, account, net.session, series) for log in logs], account)
+    return await _look_for_the_hop(net, logs, seen, profile)
+
+
+async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgObservation, profile: Profile) -> SipAlgObservation:
+    """Where a request was rewritten over UDP, the same kind of request is sent to expire at each hop in turn."""
+    if seen.interference == "none":
+        return msgspec.structs.replace(seen, located=(), located_reason="")
+    touched = [one for method in _WALKED for one in seen.probes if (one.transport, one.request, one.method) == ("udp", "rewritten", method)]
+    if not touched:
+        return msgspec.structs.replace(seen, located_reason="only a request that is rewritten over UDP can be followed hop by hop")
+    if not net.sees_quotes:
+        return msgspec.structs.replace(seen, located_reason="this platform shows a program without privileges no quotes of expired packets")
+    log = next(log for log in logs if (log.transport, log.server.port) == ("udp", touched[0].server_port))
+    try:
+        socket = await net.open_udp()
+    except LocalFailure as failure:
+        return msgspec.structs.replace(seen, located_reason=str(failure))
+    try:
+        caller = Caller(
+            transport="udp",
+            local=socket.local,
+            server=log.server,
+            session=net.session,
+            series=net.new_series(),
+            channel=log.number,
+            media_port=_media_port(net, profile, _MOST_CHANNELS - 1),
+        )
+        request = _WALKED[touched[0].method](caller)
+        stages, arrived = await walk(net, socket, log.server, request.data)
+    finally:
+        socket.close()
+    mirrored = await _mirror(net) if arrived else ""
+    marker = caller.marker(request.step).encode()
+    received = [one.data for one in getattr(mirrored, "records", ()) if one.direction == "received" and marker in one.data]
+    located, reason = locate(request.data, stages, received[0] if received else None)
+    return msgspec.structs.replace(seen, located=located, located_reason=reason)
+
+
+_WALKED: dict[str, Callable[[Caller], Request]] = {"OPTIONS": options, "REGISTER": register, "INVITE": invite}
 
 
 def _channels(service: control.Service) -> list[tuple[control.Transport, int]]:
@@ -140,7 +183,7 @@ def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:
             out[item] = frozenset()
         elif reading.missing_statuses:
             out[item] = reading.missing_statuses
-    proved, suspected = doubled(channel)
+    proved, suspected = datagrams.doubled(channel)
     if suspected and proved is None:
         out.update({item: _REPEAT for item, sent in channel.log.sent.items() if sent.request.step is Step.OPTIONS})
     return out

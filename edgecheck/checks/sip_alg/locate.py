@@ -1,0 +1,110 @@
+"""Which hop rewrites? The same SIP message again and again, with a TTL of 1, 2, 3...: each router at which it expires quotes it as it
+looked there (RFC 1812 section 4.3.2.3), and Linux shows the quote to an unprivileged program.
+
+A change first seen at hop n+1 was made by hop n. It is one socket and one message throughout, so two quotes differ by what was done
+between them and by nothing else. A router that quotes too little, or none, leaves a gap; what was done across a gap is not told: never
+is "nobody" concluded from silence.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+
+from edgecheck.checks.sip_alg.observation import Located
+from edgecheck.model.check import Network, UdpSocket
+from edgecheck.wire import sip
+from edgecheck.wire.address import Endpoint
+
+MOST_HOPS = 12
+COPIES = 3
+SPACING_S = 0.08
+SILENT_HOPS = 3
+"""So many hops in a row that say nothing: the walk ends."""
+ENOUGH = 60
+"""Bytes of SIP that a quote must hold to be worth reading: a request line and the head of Via."""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """The message as it looked when its TTL ran out, or at the server."""
+
+    hop: int
+    """1 = the first router."""
+    address: str | None
+    """The router that said so; None = it said nothing. The server, where it arrived."""
+    text: bytes = b""
+    """The quoted part of the message; empty where nothing useful was quoted."""
+
+
+async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) -> tuple[list[Stage], bool]:
+    """Send the message with growing TTL until it arrives or nobody says anything any more; and whether it arrived."""
+    stages: list[Stage] = []
+    for hop in range(1, MOST_HOPS + 1):
+        before, heard = len(socket.quotes), len(socket.inbox)
+
+        def told() -> bool:
+            return any(quote.to == to for quote in socket.quotes[before:]) or len(socket.inbox) > heard  # noqa: B023
+
+        for _ in range(COPIES):
+            socket.send(message, to, hop)
+            if await net.until(told, max(SPACING_S, 1.3 * net.rtt)):
+                break
+        if len(socket.inbox) > heard:
+            return stages, True
+        fresh = [quote for quote in socket.quotes[before:] if quote.to == to]
+        if not fresh:
+            stages.append(Stage(hop=hop, address=None))
+        elif not fresh[0].expired:
+            return stages, False  # refused, not expired: nothing lies beyond
+        else:
+            text = fresh[0].data if len(fresh[0].data) >= ENOUGH else b""
+            stages.append(Stage(hop=hop, address=fresh[0].offender, text=text))
+        if len(stages) >= SILENT_HOPS and all(stage.address is None for stage in stages[-SILENT_HOPS:]):
+            break
+    return stages, False
+
+
+def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tuple[tuple[Located, ...] | None, str]:
+    """Who changed what; None with the reason where it cannot be told. ``at_server``: the message as the server received it.
+
+    Pure. ``stages`` in the order of hops; ``at_server`` is given only when the hop after the last stage is the server itself.
+    """
+    points = [Stage(hop=0, address="this machine", text=sent), *(stage for stage in stages if stage.text)]
+    if len(points) == 1:
+        return None, "no router on the path quotes enough of an expired packet"
+    gaps: list[str] = []
+    if at_server is not None:
+        points.append(Stage(hop=stages[-1].hop + 1, address=None, text=at_server))
+    else:
+        gaps.append(f"what happens beyond hop {points[-1].hop} was not seen")
+    found: list[Located] = []
+    for here, there in pairwise(points):
+        changed = differences(here.text, there.text)
+        if changed and there.hop == here.hop + 1:
+            found.append(Located(hop=here.hop, address=here.address, where=changed))
+        elif changed:
+            gaps.append(f"{', '.join(changed)} changed somewhere from hop {here.hop} to hop {there.hop - 1}: not all of them quote")
+    return tuple(found) or None, "; ".join(gaps) or ("" if found else "every hop that could be seen leaves the message as it was")
+
+
+def differences(before: bytes, after: bytes) -> tuple[str, ...]:
+    """Names of what differs, within the part that both hold: the Request-URI and each header's first line."""
+    ours, theirs = _lines(before), _lines(after)
+    names = [name for name in ours if name in theirs and ours[name] != theirs[name]]
+    return tuple("Request-URI" if name == "" else name for name in names)
+
+
+def _lines(text: bytes) -> dict[str, bytes]:
+    """The first value of each header that is there in full; the start line under the empty name."""
+    head = text.partition(b"\r\n\r\n")
+    lines = head[0].split(b"\r\n")
+    if not head[1]:
+        lines = lines[:-1]  # cut off in mid-line
+    out: dict[str, bytes] = {}
+    for number, line in enumerate(lines):
+        name, colon, value = line.partition(b":")
+        if number == 0:
+            out[""] = line
+        elif colon and not line.startswith((b" ", b"\t")):
+            out.setdefault(sip.long_name(name.decode("ascii", "replace").strip()), value.strip())
+    return out

@@ -1,0 +1,119 @@
+"""Who rewrites, from quotes of expired packets: pure cases, and the walk itself against routers that quote much, little or nothing."""
+
+import pytest
+
+from edgecheck.checks.sip_alg.locate import Stage, differences, locate, walk
+from edgecheck.model.check import Arrival, Quote
+from edgecheck.wire.address import Endpoint
+from tests.fakes import clock
+from tests.fakes.edge import Edge, FakeUdp
+from tests.fakes.nat import Nat
+
+SENT = (
+    b"OPTIONS sip:echo@198.51.100.10 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.88.2:40000;rport;branch=z9hG4bK1\r\n"
+    b"Contact: <sip:x@192.168.88.2:40000>\r\nCall-ID: 1@192.168.88.2\r\nContent-Length: 0\r\n\r\n"
+)
+BY_HOME = SENT.replace(b"UDP 192.168.88.2", b"UDP 100.64.0.2").replace(b"x@192.168.88.2", b"x@100.64.0.2")
+BY_BOTH = BY_HOME.replace(b"100.64.0.2", b"203.0.113.1")
+HOME, CARRIER, CORE = "192.168.88.1", "100.64.0.1", "203.0.113.14"
+
+
+def stages(*texts: bytes | None) -> list[Stage]:
+    addresses = (HOME, CARRIER, CORE)
+    return [
+        Stage(hop=hop, address=None if text is None else addresses[hop - 1], text=text or b"") for hop, text in enumerate(texts, 1)
+    ]
+
+
+def told(*arguments: object) -> list[tuple[int, str | None, tuple[str, ...]]]:
+    located, _ = locate(*arguments)  # type: ignore[arg-type]
+    return [(one.hop, one.address, one.where) for one in located or ()]
+
+
+def test_a_change_first_seen_at_the_next_hop_was_made_by_this_one() -> None:
+    assert told(SENT, stages(SENT, BY_HOME, BY_HOME), BY_HOME) == [(1, HOME, ("Via", "Contact"))]
+
+
+def test_two_in_a_row_are_each_named() -> None:
+    assert told(SENT, stages(SENT, BY_HOME, BY_BOTH), BY_BOTH) == [(1, HOME, ("Via", "Contact")), (2, CARRIER, ("Via", "Contact"))]
+
+
+def test_the_last_hop_is_judged_by_what_the_server_received() -> None:
+    assert told(SENT, stages(SENT), BY_HOME) == [(1, HOME, ("Via", "Contact"))]
+
+
+def test_a_change_at_the_first_hop_was_made_on_this_machine() -> None:
+    assert told(SENT, stages(BY_HOME, BY_HOME), BY_HOME) == [(0, "this machine", ("Via", "Contact"))]
+
+
+def test_a_gap_names_nobody() -> None:
+    located, reason = locate(SENT, stages(SENT, None, BY_BOTH), BY_BOTH)
+    assert located is None
+    assert "Via, Contact changed somewhere from hop 1 to hop 2" in reason
+
+
+def test_routers_that_quote_nothing_leave_it_unknown_and_never_none() -> None:
+    located, reason = locate(SENT, stages(None, None, None), BY_HOME)
+    assert (located, reason) == (None, "no router on the path quotes enough of an expired packet")
+
+
+def test_beyond_the_last_quote_nothing_is_known() -> None:
+    located, reason = locate(SENT, stages(SENT, SENT), None)
+    assert located is None
+    assert "beyond hop 2" in reason
+
+
+@pytest.mark.parametrize("cut", [70, 110, 150])
+def test_a_quote_is_compared_as_far_as_it_goes(cut: int) -> None:
+    assert differences(SENT, SENT[:cut]) == ()
+    assert differences(SENT, BY_HOME[:cut]) == (("Via", "Contact") if cut == 150 else ("Via",) if cut == 110 else ())
+
+
+class Hops(FakeUdp):
+    """Three routers before the server; ``quoting`` says how many bytes each of them quotes (None: it says nothing)."""
+
+    quoting: tuple[int | None, ...] = (520, 520, 520)
+    lost_first = False
+
+    def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
+        assert ttl is not None
+        if ttl > len(self.quoting):
+            self.inbox.append(Arrival(0.0, to, b"SIP/2.0 200 OK\r\n\r\n"))
+        elif (size := self.quoting[ttl - 1]) is not None and not self.lost_first:
+            seen = SENT if ttl == 1 else BY_HOME
+            offender = (HOME, CARRIER, CORE)[ttl - 1]
+            self.quotes.append(Quote(at=0.0, icmp_type=11, icmp_code=0, offender=offender, to=to, data=seen[:size]))
+        self.lost_first = False
+        self.edge.bell.ring()
+
+
+def walked(quoting: tuple[int | None, ...], lost_first: bool = False) -> tuple[list[Stage], bool]:
+    async def work() -> tuple[list[Stage], bool]:
+        edge = Edge(Nat())
+        socket = Hops(edge, Endpoint("192.168.88.2", 40_000))
+        socket.quoting, socket.lost_first = quoting, lost_first
+        return await walk(edge.network(), socket, Endpoint("198.51.100.10", 5060), SENT)
+
+    return clock.run(work())
+
+
+def test_walk_ends_at_the_server() -> None:
+    found, arrived = walked((520, 520, 520))
+    assert arrived
+    assert [(stage.hop, stage.address, bool(stage.text)) for stage in found] == [(1, HOME, True), (2, CARRIER, True), (3, CORE, True)]
+    assert told(SENT, found, BY_HOME) == [(1, HOME, ("Via", "Contact"))]
+
+
+def test_a_lost_probe_is_sent_again() -> None:
+    assert walked((520, 520), lost_first=True) == walked((520, 520))
+
+
+def test_eight_bytes_are_no_quote() -> None:
+    found, _ = walked((520, 8, 520))
+    assert [bool(stage.text) for stage in found] == [True, False, True]
+    assert found[1].address == CARRIER
+
+
+def test_a_path_that_says_nothing_ends_the_walk() -> None:
+    found, arrived = walked((None,) * 8)
+    assert (len(found), arrived) == (3, False)
