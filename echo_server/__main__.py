@@ -111,8 +111,8 @@ def _with_secrets(
     """The config with token, certificate and key, made and kept where need be; and what to tell about them."""
     from echo_server import tokens
 
-    if token is not None and (len(token) < 8 or any(character in "@/" or not "!" <= character <= "~" for character in token)):
-        raise ConfigError("A token has 8 or more printable characters, without spaces, @ and /.")
+    if token is not None and not tokens.is_token(token):
+        raise ConfigError(f"A token has {tokens.SHORTEST} or more printable characters, without spaces, @ and /.")
     made = []
     directory = state_dir or _state_directory()
     if (not open_to_all and token is None) or certificate is None:

@@ -19,6 +19,7 @@ from echo_server.ledger import ReceivedRow
 from echo_server.limits import DEFAULT_BOUNDS, TOKEN_LIMITS, Bounds, Pool, SourceRate, is_loopback
 from echo_server.media import MediaPort, MediaPorts
 from echo_server.outbound import Outbound
+from echo_server.quick_answers import Quick, QuickAnswers
 from echo_server.session import Session, Sessions
 from echo_server.tokens import Cookies
 from edgecheck import __version__
@@ -28,13 +29,6 @@ from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Hello, Limits, Refused, Service, Transport, Welcome
 from edgecheck.wire.errors import WireError
 from edgecheck.wire.probe import Kind
-
-_PLAIN_REQUEST = b"\0\1\0\0" + stun_wire.COOKIE_BYTES
-"""How a Binding request without attributes begins; the transaction id follows, and that is all."""
-_QUICK_SOURCES = 8192
-"""Sources whose STUN answer is remembered, a listener."""
-
-Quick = Callable[[bytes, tuple[str, int], float], bytes | None]
 
 
 class EchoServer:
@@ -68,14 +62,14 @@ class EchoServer:
         self._token = token
         self._on_fault = on_fault
         self._pool = Pool(bounds.total_bytes)
-        self._rate = SourceRate(limits.source_rate, key)
+        self.rate = SourceRate(limits.source_rate, key)
         self._cookies = Cookies(key)
         self.media_ports = MediaPorts()
         self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services)
         self._conversations: WeakSet[Conversation] = WeakSet()
         """On the SIP ports."""
         self._opened = 0
-        self._known: list[dict[tuple[str, int], tuple[bytes, bytes, bool]]] = []
+        self._quick = QuickAnswers(self)
 
     # --- Control channel -------------------------------------------------------------------------------------------------
 
@@ -103,7 +97,7 @@ class EchoServer:
         name = self._draw(control.SESSION_SIZE)
         session = Session(name, self._opened, peer, now, intercepted, self.limits, self.bounds, self._pool)
         self.sessions.add(session)
-        self._forget_quick()
+        self._quick.forget()
         return session, Welcome(
             session=name.hex(),
             certificate=self._certificate,
@@ -121,7 +115,7 @@ class EchoServer:
                     conversation.record_stalled(now)
         effects = self._requests.handle(session, request, now)
         if isinstance(request, control.Prove):
-            self._forget_quick()
+            self._quick.forget()
         return effects
 
     def end_session(self, session: Session) -> list[MediaPort]:
@@ -129,7 +123,7 @@ class EchoServer:
         if session.ended:
             return []
         self.sessions.remove(session)
-        self._forget_quick()
+        self._quick.forget()
         return self._requests.release_media(session)
 
     # --- Datagrams -------------------------------------------------------------------------------------------------------
@@ -153,42 +147,8 @@ class EchoServer:
         return []
 
     def quick(self, listener: str, family: int) -> Quick:
-        """The short way for what makes up a flood: (datagram, source, now) -> the answer from the same socket, or None.
-
-        Only for a Binding request without attributes, over IPv4, of no session: the answer differs from the last one to that
-        source in the transaction id alone. All else takes ``handle_datagram``, which makes the very same answer.
-        """
-        known: dict[tuple[str, int], tuple[bytes, bytes, bool]] = {}
-        self._known.append(known)
-        session_of, allows = self.sessions.get, self._rate.allows
-
-        def answer(data: bytes, source: tuple[str, int], now: float) -> bytes | None:
-            if data[:8] != _PLAIN_REQUEST or len(data) != stun_wire.HEADER or session_of(data[8:16]) is not None:
-                return None
-            parts = known.get(source)
-            if parts is not None:
-                head, tail, limited = parts
-                if limited and not allows(source[0], now):
-                    self.counters["rate"] += 1
-                    return b""
-                return head + data[8:] + tail
-            if family != 4:
-                return None
-            outbound = self.handle_datagram(listener, Endpoint(*source), data, now)
-            if len(outbound) != 1:
-                return b""
-            if len(known) >= _QUICK_SOURCES:
-                known.clear()
-            made = outbound[0].data
-            known[source] = (made[:8], made[20:], not self._is_trusted(source[0]))
-            return made
-
-        return answer
-
-    def _forget_quick(self) -> None:
-        """Who is limited has changed."""
-        for known in self._known:
-            known.clear()
+        """The short way for floods of plain STUN at one listener; it makes the very same answers."""
+        return self._quick.at(listener, family)
 
     def handle_error(
         self, sender: str, aimed_at: Endpoint, icmp: tuple[int, int], offender: str, ttl: int | None, quoted: bytes, now: float
@@ -207,12 +167,12 @@ class EchoServer:
         if session is not None and sender in session.ledger.latest:
             session.ledger.note_error(session.ledger.latest[sender], aimed_at.port, sender, icmp, offender, ttl)
 
-    def _is_trusted(self, host: str) -> bool:
+    def is_trusted(self, host: str) -> bool:
         """Whether answers to this source need no rate: it proved that it wants them, or it is this machine."""
         return is_loopback(host) or self.sessions.has_proved(host)
 
     def _may_answer(self, host: str, now: float) -> bool:
-        if self._is_trusted(host) or self._rate.allows(host, now):
+        if self.is_trusted(host) or self.rate.allows(host, now):
             return True
         self.counters["rate"] += 1
         return False
@@ -284,7 +244,7 @@ class EchoServer:
         return conversation
 
     def _handle_sip(self, listener: str, source: Endpoint, data: bytes, now: float) -> list[Outbound]:
-        room = None if self._is_trusted(source.host) else len(data)
+        room = None if self.is_trusted(source.host) else len(data)
         session, answers, row = self._sip_answers(listener, "udp", source, data, room, now)
         out = []
         for index, answer in enumerate(answers):

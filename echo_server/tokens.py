@@ -9,6 +9,8 @@ from edgecheck.wire.control import parse_hex
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 """Lower case, without 0 o 1 l i: a token is read over the telephone. 16 of 31 letters are 79 bits."""
 GROUPS, GROUP = 4, 4
+SHORTEST = 8
+"""Characters of a token that somebody chose."""
 COOKIE_SIZE = 8
 COOKIE_LIFE_S = 60
 """A cookie is good for the rest of its minute and the next."""
@@ -19,12 +21,17 @@ def make_token() -> str:
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(GROUP)) for _ in range(GROUPS))
 
 
+def is_token(text: str) -> bool:
+    """Whether a text can be a token: it must be long enough and fit into ``edge://TOKEN@HOST``."""
+    return len(text) >= SHORTEST and all("!" <= character <= "~" and character not in "@/" for character in text)
+
+
 def kept_token(directory: Path) -> tuple[str, bool]:
-    """The token kept in the state directory, and whether it was made just now."""
+    """The token kept in the state directory, and whether it was made just now, because there was none or it was none. Raises ``OSError``."""
     file = directory / "token"
     try:
-        token = file.read_text().strip()
-        if token:
+        token = file.read_bytes().decode("ascii", "replace").strip()
+        if is_token(token):
             file.chmod(0o600)
             return token, False
     except FileNotFoundError:

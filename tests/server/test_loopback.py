@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import resource
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -265,6 +264,7 @@ def test_a_media_port_that_another_program_holds_is_missing_from_the_reply(serve
 
 
 def test_with_few_descriptors_what_can_be_opened_is_and_the_server_goes_on(start: Callable[..., ServerProcess], connect: Any) -> None:
+    resource = pytest.importorskip("resource", reason="limits on open files are POSIX's")
     few = start("--media-ports=24000-26000", preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300)))
 
     async def work(client: Client) -> None:

@@ -25,10 +25,12 @@ def test_a_token_is_kept_and_secret(tmp_path: Path) -> None:
     assert made
     assert kept_token(tmp_path) == (token, False)
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
-    (tmp_path / "token").write_text("\n")
-    again, made = kept_token(tmp_path)
-    assert made
-    assert again != token
+    for broken in ("\n", "short", "with@sign-in-it", "two words here"):
+        (tmp_path / "token").write_text(broken)
+        again, made = kept_token(tmp_path)
+        assert made
+        assert again != token
+        assert kept_token(tmp_path) == (again, False)
 
 
 def test_cookies() -> None:
