@@ -27,7 +27,7 @@ def is_token(text: str) -> bool:
 
 
 def kept_token(directory: Path) -> tuple[str, bool]:
-    """The token kept in the state directory, and whether it was made just now, because there was none or it was none. Raises ``OSError``."""
+    """The token kept in the state directory, and whether it was made just now, for want of a good one. Raises ``OSError``."""
     file = directory / "token"
     try:
         token = file.read_bytes().decode("ascii", "replace").strip()
