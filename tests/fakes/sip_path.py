@@ -13,12 +13,15 @@ from edgecheck.model.check import Arrival
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
+from edgecheck.wire.framing import SipFramer
 from tests.fakes.edge import PRIMARY, Edge, FakeStream, Weather
 from tests.fakes.nat import Nat
 from tests.lab import alg
 from tests.lab.alg import Fate
 
 SIP_PORT, ALTERNATE_SIP_PORT, SIPS_PORT = 5060, 5080, 5061
+SECOND_WAN = "203.0.113.9"
+"""Where a message leaves that has a mapping of the kind ``address``; of any other kind it has another port."""
 CAPABILITIES = ("sip-udp", "sip-tcp", "sip-tls")
 Deed = Callable[[str, bytes, alg.Edge], Fate]
 """(``out`` or ``in``, message, mapping) -> what becomes of it."""
@@ -85,7 +88,7 @@ class SipPath(Edge):
         reader = self._reads("udp", to.port)
         fate = reader.deed("out", data, self._mapping(port, seen, to)) if reader else Fate((data,))
         if fate.kind:
-            seen = Endpoint(seen.host, seen.port ^ 1)
+            seen = Endpoint(SECOND_WAN, seen.port) if fate.kind == "address" else Endpoint(seen.host, seen.port ^ 1)
             self._own_mappings[seen.port] = port
         for message in fate.forward:
             self._later(self._at_server, seen, message, to)
@@ -104,7 +107,7 @@ class SipPath(Edge):
     def _mapping(self, port: int, seen: Endpoint, remote: Endpoint) -> alg.Edge:
         return alg.Edge(self.source, port, seen.host, seen.port, remote.host, remote.port)
 
-    # ---- streams: one write is one segment; a dropped one takes the connection with it
+    # ---- streams: one message is one segment; a dropped one takes the connection with it
 
     async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> FakeStream:
         port = port or self._free_port()
@@ -128,9 +131,10 @@ class SipPath(Edge):
                 loop.call_later(self.weather.delay, come_back, answer)
 
         def come_back(data: bytes) -> None:
-            fate = reader.deed("in", data, mapping) if reader else Fate((data,))
-            for message in fate.forward:
-                stream.deliver(message)
+            for one in SipFramer().feed(data) if reader and data.startswith(b"SIP/") else [data]:
+                fate = reader.deed("in", one, mapping) if reader else Fate((one,))
+                for message in fate.forward:
+                    stream.deliver(message)
 
         stream = FakeStream(self, Endpoint(self.source, port), to, hear)
         return stream

@@ -34,10 +34,15 @@ class BothEnds:
         return tuple(dict.fromkeys(record.peer for records in self.received.values() for record in records))
 
     def controls(self, sents: Sequence[Sent]) -> frozenset[int]:
-        """Items of the control that left in the same moments: what arrived before or after says nothing of an outage in between."""
+        """Items of the control that left in the same rounds; of streams, in the same span of time.
+
+        Another round met other weather, and another burst.
+        """
         times = [time for sent in sents for time in sent.times]
-        first, last = min(times) - _MOMENT_S, max(times) + _MOMENT_S
-        return frozenset(item for item, time in self.log.control_times.items() if first <= time <= last)
+        if self.log.transport != "udp":
+            times = [min(times), max(times)]
+            return frozenset(item for item, time in self.log.control_times.items() if times[0] - _MOMENT_S <= time <= times[1] + _MOMENT_S)
+        return frozenset(item for item, at in self.log.control_times.items() if any(abs(at - time) <= _MOMENT_S for time in times))
 
     def request_drop_is_proved(self, sents: Sequence[Sent]) -> bool:
         beside = self.controls(sents)
@@ -46,7 +51,9 @@ class BothEnds:
 
     def answer_drop_is_proved(self, sents: Sequence[Sent], answers: int) -> bool:
         beside = self.controls(sents) & self.control_answered
-        return self.account.whole and loss.drop_is_proved(answers, len(beside), len(beside & self.log.control_returned))
+        burst = any(sent.request.step is Step.INVITE for sent in sents) and self.log.transport == "udp"
+        returned = len(beside & self.log.control_returned)
+        return self.account.whole and loss.drop_is_proved(answers, len(beside), returned, behind_others=burst)
 
 
 def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: int) -> BothEnds:

@@ -183,8 +183,7 @@ def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:
             out[item] = frozenset()
         elif reading.missing_statuses:
             out[item] = reading.missing_statuses
-    proved, suspected = datagrams.doubled(channel)
-    if suspected and proved is None:
+    if datagrams.unproved(channel):
         out.update({item: _REPEAT for item, sent in channel.log.sent.items() if sent.request.step is Step.OPTIONS})
     return out
 

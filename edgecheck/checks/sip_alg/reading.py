@@ -15,22 +15,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from edgecheck.checks.sip_alg import authorship, interference, loss
+from edgecheck.checks.sip_alg import authorship, datagrams, interference
 from edgecheck.checks.sip_alg.both_ends import BothEnds
 from edgecheck.checks.sip_alg.compare import STATUS_LINE, Difference, compare
 from edgecheck.checks.sip_alg.log import Answer, Sent, is_final, status_of
 from edgecheck.checks.sip_alg.messages import FLOWS, METHODS, NAMES, Step
 from edgecheck.checks.sip_alg.observation import Change, Channel, Harm, Level, MessageFacts, Proof, SipProbe, State
 from edgecheck.wire import control
-from edgecheck.wire.address import Endpoint, parse_endpoint
-from edgecheck.wire.errors import WireError
 
-SOURCE_ADDRESS, SOURCE_PORT, RETRANSMISSIONS = "source address", "source port", "retransmissions"
-DOUBTFUL = 1e-4
-"""Chance of error that is good enough for what does no harm by itself."""
 _SWALLOWED = {100: "phones repeat the INVITE needlessly", 180: "callers hear no ringing"}
-_OPTIONAL = (Step.UNREGISTER, Step.ACK)
-"""Steps whose being undecided leaves the method decided: nobody answers an ACK, and the removal tests nothing new."""
 
 
 @dataclass(slots=True)
@@ -95,8 +88,9 @@ def _read_request(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> li
     if out.arrived:
         out.request = "rewritten" if out.changes else "unchanged"
         if ends.log.transport == "udp":
-            _read_copies(ends, sents, out)
-            _read_source(ends, sents, out)
+            absorbed, (moved, _) = datagrams.absorbed(ends, sents), datagrams.moved(ends)
+            out.changes += [_change("request", name, difference) for difference in (absorbed, moved) if difference is not None]
+            out.harms += [datagrams.harm_of_moving(moved)] if moved is not None else []
     elif any(is_final(answer.data) for answer in foreign):
         out.request = "answered-by-other"
         out.reason = f"{name}: answered with {_first_line(foreign[0].data)!r}, but it never reached the server"
@@ -116,7 +110,7 @@ def _read_arrival(sent: Sent, record: control.MirrorRecord, answers: Sequence[by
         return
     name = NAMES[out.step]
     _add(out, "request", name, differences)
-    seen = _endpoint(record.peer)
+    seen = datagrams.endpoint(record.peer)
     if seen is not None:
         out.harms += interference.request_harms(sent.request.data, record.data, differences, sent.local, seen)
     expected = 200 if out.step is Step.AUTHORIZED else interference.EXPECTED_STATUS.get(METHODS[out.step])
@@ -126,32 +120,6 @@ def _read_arrival(sent: Sent, record: control.MirrorRecord, answers: Sequence[by
         out.harms.append(Harm(level="inconsistent", direction="request", text=text))
     if not out.proofs:
         out.proofs.append(Proof(direction="request", message=name, sent=as_text(sent.request.data), arrived=as_text(record.data)))
-
-
-def _read_copies(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> None:
-    """R23: retransmissions absorbed by somebody who repeats the request at a pace of his own."""
-    arrived, beside = out.arrived or 0, ends.controls(sents)
-    if not ends.account.whole or ends.control_arrived is None or not 0 < arrived < out.copies:
-        return
-    missed = out.copies - arrived
-    if loss.chance_of_worse(missed, out.copies, len(beside - ends.control_arrived), len(beside)) < DOUBTFUL:
-        absorbed = Difference(RETRANSMISSIONS, "removed", f"{out.copies} copies", f"{arrived} copies")
-        out.changes.append(_change("request", NAMES[out.step], absorbed))
-
-
-def _read_source(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> None:
-    """R19, R20: SIP leaves the edge from elsewhere than anything else from the same socket."""
-    sip = {record.peer for sent in sents for record in ends.received.get(sent.request.item, [])}
-    other = set(ends.control_sources)
-    if len(sip) != 1 or len(other) != 1 or sip == other or len(ends.control_arrived or ()) < 2:
-        return
-    one, two = _endpoint(other.pop()), _endpoint(sip.pop())
-    if one is None or two is None:
-        return
-    where = SOURCE_PORT if one.host == two.host else SOURCE_ADDRESS
-    out.changes.append(_change("request", NAMES[out.step], Difference(where, "rewritten", str(one), str(two))))
-    text = f"SIP leaves from {two} and everything else of the same socket from {one}: STUN tells phones the wrong one, and phones can clash"
-    out.harms.append(Harm(level="rewriting", direction="request", text=text))
 
 
 def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer], out: StepReading) -> None:
@@ -198,8 +166,7 @@ def _read_answer(ends: BothEnds, sent: Sent, answer: Answer, records: Sequence[b
     original = authorship.original(answer.data, records)
     differences = list(compare(original, answer.data)) if original is not None else []
     if answer.source != ends.log.server:
-        where = SOURCE_PORT if answer.source.host == ends.log.server.host else SOURCE_ADDRESS
-        differences.append(Difference(where, "rewritten", str(ends.log.server), str(answer.source)))
+        differences.append(datagrams.source_difference(ends.log.server, answer.source))
         text = f"answers come from {answer.source} instead of {ends.log.server}: many phones never see them"
         out.harms.append(Harm(level="inconsistent", direction="response", text=text))
     name = f"{status_of(original or answer.data) or 'answer'} to {NAMES[out.step]}"
@@ -252,21 +219,20 @@ def read_probe(ends: BothEnds, method: str) -> SipProbe:
     blank = SipProbe(transport=log.transport, server_port=log.server.port, method=method, request="undecided", response="undecided")
     if not steps:
         return msgspec.structs.replace(blank, reason="; ".join(log.errors) or "nothing could be sent")
-    needed = [reading for reading in steps if reading.step not in _OPTIONAL or reading.request != "undecided"]
-    request = _worst([reading.request for reading in needed])
-    response = _worst([reading.response for reading in needed if reading.response is not None and not _is_minor(reading)])
+    request = _worst([reading.request for reading in steps])
+    response = _worst([reading.response for reading in steps if reading.response is not None])
     changes = list(_first_of_a_kind(change for reading in steps for change in reading.changes))
-    made, suspected = doubled(ends)
+    made, _ = datagrams.doubled(ends)
     for reading in steps:
         if made is not None and reading.arrived is not None and reading.arrived > reading.copies:
             changes.append(_change("request", NAMES[reading.step], made))
             break
     harms = tuple({(h.level, h.direction, h.text): h for reading in steps for h in reading.harms}.values())
     level = _level(request, response, changes, harms)
-    reasons = [reading.reason for reading in steps if reading.reason and not _is_minor(reading)]
-    if suspected and made is None and level == "none" and any((reading.arrived or 0) > reading.copies for reading in steps):
+    reasons = [reading.reason for reading in steps if reading.reason]
+    if level == "none" and (suspicion := datagrams.unproved(ends)):
         level = None
-        reasons.append("more copies arrived than were sent, and whether of SIP alone could not be told")
+        reasons.append(suspicion)
     return msgspec.structs.replace(
         blank,
         request=request,
@@ -278,10 +244,6 @@ def read_probe(ends: BothEnds, method: str) -> SipProbe:
         messages=tuple(reading.facts() for reading in steps),
         proofs=tuple(_first_each_way(proof for reading in steps for proof in reading.proofs)),
     )
-
-
-def _is_minor(reading: StepReading) -> bool:
-    return reading.step in _OPTIONAL and "lost" not in (reading.request, reading.response) and not reading.changes
 
 
 def _worst(states: Sequence[State]) -> State:
@@ -309,7 +271,7 @@ def read_channel(ends: BothEnds) -> Channel:
     dropped = None
     if ends.control_arrived is not None and ends.account.whole and (ends.control_arrived or sip_arrived):
         lost = max(0, total - sip_arrived)
-        dropped = not ends.control_arrived and loss.chance_of_worse(log.control_sent, log.control_sent, lost, total) < DOUBTFUL
+        dropped = not ends.control_arrived and datagrams.is_doubtless(log.control_sent, log.control_sent, lost, total)
     return Channel(
         transport=log.transport,
         server_port=log.server.port,
@@ -328,21 +290,6 @@ def read_channel(ends: BothEnds) -> Channel:
         errors=tuple(dict.fromkeys(log.errors)),
         certificate=control.fingerprint(log.certificate) if log.certificate else None,
     )
-
-
-def doubled(ends: BothEnds) -> tuple[Difference | None, bool]:
-    """R23: more copies arrived than were sent, of SIP and not of the control. The difference if that is proved; whether it looks so."""
-    log = ends.log
-    if log.transport != "udp" or not ends.account.whole or not ends.control_arrived:
-        return None, False
-    totals = [(sent.copies, len(ends.received.get(item, []))) for item, sent in log.sent.items()]
-    copies, arrived = sum(one for one, _ in totals), sum(other for _, other in totals)
-    twice = sum(min(one, max(0, other - one)) for one, other in totals)
-    controls = len(ends.control_arrived)
-    too = min(controls, max(0, ends.control_copies - controls))
-    if loss.chance_of_worse(twice, copies, too, controls) >= DOUBTFUL:
-        return None, twice >= 2 and twice * controls > 2 * too * copies
-    return Difference(RETRANSMISSIONS, "added", f"{copies} requests in all", f"{arrived} requests in all"), True
 
 
 def _add(out: StepReading, direction: str, message: str, differences: Iterable[Difference]) -> None:
@@ -392,13 +339,6 @@ def _control_tally(ends: BothEnds, *, back: bool = False) -> str:
         return f"{len(log.control_returned)} of {len(ends.control_answered)} {kind} of {log.control_size} bytes came back"
     arrived = "an unknown number" if ends.control_arrived is None else str(len(ends.control_arrived))
     return f"{arrived} of {log.control_sent} {kind} of {log.control_size} bytes arrived"
-
-
-def _endpoint(text: str) -> Endpoint | None:
-    try:
-        return parse_endpoint(text)
-    except WireError:
-        return None
 
 
 def _first_line(data: bytes) -> str:

@@ -1,16 +1,17 @@
 """The traffic on a UDP channel: all methods at once from one socket, with a non-SIP control datagram beside every round of copies.
 
 Copies follow each other closely until the final answer: a phone's own timer (T1, 500 ms) would make one lost packet cost half a
-second. The control goes first in one round and last in the next, and so do the methods among themselves, so that a rate limit
-on the path favors nobody.
+second. Within a round the order is drawn: where a rate limit lets the first packets of a burst through and drops the others, the
+control meets it as often as SIP does. An order that merely takes turns is not enough, for it can keep step with the limit's.
 """
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgecheck.checks.sip_alg.flow import COPIES_OF_ACK, Flow, control_probe, returned_control
 from edgecheck.checks.sip_alg.log import Answer, ChannelLog, Sent, status_of
-from edgecheck.checks.sip_alg.messages import FLOWS, Caller, invite, recognize
+from edgecheck.checks.sip_alg.messages import FLOWS, Caller, Step, invite, recognize
 from edgecheck.model.check import Network, UdpSocket
 
 COPIES = 12
@@ -44,6 +45,7 @@ class UdpTraffic:
         self._seen = 0
         self._controls = 0
         self._rounds = 0
+        self._draw = random.Random(caller.marker(Step.CONTROL))
         self._flows = [Flow(caller, method, log) for method in FLOWS]
         log.local = socket.local
         log.control_size = len(invite(caller).data)
@@ -116,25 +118,20 @@ class UdpTraffic:
             for ack in flow.acks:
                 while ack.copies < COPIES_OF_ACK:
                     self._send(ack)
-        controls = CONTROLS_FIRST if self._rounds == 1 else 1
-        turn = self._rounds % len(batch)
-        if self._rounds % 2:
-            self._send_control(controls)
-        for sent in (*batch[turn:], *batch[:turn]):
-            self._send(sent)
-        if not self._rounds % 2:
-            self._send_control(controls)
+        order: list[Sent | None] = [*batch, *[None] * (CONTROLS_FIRST if self._rounds == 1 else 1)]
+        self._draw.shuffle(order)
+        for sent in order:
+            self._send_control() if sent is None else self._send(sent)
 
     def _send(self, sent: Sent) -> None:
         sent.times.append(self._net.now())
         self._socket.send(sent.request.data, self._log.server)
 
-    def _send_control(self, copies: int = 1) -> None:
-        for _ in range(copies):
-            item, data = control_probe(self._caller, self._controls, self._log.control_size)
-            self._controls += 1
-            self._log.control_times[item] = self._net.now()
-            self._socket.send(data, self._log.server)
+    def _send_control(self) -> None:
+        item, data = control_probe(self._caller, self._controls, self._log.control_size)
+        self._controls += 1
+        self._log.control_times[item] = self._net.now()
+        self._socket.send(data, self._log.server)
 
     def _receive(self) -> None:
         """Sort what has arrived. Strays end no wait."""
