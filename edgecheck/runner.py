@@ -99,7 +99,10 @@ class _Run:
         self.began = time.monotonic()
         self.started_at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.results: dict[str, CheckResult] = {}
+        self.begun: set[str] = set()
         self.control: list[Finding] = []
+        self.fault: str | None = None
+        """A traceback: the run itself failed, beside any check."""
         self.notes: list[str] = []
         self.server: ServerFacts | None = None
         self.client = ClientFacts()
@@ -107,6 +110,16 @@ class _Run:
         """Why the run ended early, in words."""
 
     async def go(self) -> None:
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                await self._go()
+        except TimeoutError:
+            self.stopped = f"the time allowed ({self.settings.timeout:g} s) was over"
+        except Exception:
+            self.fault = traceback.format_exc()
+            self._control_finding("fault", Verdict.INCONCLUSIVE, _FAULT, self.fault.splitlines()[-1])
+
+    async def _go(self) -> None:
         session = await self._open_session()
         if session is None:
             self.client = host.facts(self.settings.source)
@@ -116,7 +129,11 @@ class _Run:
             if network is not None:
                 await self._execute(network)
                 if session.lost is not None:
-                    self._control_finding("lost", Verdict.INCONCLUSIVE, f"The server was lost in mid-run: {session.lost}.")
+                    text = (
+                        f"The server at {self.settings.target.authority} was lost in mid-run ({session.lost}): what was measured before is "
+                        "told here. See that edgecheck-server still runs there, and run again."
+                    )
+                    self._control_finding("lost", Verdict.INCONCLUSIVE, text)
         finally:
             await session.close()
 
@@ -193,25 +210,24 @@ class _Run:
         """Each check in its turn; whoever must wait for the alternate address lets the next one go first."""
         tasks: list[asyncio.Task[None]] = []
         try:
-            async with asyncio.timeout(self.settings.timeout):
-                for check in self.settings.plan():
-                    missing = check.needs - set(network.service.capabilities)
-                    why = f"the server offers no {', '.join(sorted(missing))}" if missing else check.unfit(self.settings.profile)
-                    if why:
-                        self._keep(_skipped(check, why))
-                        continue
-                    if check.lengthy:
-                        network.gate.open()
-                    network.gate.someone_waits.clear()
-                    task = asyncio.create_task(self._one(check, network))
-                    tasks.append(task)
-                    parked = asyncio.create_task(network.gate.someone_waits.wait())
+            for check in self.settings.plan():
+                missing = check.needs - set(network.service.capabilities)
+                why = f"the server offers no {', '.join(sorted(missing))}" if missing else check.unfit(self.settings.profile)
+                if why:
+                    self._keep(_skipped(check, why))
+                    continue
+                if check.lengthy:
+                    network.gate.open()
+                network.gate.someone_waits.clear()
+                task = asyncio.create_task(self._one(check, network))
+                tasks.append(task)
+                parked = asyncio.create_task(network.gate.someone_waits.wait())
+                try:
                     await asyncio.wait({task, parked}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
                     parked.cancel()
-                network.gate.open()
-                await asyncio.gather(*tasks)
-        except TimeoutError:
-            self.stopped = f"the time allowed ({self.settings.timeout:g} s) was over"
+            network.gate.open()
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -221,6 +237,7 @@ class _Run:
         _CURRENT.set(check.id)
         stood = [0.0]
         STOOD_AT_GATE.set(stood)
+        self.begun.add(check.id)
         self.show.check_started(check.id, check.question)
         began = time.monotonic()
 
@@ -240,15 +257,23 @@ class _Run:
         self.results[result.id] = result
         self.show.check_finished(result)
 
+    def _unfinished(self, check: Check, why: str) -> CheckResult:
+        return _undecided(check, why, 0.0) if check.id in self.begun else _skipped(check, why)
+
     def report(self) -> Report:
         """What is known so far, judged and diagnosed."""
         why = self.stopped or ("there is no session with the server" if self.control else "it was not reached")
-        results = [self.results.get(check.id) or _skipped(check, why) for check in self.settings.plan()]
+        results = [self.results.get(check.id) or self._unfinished(check, why) for check in self.settings.plan()]
         if self.control:
-            verdict = worst([finding.verdict for finding in self.control])
-            results.insert(
-                0, CheckResult(id="control", verdict=verdict, summary=self.control[0].summary, duration_s=0.0, findings=tuple(self.control))
+            control = CheckResult(
+                id="control",
+                verdict=worst([finding.verdict for finding in self.control]),
+                summary=self.control[0].summary,
+                duration_s=0.0,
+                findings=tuple(self.control),
+                fault=self.fault,
             )
+            results.insert(0, control)
         if self.stopped:
             self.notes.append(f"Not finished: {self.stopped}.")
         return _assemble(
@@ -315,12 +340,14 @@ def _undecided(check: Check, why: str, duration: float) -> CheckResult:
     return CheckResult(id=check.id, verdict=Verdict.INCONCLUSIVE, summary=text, duration_s=round(duration, 3), findings=(finding,))
 
 
+_FAULT = "edgecheck itself failed here; this says nothing about the network. Please report it with the --json file."
+
+
 def _fault(check: Check, trace: str, duration: float) -> CheckResult:
-    text = "edgecheck itself failed here; this says nothing about the network. Please report it with the --json file."
     proof = (trace.splitlines()[-1],)
-    finding = Finding(id=f"{check.id}.fault", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=text, evidence=proof)
+    finding = Finding(id=f"{check.id}.fault", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=_FAULT, evidence=proof)
     return CheckResult(
-        id=check.id, verdict=Verdict.INCONCLUSIVE, summary=text, duration_s=round(duration, 3), findings=(finding,), fault=trace
+        id=check.id, verdict=Verdict.INCONCLUSIVE, summary=_FAULT, duration_s=round(duration, 3), findings=(finding,), fault=trace
     )
 
 
