@@ -2,14 +2,22 @@
 ``EDGECHECK_LAB_REQUIRED=1`` (as in CI) they fail instead."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.lab.facilities import Facilities, require
 from tests.lab.topology import Plan, Topology
+
+AT_ONCE = 3
+"""Edges that are played at the same time: most of a run is waiting, and CI has two cores."""
+Played = TypeVar("Played")
 
 
 class Laboratory:
@@ -18,16 +26,17 @@ class Laboratory:
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self._facilities = Facilities(scratch)
-        self._count = 0
+        self._numbers = count(1)
+        self._lock = Lock()
 
     def need(self, *facilities: str) -> None:
         """Skip (or fail, where the laboratory is required) unless all of these are to be had: a facility or a program's name."""
-        require(self._facilities, ("nat", *facilities), _refuse)
+        with self._lock:
+            require(self._facilities, ("nat", *facilities), _refuse)
 
     def directory(self, name: str) -> Path:
         """A fresh directory."""
-        self._count += 1
-        made = self.scratch / f"{self._count:03d}-{name.replace(' ', '-').replace('/', '-')}"
+        made = self.scratch / f"{next(self._numbers):03d}-{name.replace(' ', '-').replace('/', '-')}"
         made.mkdir(parents=True)
         return made
 
@@ -37,6 +46,23 @@ class Laboratory:
         self.need(*plan.facilities)
         with Topology(plan, self.directory(name)) as topology:
             yield topology
+
+
+    @contextmanager
+    def together(self, request: pytest.FixtureRequest, parameter: str, play: Callable[[Any], Played]) -> Iterator[Callable[[Any], Played]]:
+        """Play what this module's selected tests are parametrized with, some at a time; gives the function by which a test takes its own result.
+
+        Each has namespaces of its own, so nothing of one reaches another.
+        """
+        items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
+        wanted = [item.callspec.params[parameter] for item in items if hasattr(item, "callspec") and parameter in item.callspec.params]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            playing = [(one, pool.submit(play, one)) for one in wanted]
+            try:
+                yield lambda wanted: next(future for one, future in playing if one is wanted).result()
+            finally:
+                for _, future in playing:
+                    future.cancel()
 
 
 def _refuse(reason: str) -> None:

@@ -1,7 +1,7 @@
 """The real server and client through every ALG mutation: each is named as the contract says, and only where it is at work."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,26 +10,34 @@ from tests.lab.alg import MUTATIONS
 from tests.lab.alg_scenarios import CASES, UNSEEN, Case
 from tests.lab.conftest import Laboratory
 from tests.lab.expectation import differences
-from tests.lab.topology import Plan, Topology, UserRouter
+from tests.lab.topology import Plan, UserRouter
 from tests.lab.user_nat import EI
 
 pytestmark = pytest.mark.lab
 SERVER = runs.Server()
 
 
+Play = Callable[[Case], dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def edge(laboratory: Laboratory) -> Iterator[tuple[Topology, Path]]:
-    directory = laboratory.directory("alg runs")
-    with laboratory.stand(Plan(home=UserRouter(nat={"mapping": EI, "allocation": "sequential"})), "alg") as topology:
-        runs.serve(topology, SERVER, directory)
-        yield topology, directory
+def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Play]:
+    """The client's report."""
+
+    def run(case: Case) -> dict[str, Any]:
+        directory = laboratory.directory(f"alg {case.name}")
+        router = UserRouter(nat={"mapping": EI, "allocation": "sequential"}, alg={"mutations": list(case.mutations)})
+        with laboratory.stand(Plan(home=router), f"alg {case.name}") as topology:
+            runs.serve(topology, SERVER, directory)
+            return runs.run(topology, SERVER, directory, "sip-alg")
+
+    with laboratory.together(request, "case", run) as played:
+        yield played
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_mutation(edge: tuple[Topology, Path], case: Case) -> None:
-    topology, directory = edge
-    topology.reconfigure("home", changes={"alg": {"mutations": list(case.mutations)}})
-    report = runs.run(topology, SERVER, directory, "sip-alg")
+def test_mutation(play: Play, case: Case) -> None:
+    report = play(case)
     assert not runs.faults(report), "\n".join(runs.faults(report))
     seen = runs.observations(report)["sip-alg"]
     rows = {(row["transport"], row["server_port"], row["method"]): row for row in seen["probes"]}
