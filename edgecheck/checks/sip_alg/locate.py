@@ -11,14 +11,13 @@ from itertools import pairwise
 
 import msgspec
 
+from edgecheck.checks.hops import expire
 from edgecheck.checks.sip_alg.observation import Located
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 
 MOST_HOPS = 12
-COPIES = 3
-SPACING_S = 0.08
 SILENT_HOPS = 3
 """So many hops in a row that say nothing: the walk ends."""
 ENOUGH = 60
@@ -40,25 +39,15 @@ async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) ->
     """Send the message with growing TTL until it arrives or nobody says anything any more; and whether it arrived."""
     stages: list[Stage] = []
     for hop in range(1, MOST_HOPS + 1):
-        before, heard = len(socket.quotes), len(socket.inbox)
-
-        def told() -> bool:
-            return any(quote.to == to for quote in socket.quotes[before:]) or len(socket.inbox) > heard  # noqa: B023
-
-        for _ in range(COPIES):
-            socket.send(message, to, hop)
-            if await net.until(told, max(SPACING_S, 1.3 * net.rtt)):
-                break
-        if len(socket.inbox) > heard:
+        quote, answered = await expire(net, socket, to, message, hop)
+        if answered:
             return stages, True
-        fresh = [quote for quote in socket.quotes[before:] if quote.to == to]
-        if not fresh:
+        if quote is None:
             stages.append(Stage(hop=hop, address=None))
-        elif not fresh[0].expired:
+        elif not quote.expired:
             return stages, False  # refused, not expired: nothing lies beyond
         else:
-            text = fresh[0].data if len(fresh[0].data) >= ENOUGH else b""
-            stages.append(Stage(hop=hop, address=fresh[0].offender, text=text))
+            stages.append(Stage(hop=hop, address=quote.offender, text=quote.data if len(quote.data) >= ENOUGH else b""))
         if len(stages) >= SILENT_HOPS and all(stage.address is None for stage in stages[-SILENT_HOPS:]):
             break
     return stages, False
