@@ -34,6 +34,7 @@ def causes(tree: ast.AST, prefix: str) -> set[str]:
         "port-forwarding": lambda: set(get_args(port_forwarding.State)),
         "rtp-range": lambda: first_words(tree, "add", 0),
         "sip-alg": lambda: first_words(tree, "_finding", 1),
+        "topology": lambda: first_words(tree, "finding", 0),
         "control": lambda: first_words(tree, "_control_finding", 0),
     }[prefix]()
     assert found
