@@ -110,7 +110,7 @@ _Found = list[tuple[Level, str]]
 def _length(before: _View, after: _View) -> _Found:
     declared, real = after.message.content_length, len(after.message.body)
     ours, theirs = before.last_line, after.last_line
-    if ours and (theirs is None or not theirs.raw.endswith(b"\n") or len(after.lines) < len(before.lines)) and (declared or 0) != real:
+    if ours and (theirs is None or not theirs.raw.endswith(b"\n") or len(after.lines) < len(before.lines)) and (declared or 0) > real:
         return [("destructive", f"the body is cut short: Content-Length says {declared}, {real} bytes came")]
     if ours and theirs and not theirs.raw.endswith(b"\n") and ours.raw.startswith(theirs.raw) and ours.raw.endswith(b"\n"):
         return [("destructive", f"the body is cut short: it ends with {theirs.raw.decode('utf-8', 'backslashreplace')!r}")]

@@ -29,6 +29,8 @@ class _Case:
 
     def __init__(self, channel: Channel, probes: Sequence[SipProbe]) -> None:
         self.channel = channel
+        self.who = "something on the path"
+        """The hops that do it, where they were found."""
         self.name = f"{channel.transport.upper()} {channel.server_port}"
         self.probes = [p for p in probes if (p.transport, p.server_port) == (channel.transport, channel.server_port)]
         self.undecided = [probe for probe in self.probes if probe.interference is None]
@@ -66,9 +68,18 @@ class _Case:
         return bool(self.probes) and self.level == "none" and not self.undecided and not self.channel.non_sip_dropped
 
 
+def _cases(seen: SipAlgObservation) -> list[_Case]:
+    cases = [_Case(channel, seen.probes) for channel in seen.channels]
+    # Followed hop by hop was the first channel of UDP on which a request is rewritten.
+    followed = [case for case in cases if case.channel.transport == "udp" and any(p.request == "rewritten" for p in case.probes)]
+    if followed and seen.located:
+        followed[0].who = _list([f"hop {one.hop} ({one.address})" if one.hop else "this machine itself" for one in seen.located])
+    return cases
+
+
 def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
     """Gravest first."""
-    cases = [_Case(channel, seen.probes) for channel in seen.channels]
+    cases = _cases(seen)
     clean = [case for case in cases if case.clean]
     way_round = _way_round(clean)
     findings = [_touched(case, way_round, profile) for case in cases if case.level != "none"]
@@ -86,18 +97,18 @@ def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
 def _touched(case: _Case, way_round: str, profile: Profile) -> Finding:
     if case.level == "destructive":
         return _destroyed(case, way_round)
-    found = _where(case.changes)
+    found, who = _where(case.changes), _sentence(case.who)
     if case.level == "harmless":
         consequence = "no meaning is changed by that, but it is an ALG at work"
-        summary = f"Something on the path handles SIP on {case.name} ({found}): {consequence}{way_round}."
+        summary = f"{who} handles SIP on {case.name} ({found}): {consequence}{way_round}."
         return _finding(case, "harmless", Verdict.WARN, summary, found)
     if case.level == "rewriting":
         consequence = "; ".join(case.consequences("rewriting")) or "calls usually survive that, but it is not what was sent"
-        summary = f"Something on the path rewrites SIP on {case.name} ({found}): {consequence}{way_round}."
+        summary = f"{who} rewrites SIP on {case.name} ({found}): {consequence}{way_round}."
         return _finding(case, "rewritten", Verdict(profile.expect.alg), summary, found)
     consequence = "; ".join(case.consequences("inconsistent")[:3])
     summary = (
-        f"Something on the path rewrites SIP on {case.name} and gets it wrong ({found}): {consequence}. "
+        f"{who} rewrites SIP on {case.name} and gets it wrong ({found}): {consequence}. "
         f"Registrations, calls or audio can fail by that{way_round}."
     )
     return _finding(case, "inconsistent", Verdict.FAIL, summary, found)
@@ -108,14 +119,13 @@ def _destroyed(case: _Case, way_round: str) -> Finding:
     if stolen:
         methods = _list([probe.method for probe in stolen])
         told = "; ".join(dict.fromkeys(probe.reason for probe in stolen if probe.reason))
-        return _finding(
-            case,
-            "answered-by-other",
-            Verdict.FAIL,
-            f"Something on the path answers SIP on {case.name} itself, in the server's place ({methods}): the server is not reached, "
-            f"whatever it is that answers decides over registrations and calls{way_round}.",
-            told or "answered by another",
+        unreached = any(probe.request == "answered-by-other" for probe in stolen)
+        reached = "the server is not reached" if unreached else "the server's own answer comes too late"
+        summary = (
+            f"{_sentence(case.who)} answers SIP on {case.name} itself, in the server's place ({methods}): {reached}, and whatever it is "
+            f"that answers decides over registrations and calls{way_round}."
         )
+        return _finding(case, "answered-by-other", Verdict.FAIL, summary, told or "answered by another")
     parts = []
     for way, text in (("out", "no {} arrives"), ("back", "no answer to {} comes back, though the server sends it")):
         lost = case.lost(way)
@@ -124,7 +134,7 @@ def _destroyed(case: _Case, way_round: str) -> Finding:
             parts.append(f"{text.format(_list(lost, 'or'))}, while other packets of the same size pass: {effects}")
     parts += case.consequences("destructive")
     text = "; ".join(parts)
-    summary = f"Something on the path destroys SIP on {case.name}: {text}{way_round}."
+    summary = f"{_sentence(case.who)} destroys SIP on {case.name}: {text}{way_round}."
     return _finding(case, "destroyed", Verdict.FAIL, summary, "; ".join(dict.fromkeys(p.reason for p in case.probes if p.reason)) or text)
 
 
@@ -273,7 +283,13 @@ def _where(changes: Iterable[Change]) -> str:
 
 
 def _place(where: str) -> tuple[int, str]:
-    return (_ORDER.index(where), "") if where in _ORDER else (len(_ORDER) + where.startswith("sdp"), where)
+    if where.startswith("sdp "):
+        return len(_ORDER) + 1 + "osctma".find(where[4]), where
+    return (_ORDER.index(where), "") if where in _ORDER else (len(_ORDER), where)
+
+
+def _sentence(who: str) -> str:
+    return who[0].upper() + who[1:]
 
 
 def _list(words: Sequence[str], conjunction: str = "and") -> str:
@@ -283,7 +299,7 @@ def _list(words: Sequence[str], conjunction: str = "and") -> str:
 
 def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
     """One sentence: what is done where, and what is left alone."""
-    cases = [_Case(channel, seen.probes) for channel in seen.channels]
+    cases = _cases(seen)
     clean = [case.name for case in cases if case.clean]
     untouched = f"; {_list(clean)} pass untouched" if clean else ""
     touched = [case for case in cases if case.level != "none"]
@@ -298,14 +314,16 @@ def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
 
 
 def _deed(case: _Case) -> str:
+    who = case.who.replace(" on the path", "")
     lost = [*case.lost("out"), *(f"the answers to {name}" for name in case.lost("back"))]
     stolen = [probe.method for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
     if stolen:
-        return f"something answers {_list(stolen)} in the server's place"
+        return f"{who} answers {_list(stolen)} in the server's place"
     if lost:
-        return f"something drops {_list(lost)}"
+        return f"{who} drops {_list(lost)}"
     names = list(dict.fromkeys(change.where.replace("sdp ", "SDP ") for change in case.changes))
+    names = [name for name in names if name != "Content-Length"] or names  # it follows from the others
     shown = _list(names) if len(names) <= 5 else f"{', '.join(names[:5])} and more"
     if case.level == "harmless":
-        return f"something handles SIP without harm ({shown})"
-    return f"something {'destroys' if case.level == 'destructive' else 'rewrites'} {shown}"
+        return f"{who} handles SIP without harm ({shown})"
+    return f"{who} {'destroys' if case.level == 'destructive' else 'rewrites'} {shown}"
