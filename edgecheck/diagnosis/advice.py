@@ -76,6 +76,13 @@ def _keep_ports(facts: Facts, finding: Finding) -> tuple[str, ...]:
     )
 
 
+def _keep_alive(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    every = facts.fact("mapping-lifetime", "recommended_keepalive_s")
+    if not isinstance(every, int):
+        return ()
+    return (f"Set the NAT keep-alive of phones and trunks behind this edge to {every} s (Asterisk outside: qualify_frequency={every}).",)
+
+
 def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if facts.server is None or facts.server.alternate is not None:
         return ()
@@ -125,6 +132,8 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,
     "nat-behavior.endpoint-dependent-mapping": _keep_ports,
+    "mapping-lifetime.short": _keep_alive,
+    "mapping-lifetime.very-short": _keep_alive,
     "nat-behavior.undecided": _second_address,
     "nat-behavior.filtering-undecided": _second_address,
     "port-forwarding.undecided": _second_address,

@@ -1,5 +1,6 @@
 """A NAT and firewall in RFC 4787's words, made of memory: what a packet's addresses become, or that it is dropped."""
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,23 @@ Behavior = Literal["endpoint-independent", "address-dependent", "address-and-por
 Allocation = Literal["preserved", "sequential", "random", "parity"]
 PUBLIC = "203.0.113.1"
 CLIENT = "192.168.88.2"
+
+
+STREAM_S = 2.0
+"""Two-way traffic of more than so many seconds is a stream, as on Linux."""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass
+class Life:
+    """How long an idle UDP mapping still lives."""
+
+    born: float
+    ends: float
+    answered: bool = False
 
 
 def _key(behavior: Behavior, remote: Endpoint) -> object:
@@ -39,6 +57,12 @@ class Nat:
     udp_public: str = ""
     """Another public address from which UDP leaves; empty = the same."""
     blocks_udp: bool = False
+    lifetime: float | None = None
+    """Seconds after which an idle UDP mapping, and whom its socket has contacted, is forgotten; None: never. Outbound packets refresh it."""
+    stream_lifetime: float | None = None
+    """The same once two-way traffic went on for more than two seconds; None: no difference."""
+    inbound_refreshes: bool = True
+    """Inbound packets that are let in refresh it too. One that is dropped never does."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +73,7 @@ class Nat:
         self._hosts: set[str] = set()
         self._own: set[tuple[Endpoint, int]] = set()
         self._next = 20_000
+        self._lives: dict[tuple[int, Endpoint | None], Life] = {}
 
     @property
     def public(self) -> str:
@@ -58,6 +83,9 @@ class Nat:
         """The source that the remote sees, or None when the packet is dropped."""
         if transport == "udp" and self.blocks_udp:
             return None
+        if transport == "udp":
+            self._expire()
+            self._refresh(port, remote, inbound=False)
         self._hosts.add(remote.host)
         self._contacts.setdefault((transport, port), set()).add(remote)
         if not self.translate:
@@ -83,6 +111,46 @@ class Nat:
         """The local port that a packet to this public port reaches, or None when it is dropped."""
         if transport == "udp" and self.blocks_udp:
             return None
+        if transport == "udp":
+            self._expire()
+        local = self._admit(transport, remote, port)
+        if transport == "udp" and local is not None:
+            self._refresh(local, remote, inbound=True)
+        return local
+
+    def _life_key(self, port: int, remote: Endpoint) -> tuple[int, Endpoint | None]:
+        each = self.per_destination_ports or self.mapping != "endpoint-independent" or not self.translate
+        return port, remote if each else None
+
+    def _refresh(self, port: int, remote: Endpoint, *, inbound: bool) -> None:
+        if self.lifetime is None:
+            return
+        key, now = self._life_key(port, remote), _now()
+        life = self._lives.get(key)
+        if life is None:
+            if not inbound:
+                self._lives[key] = Life(now, now + self.lifetime)
+            return
+        if inbound and not self.inbound_refreshes:
+            life.answered = True
+            return
+        stream = life.answered and now - life.born > STREAM_S and self.stream_lifetime is not None
+        life.ends = now + (self.stream_lifetime if stream and self.stream_lifetime is not None else self.lifetime)
+        life.answered = life.answered or inbound
+
+    def _expire(self) -> None:
+        """Forget what was idle for too long."""
+        now = _now() if self._lives else 0.0
+        for key in [key for key, life in self._lives.items() if life.ends <= now]:
+            del self._lives[key]
+            port, remote = key
+            contacts = self._contacts.get(("udp", port), set())
+            contacts -= {remote} if remote is not None else set(contacts)
+            scopes = (None, remote, remote.host if remote else None)
+            for mapped in [one for one in self._mappings if one[:2] == ("udp", port) and one[2] in scopes]:
+                del self._mappings[mapped]
+
+    def _admit(self, transport: str, remote: Endpoint, port: int) -> int | None:
         if (transport, port) in self.forwarded:
             return self.forwarded[transport, port]
         if self.remembers_hosts:

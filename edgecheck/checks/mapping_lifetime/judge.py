@@ -1,0 +1,148 @@
+"""From lifetimes to findings. Pure: a saved observation is judged anew.
+
+Who is reached through an edge (a phone at home, a PBX whose trunk registers) is reachable for as long as its mapping lives, and every
+keep-alive must come before that. So the measure is the keep-alive that devices really send:
+
+- below 20 s a mapping *fails*: RFC 5626 section 4.4 has UDP keep-alives sent every 24 to 29 s, made for NATs that forget after 30;
+- below 45 s it is a *warning*: 30 s, the commonest setting, comes too late or leaves no margin. Linux routers (30 s) are here;
+- from 45 s on it *passes*, and the keep-alive that fits is told.
+
+RFC 4787 REQ-5 asks for two minutes at least; many routers that work have less, so that alone is told and not held against them.
+"""
+
+from edgecheck.checks.mapping_lifetime.bounds import of_kind
+from edgecheck.checks.mapping_lifetime.observation import Bounds, IdlePoint, Kind, LifetimeObservation
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding, Verdict
+
+ENOUGH_S = 45
+VERY_SHORT_S = 20
+REQUIRED_S = 120
+"""RFC 4787 REQ-5."""
+_SUBJECT: dict[Kind, str] = {"packet": "idle UDP mapping", "stream": "mapping of a stream"}
+_REFERENCE = "RFC 4787 section 4.3, REQ-5"
+
+
+def judge(seen: LifetimeObservation, profile: Profile) -> tuple[Finding, ...]:
+    """One finding for what is left after one exchange, one for streams."""
+    if seen.lets_in_all:
+        return (_not_applicable(seen),)
+    if seen.udp_s[0] is None and not seen.points:
+        return (_undecided(seen, "packet", seen.udp_s, seen.reasons.get("udp_s", "no reason noted")),)
+    return (_lifetime(seen, "packet", seen.udp_s, "udp_s"), _lifetime(seen, "stream", seen.udp_stream_s, "udp_stream_s"))
+
+
+def span(lived: Bounds) -> str:
+    """``25 to 30 s``, ``less than 5 s``, ``at least 180 s``."""
+    low, high = lived
+    if high is None:
+        return f"at least {low} s"
+    return f"{low} to {high} s" if low else f"less than {high} s"
+
+
+def _lifetime(seen: LifetimeObservation, kind: Kind, lived: Bounds, field: str) -> Finding:
+    low, high = lived
+    if low is None:
+        return _undecided(seen, kind, lived, seen.reasons.get(field, "no reason noted"))
+    what = "An idle UDP mapping" if kind == "packet" else "The mapping of a stream, once that pauses,"
+    does = f"{what} lives {span(lived)}"
+    expected = f"{ENOUGH_S} s at least; RFC 4787 asks for {REQUIRED_S} s"
+    evidence = (*_evidence(seen, kind), *_about_inbound(seen))
+    if high is not None and high <= VERY_SHORT_S:
+        return Finding(
+            id="mapping-lifetime.very-short",
+            verdict=Verdict.FAIL,
+            subject=_SUBJECT[kind],
+            summary=f"{does}: ordinary keep-alives (every 24 to 30 s) come too late, and in between nothing from outside gets in.",
+            expected=expected,
+            observed=span(lived),
+            evidence=evidence,
+            reference=_REFERENCE,
+        )
+    if high is not None and high <= ENOUGH_S and low >= VERY_SHORT_S:
+        late = "comes too late" if high <= 30 else "leaves hardly any margin"
+        return Finding(
+            id="mapping-lifetime.short",
+            verdict=Verdict.WARN,
+            subject=_SUBJECT[kind],
+            summary=f"{does}: a keep-alive every 30 s {late}{_instead(seen)}.",
+            expected=expected,
+            observed=span(lived),
+            evidence=evidence,
+            reference=_REFERENCE,
+        )
+    if low >= ENOUGH_S:
+        less = high is not None and high <= REQUIRED_S and low < REQUIRED_S
+        return Finding(
+            id="mapping-lifetime.long-enough",
+            verdict=Verdict.PASS,
+            subject=_SUBJECT[kind],
+            summary=f"{does}: a keep-alive every 30 s holds it{f' (RFC 4787 asks for {REQUIRED_S} s)' if less else ''}.",
+            expected=expected,
+            observed=span(lived),
+            evidence=evidence,
+            reference=_REFERENCE,
+        )
+    return _undecided(seen, kind, lived, f"{span(lived)} is all that was proved")
+
+
+def _undecided(seen: LifetimeObservation, kind: Kind, lived: Bounds, reason: str) -> Finding:
+    return Finding(
+        id="mapping-lifetime.undecided",
+        verdict=Verdict.INCONCLUSIVE,
+        subject=_SUBJECT[kind],
+        summary=f"How long {'an idle UDP mapping' if kind == 'packet' else 'the mapping of a stream'} lives could not be told: {reason}.",
+        observed=span(lived) if lived[0] is not None else "",
+        evidence=_evidence(seen, kind),
+        reference=_REFERENCE,
+    )
+
+
+def _not_applicable(seen: LifetimeObservation) -> Finding:
+    bare = seen.bare
+    return Finding(
+        id="mapping-lifetime.not-applicable",
+        verdict=Verdict.PASS,
+        subject="idle UDP mapping",
+        summary="No mapping is needed here: packets get in whether a socket has sent something or not, "
+        "so there is no lifetime to measure.",
+        observed="unsolicited packets get in",
+        evidence=(f"{bare.reached} of {bare.sockets} sockets that had sent nothing were reached from {seen.sender}",) if bare else (),
+        reference=_REFERENCE,
+    )
+
+
+def _instead(seen: LifetimeObservation) -> str:
+    return f"; every {seen.recommended_keepalive_s} s holds it" if seen.recommended_keepalive_s else ""
+
+
+def _about_inbound(seen: LifetimeObservation) -> tuple[str, ...]:
+    rows = of_kind(seen.points, "inbound")
+    if seen.inbound_refreshes is None or not rows:
+        return ()
+    last = rows[-1]
+    if seen.inbound_refreshes:
+        return (f"a twin that only received, {len(rows)} times, was still known {last.idle_s} s after it had last sent",)
+    return (f"a twin that only received was forgotten {last.idle_s} s after it had last sent, although packets had got in until then",)
+
+
+def _evidence(seen: LifetimeObservation, kind: Kind) -> tuple[str, ...]:
+    return tuple(_told(point, seen.sender) for point in of_kind(seen.points, kind) if point.copies)
+
+
+def _told(point: IdlePoint, sender: str) -> str:
+    said = {True: "alive", False: "dead", None: f"not told: {point.reason}"}[point.alive]
+    return (
+        f"{point.local} (outside {point.mapped}) idle for {point.idle_s} s: {point.arrived} of {point.copies} copies from {sender} "
+        f"arrived, {point.control} of {point.copies} at the control: {said}"
+    )
+
+
+def summarize(seen: LifetimeObservation, findings: tuple[Finding, ...]) -> str:
+    """``an idle UDP mapping lives 25 to 30 s, a stream's 90 to 120 s: keep-alive every 16 s``."""
+    if seen.udp_s[0] is None:
+        return findings[0].summary
+    stream = f", that of a stream {span(seen.udp_stream_s)}" if seen.udp_stream_s[0] is not None and seen.udp_stream_s != seen.udp_s else ""
+    every = seen.recommended_keepalive_s
+    setting = f"set keep-alives (qualify_frequency, keepalive_interval) to {every} s" if every else "no keep-alive is frequent enough"
+    return f"an idle UDP mapping lives {span(seen.udp_s)}{stream}: {setting}"

@@ -1,0 +1,72 @@
+"""The facts of ``mapping-lifetime``."""
+
+import math
+from typing import Literal
+
+import msgspec
+
+from edgecheck.model.check import Observation
+
+Kind = Literal["packet", "stream", "inbound"]
+Bounds = tuple[int | None, int | None]
+"""Seconds: the longest idle time proved alive, the shortest proved dead; None = not known."""
+
+
+class IdlePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One flow that was left idle and then sent to."""
+
+    kind: Kind
+    idle_s: int
+    """Nothing had passed for so long at least; of ``inbound``: nothing from here."""
+    at_most_s: float
+    """... and for so long at most when the last copy had left the server."""
+    alive: bool | None
+    """Whether a copy got in; None = could not tell, see ``reason``."""
+    copies: int
+    arrived: int
+    control: int
+    """Arrived of as many copies to a flow that had just been refreshed."""
+    local: str
+    mapped: str
+    """``ip:port``; empty where the server never answered."""
+    reason: str = ""
+
+    @property
+    def dead_by_s(self) -> int:
+        """Of a dead flow: it lives no longer than this. The time of the grid, where the packets came within a second of it."""
+        return self.idle_s if self.at_most_s <= self.idle_s + 1 else math.ceil(self.at_most_s)
+
+
+class BareTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What reached sockets that had not sent anything yet."""
+
+    sockets: int
+    reached: int
+    copies: int
+    """To each."""
+    control: int
+    """Arrived of as many at a socket that had been answered just before."""
+
+
+class LifetimeObservation(Observation, frozen=True, kw_only=True):
+    """Facts of ``mapping-lifetime``."""
+
+    udp_s: Bounds = (None, None)
+    """After one exchange: [longest idle time proved alive, shortest proved dead], seconds."""
+    udp_stream_s: Bounds = (None, None)
+    """The same after two-way traffic of some seconds."""
+    inbound_refreshes: bool | None = None
+    """Whether packets from outside keep a mapping alive (RFC 4787 REQ-6)."""
+    tcp_s: Bounds | None = None
+    recommended_keepalive_s: int | None = None
+    lets_in_all: bool | None = None
+    """Packets get in to sockets that have sent nothing: there is no lifetime to measure."""
+    quick: bool = False
+    grid_s: tuple[int, ...] = ()
+    """Idle times that were to be tried."""
+    points: tuple[IdlePoint, ...] = ()
+    bare: BareTest | None = None
+    sender: str = ""
+    """The contacted address and port, from which the server sent."""
+    reasons: dict[str, str] = {}
+    """Field -> why it is None."""
