@@ -129,12 +129,17 @@ class Ground:
             self._holder.stdout.close()
             self._holder = None
 
-    def _enter(self, namespace: str | None) -> list[str]:
+    @property
+    def holder(self) -> int:
+        """The process that holds the namespaces."""
         if self._holder is None:
             raise LabError("the laboratory is closed")
+        return self._holder.pid
+
+    def _enter(self, namespace: str | None) -> list[str]:
         user = ["--user", "--preserve-credentials"] if self.as_user else []
         inside = ["ip", "netns", "exec", namespace] if namespace else []
-        return ["nsenter", "--target", str(self._holder.pid), *user, "--net", "--mount", *inside]
+        return ["nsenter", "--target", str(self.holder), *user, "--net", "--mount", *inside]
 
     def shell(self, script: str) -> str:
         """Run a script where the namespaces' names are known (``ip -n``, ``ip netns exec``); it must succeed."""

@@ -12,7 +12,7 @@ from tests.lab.expectation import At, Between, Each, NearlyAll, one_of, or_undec
 from tests.lab.nats import APDM, BY_KERNEL, EIM, Nat
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.runs import RTP, SAMPLE, Server
-from tests.lab.topology import CLIENT, CLIENT6, LAN_HOST, PUBLIC_CLIENT, WAN, Plan, UserRouter
+from tests.lab.topology import CLIENT, CLIENT6, LAN_HOST, PUBLIC_CLIENT, SECOND_WAN, WAN, Plan, UserRouter
 
 Expected = Mapping[str, Mapping[str, Any]]
 ALL_PORTS = RTP[1] - RTP[0] + 1
@@ -145,6 +145,29 @@ RULES: tuple[Scenario, ...] = (
         {"port-forwarding": forwarding("refused"), "rtp-range": rtp_range(True)},
         {"port-forwarding": "fail"},
     ),
+    _behind(
+        "wrong host with a service",
+        "the SIP rule leads to another machine of the LAN, and another PBX answers there",
+        Plan(home=KernelRouter(forwards=(Forward(ports="5060", to=LAN_HOST), PBX[1])), wrong_service=True),
+        {
+            "port-forwarding": {
+                "ports": rows(
+                    ({"transport": "tcp", "port": 5060}, {"state": "answered"}),
+                    ({"transport": "udp", "port": 5060}, {"state": one_of("answered", "blocked")}),
+                    ({"transport": "tcp", "port": 5061}, {"state": "blocked"}),
+                )
+            },
+            "rtp-range": rtp_range(True),
+        },
+        {"port-forwarding": "fail"},
+    ),
+    _behind(
+        "host firewall",
+        "the router's rules are right, and the PBX's own firewall drops what it has not asked for",
+        Plan(home=KernelRouter(forwards=PBX), host_firewall=True),
+        {},
+        {"port-forwarding": "fail", "rtp-range": "fail"},
+    ),
     _behind("reject", "no rules; the router refuses by ICMP instead of dropping", _router(unsolicited="reject"), {"port-forwarding": forwarding("refused")}, {"port-forwarding": "fail"}),
     _behind(
         "udp only",
@@ -239,6 +262,13 @@ PATHS: tuple[Scenario, ...] = (
         verdicts={check: one_of("pass", "inconclusive") for check in ("", "nat-behavior", "port-preservation", "port-forwarding", "rtp-range", "sip-alg")},
     ),
     _behind("50 ms away", "25 ms each way, no loss", Plan(home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25})), FORWARDED, {"": "pass"}),
+    _behind(
+        "rough path",
+        "25 ms with as much jitter, a tenth of the packets overtaking others and a twentieth arriving twice; none lost",
+        Plan(home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25, "jitter_ms": 25, "reorder": 0.1, "duplicate": 0.05})),
+        FORWARDED,
+        {"": "pass"},
+    ),
     Scenario(
         name="ipv6 firewall",
         description="IPv6: no translation, a stateful firewall with the PBX's rules for SIP and none for RTP",
@@ -289,6 +319,17 @@ USER_SPACE: tuple[Scenario, ...] = (
             "nat-behavior": {"mapping": "address-dependent", "filtering": "address-dependent", "classic_type": "symmetric"},
             "port-preservation": preservation(False),
             "rtp-range": rtp_range(False, remapped=True),
+        },
+    ),
+    _user(
+        "two public addresses",
+        "a router with two uplinks: each socket leaves by the next one (IP address pooling: arbitrary)",
+        {"outside": [WAN, SECOND_WAN], "paired": False},
+        {
+            "nat-behavior": {"mapped_address": one_of(At(WAN), At(SECOND_WAN)), "pooling": "arbitrary", "classic_type": one_of("port restricted cone", None)},
+            # one of two public addresses is probed: silence there says nothing of a rule on the other
+            "port-forwarding": forwarding("undecided"),
+            "rtp-range": {"inbound_open": one_of(0, None), "inbound_blocked": [], "undecided": WHOLE},
         },
     ),
     _user(

@@ -25,11 +25,19 @@ PUBLIC_CLIENT, PUBLIC_HOME = "203.0.113.66", "203.0.113.65"
 """The LAN of a site that needs no translation."""
 WAN = "203.0.113.1"
 """The outermost router's public address."""
+SECOND_WAN = "203.0.113.3"
+"""A second public address of a user-space router."""
 HOME_AT_CARRIER, CARRIER = "100.64.0.2", "100.64.0.1"
 SERVER, ALTERNATE, OUTSIDE = "198.51.100.10", "198.51.100.11", "192.0.2.50"
 CLIENT6, HOME6, SERVER6, ALTERNATE6 = "2001:db8:88::2", "2001:db8:88::1", "2001:db8:100::10", "2001:db8:100::11"
 
 _QUEUE = 10_000
+_HOST_FIREWALL = """table inet host { chain local { type filter hook input priority filter; policy accept;
+ct state established,related accept
+meta l4proto { tcp, udp } drop
+}
+}
+"""
 _SYSCTL = (
     "net.ipv4.ip_forward=1",
     "net.ipv4.conf.all.rp_filter=0",
@@ -67,6 +75,10 @@ class Plan:
     """The LAN has public addresses; for routers that do not translate."""
     six: KernelRouter | None = None
     """The home router's IPv6 rules; None: no IPv6 anywhere."""
+    host_firewall: bool = False
+    """The client's own firewall lets in only what it has asked for."""
+    wrong_service: bool = False
+    """The LAN host has a service on 5060, UDP and TCP, that answers whatever comes."""
 
     @property
     def facilities(self) -> tuple[str, ...]:
@@ -99,6 +111,8 @@ class Topology:
             for name, router in (("home", self.plan.home), ("path", self.plan.path)):
                 if isinstance(router, UserRouter):
                     self.user_routers[name] = self.ground.spawn(name, *python("-m", "tests.lab.tun_router", json.dumps(router.options())), ready="ready")
+            if self.plan.wrong_service:
+                self.ground.spawn("lan-host", *python("-m", "tests.lab.wrong_service"), ready="ready")
         except BaseException:
             self.ground.close()
             raise
@@ -157,6 +171,8 @@ class Topology:
                 lines.append(f"ip netns exec {name} nft -f - <<'END'\n{rules(router, target)}END")
         if plan.six is not None:
             lines.append(f"ip netns exec home nft -f - <<'END'\n{rules(plan.six, CLIENT6, six=True)}END")
+        if plan.host_firewall:
+            lines.append(f"ip netns exec client nft -f - <<'END'\n{_HOST_FIREWALL}END")
         if plan.loss:
             drop = f"table inet weather {{ chain across {{ type filter hook forward priority filter; policy accept; numgen random mod 100 < {plan.loss} drop; }}\n}}"
             lines.append(f"ip netns exec core nft -f - <<'END'\n{drop}\nEND")
@@ -191,7 +207,7 @@ class Topology:
         address(outermost, "wan", f"{public}/28")
         put(outermost, "route add default via 203.0.113.14")
         address(after, "edge" if after == "core" else "lan", "203.0.113.14/28")
-        behind = ([f"{WAN}/32"] if user else []) + (["203.0.113.64/26"] if plan.public_lan else [])
+        behind = ([f"{WAN}/32", f"{SECOND_WAN}/32"] if user else []) + (["203.0.113.64/26"] if plan.public_lan else [])
         put(after, *(f"route add {prefix} via {public}" for prefix in behind))
         if plan.path:
             address("path", "wan", "203.0.113.17/28")
