@@ -3,14 +3,18 @@
 Ports are visited in a shuffled order, so that a burst of loss does not look like a hole. A port that answered once is open, for good. A
 port that did not is tried again, alone with its like, and among them ride *guides*: ports already known to be open, or copies on a
 contacted pair. The guides measure what the path loses in that very round. A missing port is blocked when the losses measured no longer
-explain all its failures; a whole row of missing neighbors needs less, because chance does not pick neighbors out of a shuffled order.
-When the guides die too, the round proves nothing and the next one is slower: a router that throttles is not a router that blocks.
+explain all its failures; in a whole row of missing neighbors less will do, because chance does not pick neighbors out of a shuffled
+order. But not much less: an open port that was silent by bad luck may stand beside the row, or in it.
+When the guides die too, the round proves nothing and the next one is slower: a router that throttles is not a router that blocks. Where
+slower is no better, it is the path that loses packets, and the pace is taken up again.
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.wire import ports as port_ranges
 
 MOST_ROUNDS = 14
@@ -18,16 +22,20 @@ HOLE_BY_CHANCE = 1e-8
 """Highest chance that random loss alone explains a single missing port: over 10,001 ports one false hole in ten thousand runs."""
 ROW = 8
 """Missing neighbors that count as a row."""
-ROW_BY_CHANCE = 1e-3
+ROW_BY_CHANCE = WRONG_BY_CHANCE
 """The same bound for each port of a row."""
-GUIDES = 200
-"""Known-good ports that ride with a round."""
+GUIDES = 320
+"""Known-good ports that ride with a round: where none of so many is lost, the second failure of a row's ports settles it."""
 HEALTHY = 0.7
 """A round in which fewer of the guides arrived than this proves nothing."""
 ALIVE = 0.3
 """With fewer guides than this the path itself is down: even a sample that is silent throughout says nothing."""
 CALM = 0.95
 """With fewer guides than this the round counts, but the next one is slower."""
+HELPED = 0.08
+"""So many more of the guides must arrive at half the pace, or it was not the pace that had cost them."""
+SIGMAS = 5.0
+"""How far the losses at two paces must lie apart before the pace is blamed: chance does it once in three million."""
 UNPACED_RETRY = 4000
 """Probes a second of the second round, when the first was unpaced and lost something."""
 SLOWEST = 100
@@ -61,6 +69,17 @@ Fire = Callable[[list[int], list[int], int], Awaitable[Round]]
 
 
 @dataclass
+class Tried:
+    """A round as the tally keeps it, to compare paces."""
+
+    pace: float
+    """Infinite where it was unpaced."""
+    ports: Sequence[int]
+    """The guides; where there were none, the ports asked."""
+    arrived: set[int]
+
+
+@dataclass
 class Tally:
     """One direction: what is known of each port."""
 
@@ -72,8 +91,21 @@ class Tally:
     sent: int = 0
     guides_sent: int = 0
     guides_arrived: int = 0
-    slowed_to: int | None = None
-    """Probes a second that the path took, where it did not take the pace asked for."""
+    rounds: list[Tried] = field(default_factory=list)
+
+    @property
+    def slowed_to(self) -> int | None:
+        """Probes a second that the path took, where it lost more at a higher pace and chance does not explain it."""
+        paces: dict[float, tuple[int, int]] = {}
+        for one in self.rounds:
+            good = self.open.intersection(one.ports)
+            sent, arrived = paces.get(one.pace, (0, 0))
+            paces[one.pace] = sent + len(good), arrived + len(good & one.arrived)
+        best: float | None = None
+        for pace in sorted(paces, reverse=True):
+            if best is None or _better(paces[pace], paces[best]):
+                best = pace
+        return int(best) if best is not None and best < max(paces) else None
 
     def missing(self) -> list[int]:
         return [port for port in self.ports if port not in self.open and port not in self.blocked]
@@ -94,48 +126,67 @@ def lost_share(arrived: int, sent: int) -> float:
     return (max(0, sent - arrived) + 1) / (sent + 2)
 
 
+def _better(slow: tuple[int, int], fast: tuple[int, int]) -> bool:
+    """Whether a larger share arrived of the one (sent, arrived) than of the other, and not by chance."""
+    if not slow[0] or not fast[0]:
+        return False
+    both = (slow[1] + fast[1]) / (slow[0] + fast[0])
+    spread = math.sqrt(both * (1 - both) * (1 / slow[0] + 1 / fast[0]))
+    return slow[1] / slow[0] - fast[1] / fast[0] > SIGMAS * spread
+
+
 async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random, *, hopeless: bool = False) -> None:
     """Rounds until every port is open or blocked, or the rounds are used up: what is left then is undecided.
 
     ``hopeless``: no control flow could be set up, so whatever stays silent is undecided in the end; a sample comes first, and every
     port is tried only if something of it arrives.
     """
-    missing = tally.missing()
-    if not missing:
+    if not tally.missing():
         return
     if hopeless:
-        await _sample(tally, fire, pace, dice)
-        return
-    first = await fire(missing, [], pace)
-    tally.sent += len(missing)
-    tally.open |= first.arrived
-    _count_first(tally, missing, first)
+        sample = await _sample(tally, fire, pace, dice)
+        if sample is None or not sample.arrived:
+            return
+    missing = tally.missing()
+    if missing:
+        first = await _fire(tally, fire, missing, [], pace)
+        _count_first(tally, missing, first)
     await judge_rest(tally, fire, UNPACED_RETRY if pace == 0 else max(SLOWEST, pace // 2), dice)
 
 
 async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
-    """The rounds for what is still missing, with known-good ports as guides; a sample where there are none."""
+    """The rounds for what is still missing, with known-good ports as guides."""
     if not tally.open:
-        await _sample(tally, fire, pace, dice)
-        return
-    for turn in range(MOST_ROUNDS):
+        await _judge_silence(tally, fire, pace, dice)
+    faster, share_before, steady = 0, 0.0, False
+    for _ in range(MOST_ROUNDS):
         missing = tally.missing()
-        if not missing:
+        if not missing or not tally.open:
             return
         known = sorted(tally.open)
         guides = dice.sample(known, min(GUIDES, len(known)))
-        result = await fire(missing, guides, pace)
-        tally.sent += len(missing) + len(guides)
-        tally.guides_sent += result.guides_sent
-        tally.guides_arrived += result.guides_arrived
-        found = result.arrived.intersection(missing)
-        tally.open |= result.arrived
+        result = await _fire(tally, fire, missing, guides, pace)
         if result.healthy:
             tally.count_failures(missing, lost_share(result.guides_arrived, result.guides_sent))
-            if turn == 0 and len(missing) > ROW and len(found) * 2 > len(missing):
-                tally.slowed_to = pace  # most of the missing came once it went slower: it was the pace that had cost them
-        if result.share < CALM:
-            tally.slowed_to = pace = max(SLOWEST, pace // 2)
+        if result.share >= CALM or (steady and result.healthy):
+            continue
+        if faster and result.healthy and result.share < share_before + HELPED:
+            pace, steady = faster, True
+        else:
+            faster, share_before, pace = pace, result.share, max(SLOWEST, pace // 2)
+
+
+async def _fire(tally: Tally, fire: Fire, asked: list[int], guides: list[int], pace: int) -> Round:
+    """One round, and its account."""
+    result = await fire(asked, guides, pace)
+    tally.sent += len(asked) + len(guides)
+    tally.open |= result.arrived
+    if guides or not result.arrived.issuperset(asked):
+        tally.guides_sent += result.guides_sent
+        tally.guides_arrived += result.guides_arrived
+    if not result.failed:
+        tally.rounds.append(Tried(pace or math.inf, guides or asked, result.arrived))
+    return result
 
 
 def _count_first(tally: Tally, tried: list[int], result: Round) -> None:
@@ -146,37 +197,47 @@ def _count_first(tally: Tally, tried: list[int], result: Round) -> None:
     if share >= HEALTHY:
         tally.count_failures(tried, min(0.5, 2 * (1 - share) + 1 / (len(tried) + 2)))
     elif result.healthy:
-        tally.guides_sent += result.guides_sent
-        tally.guides_arrived += result.guides_arrived
         tally.count_failures(tried, lost_share(result.guides_arrived, result.guides_sent))
 
 
-async def _sample(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
-    """Not one packet arrived. Slow down before judging: a sample of ports, twice; if they stay silent, all are blocked."""
-    tally.blocked.clear()
+async def _sample(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> Round | None:
+    """A few ports at a gentle pace, twice: what came of both rounds; None when they prove nothing."""
+    both = Round(set(), 0, 0)
     for _ in range(SAMPLE_ROUNDS):
         sample = sorted(dice.sample(tally.ports, min(SAMPLE, len(tally.ports))))
-        result = await fire(sample, [], SAMPLE_PACE if pace == 0 else min(pace, SAMPLE_PACE))
-        tally.sent += len(sample)
-        tally.guides_sent += result.guides_sent
-        tally.guides_arrived += result.guides_arrived
-        tally.open |= result.arrived
-        if result.failed or (result.guides_sent and result.share < ALIVE):
-            return
-    if tally.open:
+        result = await _fire(tally, fire, sample, [], _gentle(pace))
+        both.arrived |= result.arrived
+        both.guides_sent += result.guides_sent
+        both.guides_arrived += result.guides_arrived
+        if not both.arrived and (result.failed or (result.guides_sent and result.share < ALIVE)):
+            return None
+    return both
+
+
+def _gentle(pace: int) -> int:
+    return min(pace, SAMPLE_PACE) if pace else SAMPLE_PACE
+
+
+async def _judge_silence(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
+    """Not one packet arrived. Slow down before judging; if a sample stays silent as well, it is not the pace."""
+    sample = await _sample(tally, fire, pace, dice)
+    if sample is None:
+        return
+    if sample.arrived:
         # It was the pace: start again, as slowly as what worked.
-        tally.slowed_to = SAMPLE_PACE
         tally.chance.clear()
-        await judge_range(tally, fire, SAMPLE_PACE, dice)
-    elif len(tally.ports) * (SAMPLE_ROUNDS + 1) >= SAMPLE:
+        tally.blocked.clear()
+        await judge_range(tally, fire, _gentle(pace), dice)
+        return
+    # So many silent packets have no random cause. But one open port among ten thousand may be lost where its neighbors are closed: only a
+    # path that lost nothing at all is believed at once.
+    if tally.guides_arrived >= tally.guides_sent and len(tally.ports) * (SAMPLE_ROUNDS + 1) >= SAMPLE:
         tally.blocked = set(tally.ports)
-    else:
-        for _ in range(MOST_ROUNDS):  # few ports: every silence is weighed by the control alone
-            missing = tally.missing()
-            if not missing or tally.open:
-                return
-            result = await fire(missing, [], SAMPLE_PACE)
-            tally.sent += len(missing)
-            tally.open |= result.arrived
-            if result.healthy:
-                tally.count_failures(missing, lost_share(result.guides_arrived, result.guides_sent))
+        return
+    for _ in range(MOST_ROUNDS):
+        missing = tally.missing()
+        if not missing or tally.open:
+            return
+        result = await _fire(tally, fire, missing, [], pace)
+        if result.healthy:
+            tally.count_failures(missing, lost_share(result.guides_arrived, result.guides_sent))
