@@ -80,6 +80,7 @@ def main() -> int:
     print(conditions())
     rows: list[tuple[object, ...]] = []
     wrong: list[str] = []
+    notes: list[str] = []
     bars = Bars()
     for edge in EDGES:
         ours, floors, nmaps = measure(edge, options.runs)
@@ -88,13 +89,15 @@ def main() -> int:
         row = (edge.name, "edgecheck", len(ours), spread(one.check_s for one in ours), spread(one.took.wall_s for one in ours))
         rows.append((*row, f"{median(one.took.cpu_s for one in ours):.2f}", f"{peak:.0f}", f"{median(one.retried for one in ours):.0f}"))
         if floors:
+            bare_s = median(sum(pair) for pair in floors)
             rows.append((edge.name, "bare loop, in + out", len(floors), spread(sum(pair) for pair in floors), "", "", "", ""))
+            notes.append(f"{edge.name}: the check took {check / bare_s:.1f} times as long as the bare loop")
         if nmaps:
             rows.append((edge.name, "nmap from outside, in only", len(nmaps), "", spread(one.wall_s for one in nmaps), "", f"{max(one.peak_mb for one in nmaps):.0f}", ""))
         bars.at_most(f"{PORTS:,} ports both ways, {edge.name}: the check", check, edge.bar_s, "s")
         bars.at_most("... peak resident memory of the client, largest", peak, PEAK_MB, "MB", 0)
     print(table(("edge", "process", "runs", "check s: median (least-most)", "whole process s", "CPU s", "peak MB", "retried"), rows))
-    print("\n".join([*(f"not what stands there: {line}" for line in wrong), conditions()]))
+    print("\n".join([*notes, *(f"not what stands there: {line}" for line in wrong), conditions()]))
     bars.hold("every run found what stands there", f"{len(wrong)} did not", "0", not wrong)
     return bars.show()
 

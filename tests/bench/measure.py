@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def timed(command: Sequence[str], *, ground: Ground | None = None, namespace: st
 def spread(values: Iterable[float], digits: int = 2) -> str:
     """``median (least-most)``"""
     known = sorted(values)
-    return f"{statistics.median(known):.{digits}f} ({known[0]:.{digits}f}-{known[-1]:.{digits}f})" if known else "-"
+    return f"{statistics.median(known):,.{digits}f} ({known[0]:,.{digits}f}-{known[-1]:,.{digits}f})" if known else "-"
 
 
 class Bars:
@@ -102,4 +103,22 @@ def conditions() -> str:
     """When, on what, and how busy it was: a figure without them says little."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
-    return f"{now}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}, load {load}"
+    machine = f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}"
+    return f"{now}, {machine}, load {load}{_others()}"
+
+
+def _spent() -> tuple[float, float, float]:
+    """Seconds: now; of all CPUs, not idle; of this process and those of its children that have ended."""
+    # user nice system idle iowait irq softirq steal; the rest is contained in these
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic(), busy, sum(os.times()[:4])
+
+
+_AT_START = _spent()
+
+
+def _others() -> str:
+    """What everybody else took of the machine since this benchmark began: noise, if it is much. (The kernel's work on our packets is in it.)"""
+    now, busy, own = (end - start for end, start in zip(_spent(), _AT_START, strict=True))
+    return f"; others took {max(0.0, busy - own) / now / (os.cpu_count() or 1):.0%} of the CPUs meanwhile" if now > 1 else ""
