@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from echo_server import prober, roles
 from echo_server.effects import Closing, Effect, MediaOpening, Reply
 from echo_server.ledger import SentTable
 from echo_server.media import MediaPort, MediaPorts
+from echo_server.reached import Reached
 from echo_server.session import Session, Sessions
 from echo_server.tokens import Cookies
 from edgecheck import __version__
@@ -51,11 +54,12 @@ class Refusal(Exception):
 class Requests:
     """What each request of an open session asks to be done."""
 
-    def __init__(self, sessions: Sessions, media: MediaPorts, cookies: Cookies, services: dict[int, Service]) -> None:
+    def __init__(self, sessions: Sessions, media: MediaPorts, cookies: Cookies, services: dict[int, Service], reached: Reached) -> None:
         self._sessions = sessions
         self._media = media
         self._cookies = cookies
         self._services = services
+        self._reached = reached
 
     def handle(self, session: Session, request: control.Message, now: float) -> list[Effect]:
         """The effects of one request; a refusal is a reply too. Never raises for what a peer may send."""
@@ -64,7 +68,8 @@ class Requests:
                 case control.Ping():
                     return [Reply(control.Pong(id=request.id, at_ms=session.at_ms(now)))]
                 case control.Account():
-                    return [Reply(session.account(request))]
+                    others = self._reached.by_others(session.family, session.number)
+                    return [Reply(msgspec.structs.replace(session.account(request), reached_by_others=others))]
                 case control.Mirror():
                     return [Reply(_mirrored(session, request))]
                 case control.Prove():

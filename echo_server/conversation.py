@@ -51,9 +51,16 @@ class Conversation:
         return self._last_message + self._server.bounds.stream_idle_s
 
     def feed(self, data: bytes, now: float) -> bytes:
-        """What to answer to these bytes."""
+        """What to answer to these bytes, in one piece."""
+        return b"".join(self.answers(data, now))
+
+    def answers(self, data: bytes, now: float) -> list[bytes]:
+        """What to answer to these bytes: message by message, as they should be written.
+
+        A registrar does not put 100, 180 and 200 into one segment; and an ALG in the kernel loses a stream whose message straddles two.
+        """
         if self.over:
-            return b""
+            return []
         self.throttled = False
         self._last_bytes = now
         out: list[bytes] = []
@@ -63,7 +70,7 @@ class Conversation:
             self._server.counters["stream broken"] += 1
             self.end(now)
             self.over = True
-        return b"".join(out)
+        return out
 
     def _answer(self, data: bytes, out: list[bytes], now: float) -> None:
         self._start = b""

@@ -20,6 +20,7 @@ from echo_server.limits import DEFAULT_BOUNDS, TOKEN_LIMITS, Bounds, Pool, Sourc
 from echo_server.media import MediaPort, MediaPorts
 from echo_server.outbound import Outbound
 from echo_server.quick_answers import Quick, QuickAnswers
+from echo_server.reached import Reached
 from echo_server.session import Session, Sessions
 from echo_server.tokens import Cookies
 from edgecheck import __version__
@@ -65,7 +66,8 @@ class EchoServer:
         self.rate = SourceRate(limits.source_rate, key)
         self._cookies = Cookies(key)
         self.media_ports = MediaPorts()
-        self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services)
+        self._reached = Reached()
+        self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services, self._reached)
         self._conversations: WeakSet[Conversation] = WeakSet()
         """On the SIP ports."""
         self._opened = 0
@@ -200,7 +202,13 @@ class EchoServer:
         session = self.sessions.get(data[8:16])
         if session is None:
             return None
+        self._note_reached(session, listener)
         return session.ledger.note_received(data[16] << 8 | data[17], data[18] << 8 | data[19], listener, source, now)
+
+    def _note_reached(self, session: Session, listener: str) -> None:
+        service = self.services.get(session.family)
+        if service is not None and not listener.endswith("/tcp"):
+            self._reached.note(session.family, roles.endpoint(service, listener).port, session.number)
 
     def _handle_probe(self, listener: str, source: Endpoint, data: bytes, now: float) -> list[Outbound]:
         noted = self._note_probe(listener, source, data, now)
@@ -216,6 +224,7 @@ class EchoServer:
         if session is None or asked.kind not in (Kind.CLAIM, Kind.ECHO):
             self.counters["probe of nobody"] += 1
             return None
+        self._note_reached(session, listener)
         row = session.ledger.note_received(asked.series, asked.item, listener, source, now)
         if asked.kind is Kind.ECHO:
             return media.echoed(data, 4), row
@@ -228,6 +237,7 @@ class EchoServer:
         if echo is None or session is None:
             self.counters["media of nobody"] += 1
             return []
+        self._note_reached(session, listener)
         table = session.ledger.note_media(echo.series, echo.item, source)
         if table is None or not self._may_answer(source.host, now):
             return []

@@ -226,8 +226,7 @@ class ConversationProtocol(asyncio.Protocol):
         if transport is None or not self._writable or not self._working:
             return
         piece, self._backlog = self._backlog[:_SLICE], self._backlog[_SLICE:]
-        answer = self.conversation.feed(piece, monotonic())
-        if answer:
+        for answer in self.conversation.answers(piece, monotonic()):
             transport.write(answer)
         if self.conversation.over:
             self._backlog = b""

@@ -43,6 +43,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     arrived: int | None
     """None = no receipt."""
     answered: bool
+    reached_by_others: bool | None = None
+    """Whether other clients' packets have reached this port: then the server's own side is open. None = no receipt."""
 
 
 class NatObservation(Observation, frozen=True, kw_only=True):
@@ -255,7 +257,8 @@ async def _reach(net: Network, socket: UdpSocket, port: int) -> Reach:
     answered = await net.until(heard, margin(net))
     account = await net.account(series)
     arrived = None if account is None else sum(row.copies for row in account.received)
-    return Reach(port=port, copies=REACH_COPIES, arrived=arrived, answered=answered)
+    others = None if account is None else any(low <= port <= high for low, high in account.reached_by_others)
+    return Reach(port=port, copies=REACH_COPIES, arrived=arrived, answered=answered, reached_by_others=others)
 
 
 def judge(seen: NatObservation, profile: Profile) -> tuple[Finding, ...]:
@@ -386,8 +389,13 @@ def _judge_blocked(seen: NatObservation) -> Finding:
         + (", its answers came back" if row.answered else ", no answer came back")
         for row in seen.reach
     )
-    if seen.udp_blocked:
-        outward = not any(row.arrived for row in seen.reach)
+    evidence += tuple(
+        f"UDP port {row.port} of the server " + ("has been" if row.reached_by_others else "has not yet been") + " reached by other clients"
+        for row in seen.reach
+        if row.reached_by_others is not None
+    )
+    outward = not any(row.arrived for row in seen.reach)
+    if seen.udp_blocked and (not outward or any(row.reached_by_others for row in seen.reach)):
         return Finding(
             id="nat-behavior.udp-blocked",
             verdict=Verdict.FAIL,
@@ -397,6 +405,20 @@ def _judge_blocked(seen: NatObservation) -> Finding:
             else "UDP leaves this network, but no answer to it gets back in.",
             expected="UDP passes",
             observed="blocked on the way out" if outward else "blocked on the way back",
+            evidence=evidence,
+            reference="RFC 5780 section 4.2",
+        )
+    if seen.udp_blocked:
+        ports = ", ".join(str(row.port) for row in seen.reach)
+        return Finding(
+            id="nat-behavior.udp-blocked",
+            verdict=Verdict.INCONCLUSIVE,
+            subject="UDP",
+            summary="No UDP packet from here arrives at the server, while TCP works. Either this network lets no UDP out, or the firewall "
+            "in front of the server lets none in: no other client has reached it over UDP yet. "
+            f"See that UDP {ports} is open there, or try from a second network.",
+            expected="UDP passes",
+            observed="blocked on the way to the server",
             evidence=evidence,
             reference="RFC 5780 section 4.2",
         )

@@ -9,10 +9,9 @@ import asyncio
 import random
 from typing import Literal
 
-from edgecheck.checks.rtp_rounds import UNPACED_RETRY, Round, Tally, judge_range, judge_rest
-from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers, margin, open_bare, remembered, sender
+from edgecheck.checks.rtp_rounds import HEALTHY, UNPACED_RETRY, Round, Tally, judge_range, judge_rest
+from edgecheck.checks.unsolicited import NO_CONTROL_FLOW, SEVERAL_ADDRESSES, alternate_answers, margin, open_bare, remembered, sender
 from edgecheck.model.check import Check, Network, Observation, PortBatch, UdpSocket
-from edgecheck.model.evidence import Answered
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import control, probe, rtp
@@ -22,8 +21,12 @@ from edgecheck.wire.ports import Ranges
 
 REQUEST_PORTS = 2048
 """Ports in one request to the server when unpaced; paced, a quarter second's worth."""
-CONTROLS = 40
-"""Control copies on the contacted pair in a round that has no guides."""
+CONTROLS = 320
+"""Control copies on the contacted pair in a round that has few guides, or none, as far as the server allows: see ``rtp_rounds.GUIDES``."""
+CONTROLS_OUT = 40
+"""The same on the way out."""
+FEW_GUIDES = 40
+"""Guides that measure loss too coarsely by themselves: the control rides with them."""
 _BURST = 16
 """Packets sent before waiting ones are read."""
 _SERIES_AT = rtp.PROBE_OFFSET + 6
@@ -43,6 +46,8 @@ class RtpObservation(Observation, frozen=True, kw_only=True):
     """Packets arrived at the server, by its own account."""
     inbound_blocked: Ranges = ()
     outbound_blocked: Ranges = ()
+    outbound_vouched: Ranges = ()
+    """Those of ``outbound_blocked`` for which other clients have reached the server's port: its own side is open there."""
     return_blocked: Ranges = ()
     """Arrived at the server, which answered; not one of the answers came back."""
     remapped: Ranges = ()
@@ -129,6 +134,7 @@ class _Work:
         self.inward: list[Tally] = []
         self.outward: list[Tally] = []
         self.back: list[Tally] = []
+        self.vouched: set[int] = set()
         self.leaves_from = net.observed
         self._opening: asyncio.Task[set[int]] | None = None
         self.returned: set[int] = set()
@@ -170,6 +176,8 @@ class _Work:
                 return await self._round_in(listening, (contact, at), asked, guides, pace)
 
             await judge_range(tally, fire, net.pace, self.dice, hopeless=at is None)
+            if at is None and tally.missing():
+                self.reasons["undecided"] = f"nothing can be told of what comes in: {NO_CONTROL_FLOW}"
             await self._weigh_canaries(tally, contact, at, bare)
         finally:
             contact.close()
@@ -186,8 +194,8 @@ class _Work:
         self.dice.shuffle(order)
         step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)
         parts = [order[start : start + step] for start in range(0, len(order), step)]
-        # Where no port is known to be good yet, the control is the contacted pair, spread over the round like the others.
-        copies = min(net.limits.copies, -(-CONTROLS // len(parts))) if at is not None and not guides else 0
+        # Where few ports are known to be good yet, the control is the contacted pair, spread over the round like the others.
+        copies = min(net.limits.copies, -(-CONTROLS // len(parts))) if at is not None and len(guides) < FEW_GUIDES else 0
         failed = 0
         for part in parts:
             asks = [net.ask(lambda id: _request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))]  # noqa: B023
@@ -197,10 +205,7 @@ class _Work:
             failed += reply.failed if isinstance(reply, control.Probed) else len(part)
             self._tell(len(listening.heard(series)))
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
-        arrived = listening.heard(series)
-        if guides:
-            return Round(set(arrived), len(guides), len(arrived.intersection(guides)), failed)
-        return Round(set(arrived), copies * len(parts), _probes(net, contact, control_series), failed)
+        return _round(listening.heard(series), guides, (copies * len(parts), _probes(net, contact, control_series)), failed)
 
     async def _weigh_canaries(self, tally: Tally, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> None:
         """Ports that arrived though nothing need forward them: a loose filter, or a router that remembers (see ``unsolicited``)."""
@@ -295,7 +300,9 @@ class _Work:
         ask = probe.Probe(probe.Kind.ECHO, net.session, series, 0)
         packet = bytearray(rtp.probe_packet(probe.serialize(ask), series, 160 * series, int.from_bytes(net.session[:4], "big")))
         began, host, failed = net.now(), net.primary.host, 0
+        control = _Control(net, contact, len(order), CONTROLS_OUT if len(guides) < FEW_GUIDES else 0)
         for position, port in enumerate(order):
+            control.send(position)
             packet[_ITEM_AT : _ITEM_AT + 4] = port.to_bytes(2, "big") * 2
             to = Endpoint(host, self._target(port))
             if not batch.send(port, bytes(packet), to):
@@ -312,21 +319,17 @@ class _Work:
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
         returned = set(listening.heard(series))
         self.returned |= returned
-        back = Round(returned, len(guides), len(returned.intersection(guides)), failed)
         account = await net.account(series)
-        if account is None or account.media is None:
-            # No packet of the series reached the server, or there is no receipt: then only what came back is known to have arrived.
-            return Round(returned, *await self._control_out(contact, guides), failed + (account is None)), back
-        arrived = set(port_ranges.expand(account.media.received))
-        self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
-        return Round(arrived, len(guides), len(arrived.intersection(guides)), failed), back
-
-    async def _control_out(self, contact: UdpSocket, guides: list[int]) -> tuple[int, int]:
-        """Not one of the ports was heard: does other UDP get through in the same moments?"""
-        if guides:
-            return len(guides), 0
-        exchange = await self.net.stun(contact, self.net.primary, copies=3)
-        return (exchange.copies, 1) if isinstance(exchange.outcome, Answered) and exchange.copies == 1 else (0, 0)
+        if account is not None:
+            self.vouched = set(port_ranges.expand(account.reached_by_others))
+        # Without a row for media no packet of the series reached the server; without a receipt only what came back is known to have.
+        arrived = returned
+        if account is not None and account.media is not None:
+            arrived = set(port_ranges.expand(account.media.received))
+            self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
+        complete = len(returned) == len(order)
+        out, back = ((0, 0), (0, 0)) if complete else await control.outcome()
+        return _round(arrived, guides, out, failed + (account is None)), _round(returned, guides, back, failed)
 
     async def observe(self) -> RtpObservation:
         """Put both directions together; an alternate address that was never heard must have shown that it lives."""
@@ -350,6 +353,7 @@ class _Work:
             outbound_open=len(out_open) if self.outward else None,
             inbound_blocked=port_ranges.compress(in_blocked),
             outbound_blocked=port_ranges.compress(out_blocked),
+            outbound_vouched=port_ranges.compress(port for port in out_blocked if self._target(port) in self.vouched),
             return_blocked=port_ranges.compress(lost_return),
             remapped=port_ranges.compress(self.remapped),
             undecided=port_ranges.compress(in_unsure | out_unsure | unsure_return | self.doubtful | self.unheard | set(self.busy)),
@@ -363,6 +367,39 @@ class _Work:
             alternate_contacted_s=self.contacted,
             reasons=self.reasons,
         )
+
+
+class _Control:
+    """Other UDP on the way out in the same moments, spread over a round: echoes from a socket of its own, counted at both ends."""
+
+    def __init__(self, net: Network, contact: UdpSocket, size: int, copies: int) -> None:
+        self._net = net
+        self._contact = contact
+        self._copies = copies
+        self._series = net.new_series()
+        self._packet = probe.serialize(probe.Probe(probe.Kind.ECHO, net.session, self._series, 0, port=contact.local.port))
+        self._due = [number * size // copies for number in range(copies)]
+        self._sent = 0
+
+    def send(self, position: int) -> None:
+        """What is due at this position of the round."""
+        while self._sent < self._copies and self._due[self._sent] <= position:
+            self._contact.send(self._packet, self._net.primary)
+            self._sent += 1
+
+    async def outcome(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(sent, arrived) of the way out and of the way back; nothing where no copy got through: then there was no control."""
+        account = await self._net.account(self._series) if self._copies else None
+        arrived = sum(row.copies for row in account.received) if account else 0
+        returned = _probes(self._net, self._contact, self._series)
+        return (self._sent, arrived) if arrived else (0, 0), (arrived, returned) if returned else (0, 0)
+
+
+def _round(arrived: set[int], guides: list[int], control: tuple[int, int], failed: int) -> Round:
+    """The control counts beside the guides only where these came through: it may pass where they are held back."""
+    known = len(arrived.intersection(guides))
+    sent, came = control if known >= HEALTHY * len(guides) else (0, 0)
+    return Round(set(arrived), len(guides) + sent, known + came, failed)
 
 
 def _together(tallies: list[Tally]) -> tuple[set[int], set[int], set[int]]:
@@ -439,9 +476,19 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         summary = f"RTP to {text} never arrives from outside{rest}."
         add("inbound-blocked", inward, seen.inbound_blocked, summary, "every port receives", text)
     if seen.outbound_blocked:
-        text = port_ranges.text(seen.outbound_blocked)
-        summary = f"RTP from {text} does not reach the server: this edge drops it, or the firewall in front of the server does."
-        add("outbound-blocked", Verdict.FAIL, seen.outbound_blocked, summary, "every port sends", text)
+        vouched = set(port_ranges.expand(seen.outbound_vouched))
+        doubtful = port_ranges.compress(set(port_ranges.expand(seen.outbound_blocked)) - vouched)
+        if seen.outbound_vouched:
+            text = port_ranges.text(seen.outbound_vouched)
+            summary = f"RTP from {text} does not get out: it never reaches the server, where other clients' packets arrive."
+            add("outbound-blocked", Verdict.FAIL, seen.outbound_vouched, summary, "every port sends", text)
+        if doubtful:
+            text = port_ranges.text(doubtful)
+            summary = (
+                f"RTP from {text} does not reach the server: this edge drops it, or the firewall in front of the server does "
+                "(no other client has reached those ports of the server yet)."
+            )
+            add("outbound-blocked", Verdict.INCONCLUSIVE, doubtful, summary, "every port sends", text)
     if seen.return_blocked:
         text = port_ranges.text(seen.return_blocked)
         summary = f"RTP from {text} gets out, but the answers to it do not come back."

@@ -77,6 +77,8 @@ def _consequence(facts: Facts) -> str:
         return "Calls may ring but be silent"
     if rewritten:
         return "Calls may drop, go silent or stop arriving"
+    if facts.having("mapping-lifetime.very-short", verdicts=_FAIL):
+        return "Phones and trunks that register may be unreachable between keep-alives"
     return "Audio may go one way only" if moved else ""
 
 
@@ -113,6 +115,8 @@ def _causes(facts: Facts, verdicts: tuple[Verdict, ...]) -> list[str]:
         causes.append(f"{subjects(found)} leaves by another port")
     if facts.having("nat-behavior.endpoint-dependent-mapping", verdicts=verdicts):
         causes.append('the public port changes with each destination ("symmetric" NAT)')
+    for finding in facts.having("mapping-lifetime.very-short", "mapping-lifetime.short", verdicts=verdicts)[:1]:
+        causes.append(f"the {finding.subject} lives {finding.observed} only")
     if facts.having("nat-behavior.pooling", verdicts=verdicts):
         causes.append("this network leaves by several public addresses")
     return causes[:_MOST_CAUSES]
@@ -123,6 +127,10 @@ def _untold(facts: Facts) -> str:
     first = next((finding for finding in facts.troubles() if finding.verdict is Verdict.INCONCLUSIVE), None)
     if first is None:
         return "Not everything could be told."
+    # One finding that explains why nothing else could be told.
+    whole = facts.having("nat-behavior.udp-blocked", verdicts=(Verdict.INCONCLUSIVE,))
+    if whole:
+        return _whole(whole[0].summary)
     if first.id.startswith("control.") or len(untold) == len(facts.results) == 1:
         return _whole(first.summary)
     clause = _clause(first)

@@ -241,6 +241,8 @@ class Accounted(msgspec.Struct, frozen=True, kw_only=True, tag="accounted"):
     media: "MediaRow | None" = None
     """RTP echoes, told as ranges because there may be ten thousand."""
     errors: tuple["ErrorRow", ...] = ()
+    reached_by_others: tuple[tuple[int, int], ...] = ()
+    """The server's UDP ports that packets of *other* sessions have reached since it started: its own side is open there."""
 
 
 class SentRow(msgspec.Struct, frozen=True, kw_only=True):
