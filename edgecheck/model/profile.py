@@ -46,7 +46,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Where the figures come from."""
     confidence: Literal["verified", "vendor", "secondary", "unverified"]
     checks: tuple[str, ...]
-    """Check ids, in the order told."""
+    """Check ids. The order in which they run is ``checks.ALL``'s."""
     ports: tuple[PortNeed, ...] = ()
     rtp: tuple[int, int] | None = None
     """The RTP range, inclusive; None: the service takes no media here."""
@@ -54,4 +54,4 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """RTP ports sampled by ``port-preservation``; 0 = all of them."""
     expect: Expectation = Expectation()
     notes: tuple[str, ...] = ()
-    """Said to the reader of the report: ``never expose 8021``."""
+    """What else to know, shown by ``edgecheck profiles NAME``: ``never expose 8021``."""
