@@ -122,6 +122,12 @@ def test_a_check_is_in_a_profile_or_says_that_it_must_be_named(check):
     assert in_a_profile != says_so
 
 
+def test_checks_that_take_minutes_come_last_and_in_no_profile():
+    """Nobody behind them may need the alternate address uncontacted: whoever waits to contact it goes on when they begin."""
+    assert [check.lengthy for check in ALL] == sorted(check.lengthy for check in ALL)
+    assert not {check.id for check in ALL if check.lengthy} & {id for name in profiles.names() for id in profiles.load(name).checks}
+
+
 # --------------------------------------------------------------------------------------------------------------- the documents
 
 

@@ -1,9 +1,18 @@
 """The checks. Adding one is a file and a line here; ``tests/test_house`` then stays red until its page and its tests exist."""
 
-from edgecheck.checks import nat_behavior, port_forwarding, port_preservation, rtp_range, sip_alg, topology
+from edgecheck.checks import mapping_lifetime, nat_behavior, port_forwarding, port_preservation, rtp_range, sip_alg, topology
 from edgecheck.model.check import Check
 
-ALL: tuple[Check, ...] = (port_forwarding.CHECK, rtp_range.CHECK, nat_behavior.CHECK, port_preservation.CHECK, sip_alg.CHECK, topology.CHECK)
-"""In the order in which they run: whoever needs the alternate address uncontacted, or its own ports unused, comes first."""
+ALL: tuple[Check, ...] = (
+    port_forwarding.CHECK,
+    rtp_range.CHECK,
+    nat_behavior.CHECK,
+    port_preservation.CHECK,
+    sip_alg.CHECK,
+    topology.CHECK,
+    mapping_lifetime.CHECK,
+)
+"""In the order in which they run: whoever needs the alternate address uncontacted, or its own ports unused, comes first;
+who takes minutes, last."""
 
 BY_ID: dict[str, Check] = {check.id: check for check in ALL}

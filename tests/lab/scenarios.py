@@ -349,4 +349,69 @@ USER_SPACE: tuple[Scenario, ...] = (
         },
     ),
 )
-SCENARIOS: tuple[Scenario, ...] = (*map(of_nat, (nat for nat in BY_KERNEL if nat.name != "carrier-grade")), *RULES, *ALGS, *PATHS, *USER_SPACE)
+
+
+def _lifetimes(name: str, description: str, plan: Plan, expected: Mapping[str, Any], verdict: Any) -> Scenario:
+    """``mapping-lifetime`` alone, by name. The routers forget within seconds, so that the run ends early: two idle times in a row proved too long."""
+    options = ("mapping-lifetime", "--quick")
+    return Scenario(
+        name=name,
+        description=description,
+        plan=plan,
+        options=options,
+        expected={"mapping-lifetime": expected},
+        verdicts={"mapping-lifetime": verdict},
+    )
+
+
+_GONE_AT_ONCE = one_of([0, 5], [0, 10], [None, None])
+LIFETIMES: tuple[Scenario, ...] = (
+    _lifetimes(
+        "mappings that die young",
+        "the kernel's timeouts, 4 s after one exchange and 9 s for a stream; packets from outside refresh, and make a stream of it",
+        _router(udp_timeout_s=4, udp_stream_timeout_s=9),
+        {
+            "udp_s": [0, 5],
+            "udp_stream_s": [5, 10],
+            "inbound_refreshes": True,
+            "tcp_s": None,
+            "recommended_keepalive_s": None,
+            "lets_in_all": False,
+        },
+        "fail",
+    ),
+    _lifetimes(
+        "mappings that outside does not refresh",
+        "7 s whatever the traffic was, and only packets from inside count",
+        Plan(home=UserRouter(nat={"lifetime_s": 7, "inbound_refreshes": False})),
+        {"udp_s": [5, 10], "udp_stream_s": [5, 10], "inbound_refreshes": False, "recommended_keepalive_s": 4, "lets_in_all": False},
+        "fail",
+    ),
+    _lifetimes(
+        "a firewall that forgets, 10 % loss",
+        "nothing is translated, a stateful firewall forgets after 4 s; a tenth of all packets is lost",
+        Plan(home=KernelRouter(mapping="none", udp_timeout_s=4, udp_stream_timeout_s=4), public_lan=True, loss=10),
+        {
+            "udp_s": _GONE_AT_ONCE,
+            "udp_stream_s": _GONE_AT_ONCE,
+            "inbound_refreshes": or_undecided(True),
+            "lets_in_all": or_undecided(False),
+        },
+        one_of("fail", "inconclusive"),
+    ),
+    _lifetimes(
+        "nothing to forget",
+        "no translation, no filter: every packet gets in",
+        _BY_NAME["none"].plan,
+        {
+            "udp_s": [None, None],
+            "udp_stream_s": [None, None],
+            "inbound_refreshes": None,
+            "recommended_keepalive_s": None,
+            "lets_in_all": True,
+            "points": [],
+        },
+        "pass",
+    ),
+)
+SCENARIOS: tuple[Scenario, ...] = (*map(of_nat, (nat for nat in BY_KERNEL if nat.name != "carrier-grade")), *RULES, *ALGS, *PATHS, *USER_SPACE, *LIFETIMES)

@@ -1,6 +1,7 @@
 """What scenarios build on beside the NATs' mapping and filtering: static rules, refusals, the kernel's SIP ALG, blocked and throttled
 transports, loss, a provider's NAT, an IPv6 firewall. Plain packets only."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -74,6 +75,52 @@ def test_throttled_and_lossy(laboratory: Laboratory) -> None:
         client.bind("p")
         client.send("p", (SERVER, 3478), b"x", copies=2000)
         assert 1700 < len(server.count("a")) < 1900  # seven standard deviations
+
+
+def test_idle_mappings_are_forgotten_in_their_time(laboratory: Laboratory) -> None:
+    """Waiting is what is tested here: an idle flow is still known well before its time is up, and forgotten well after. Each is asked once."""
+    with standing(laboratory, Plan(home=KernelRouter(udp_timeout_s=2, udp_stream_timeout_s=5)), "timeouts") as (_, client, server):
+        server.bind("a", 3478, SERVER)
+
+        def contact(name: str) -> tuple[str, int]:
+            client.send(name, (SERVER, 3478), b"x")
+            mapped = server.receive("a")[1]
+            server.send("a", mapped, b"answer")
+            assert client.receive(name)[0] == b"answer"
+            return mapped
+
+        flows = {}
+        for name in ("early", "late", "stream", "old stream", "open"):
+            client.bind(name)
+            flows[name] = contact(name)
+        began = time.monotonic()
+
+        def wait(until: float) -> None:
+            time.sleep(max(0.0, began + until - time.monotonic()))
+
+        def forgotten(name: str) -> None:
+            contact("open")
+            server.send("a", flows[name], b"probe")
+            server.send("a", flows["open"], b"marker")
+            assert client.until("open", b"marker") == []
+            with pytest.raises(TimeoutError):
+                client.receive(name, timeout=0)
+
+        def known(name: str) -> None:
+            server.send("a", flows[name], b"probe")
+            assert client.receive(name)[0] == b"probe"
+
+        wait(1)
+        known("early")
+        for at in (1.1, 2.3):
+            wait(at)
+            assert [contact(name) for name in ("stream", "old stream")] == [flows["stream"], flows["old stream"]]
+        wait(2.6)
+        forgotten("late")
+        wait(4.8)
+        known("stream")
+        wait(8)
+        forgotten("old stream")
 
 
 def test_carrier_hides_the_homes_rules(laboratory: Laboratory) -> None:

@@ -169,6 +169,8 @@ class Topology:
             if isinstance(router, KernelRouter):
                 target = self.client if name == "home" else HOME_AT_CARRIER
                 lines.append(f"ip netns exec {name} nft -f - <<'END'\n{rules(router, target)}END")
+                if router.switches:
+                    lines.append(f"ip netns exec {name} sysctl -qw {' '.join(router.switches)}")
         if plan.six is not None:
             lines.append(f"ip netns exec home nft -f - <<'END'\n{rules(plan.six, CLIENT6, six=True)}END")
         if plan.host_firewall:

@@ -146,7 +146,10 @@ class Prober:
 
     async def refresh(self) -> bool:
         """Keep the control alive; whether it was answered."""
-        mapped = await self._net.proved(self.socket)
+        try:
+            mapped = await self._net.proved(self.socket)
+        except ControlLost:
+            return False  # the burst that follows tells
         self.mapped = mapped or self.mapped
         return mapped is not None
 
