@@ -106,7 +106,10 @@ def sdp_origin_only(data: bytes, edge: Edge) -> bytes:
 @mutation("R11", "out")
 def sdp_port(data: bytes, edge: Edge) -> bytes:
     """SDP m= port moved by two."""
-    return edit_body(data, lambda body: re.sub(rb"^(m=audio )([0-9]+)", lambda found: found[1] + str(int(found[2]) + 2).encode(), body, flags=re.MULTILINE))
+    return edit_body(
+        data,
+        lambda body: re.sub(rb"^(m=audio )([0-9]+)", lambda found: found[1] + str(int(found[2]) + 2).encode(), body, flags=re.MULTILINE),
+    )
 
 
 @mutation("R11-zero", "out")

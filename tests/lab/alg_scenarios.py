@@ -53,7 +53,10 @@ def _request(*rows: tuple[str, str]) -> dict[str, Any]:
 
 
 def _response(*rows: tuple[str, str]) -> dict[str, Any]:
-    return {"response": "rewritten", "changes": tuple({"direction": "response", "where": where, "action": action} for where, action in rows)}
+    return {
+        "response": "rewritten",
+        "changes": tuple({"direction": "response", "where": where, "action": action} for where, action in rows),
+    }
 
 
 def _both(out: tuple[str, ...], back: tuple[str, ...]) -> dict[str, Any]:
@@ -82,7 +85,9 @@ CASES: tuple[Case, ...] = (
     Case(mutations=("R11",), **_request(("sdp m=", "rewritten"))),
     Case(mutations=("R11-zero",), **_request(("sdp m=", "rewritten"))),
     Case(mutations=("R12",), **_request(("sdp a=rtcp", "removed"), ("sdp a=candidate", "removed"))),
-    Case(mutations=("R13",), interference=one_of("inconsistent", "destructive"), **_request(("sdp o=", "rewritten"), ("sdp c=", "rewritten"))),
+    Case(
+        mutations=("R13",), interference=one_of("inconsistent", "destructive"), **_request(("sdp o=", "rewritten"), ("sdp c=", "rewritten"))
+    ),
     Case(mutations=("R13-padded",), interference="harmless", **_request(("Content-Length", "reformatted"))),
     Case(mutations=("R13-missing",), **_request(("Content-Length", "removed"))),
     Case(mutations=("R13-cut",), interference=one_of("inconsistent", "destructive"), **_request(("body", "reformatted"))),
@@ -93,7 +98,12 @@ CASES: tuple[Case, ...] = (
     Case(mutations=("R16-all",), interference="destructive", others={"OPTIONS": "lost", "REGISTER": "lost"}, **LOST),
     Case(mutations=("R17",), interference=one_of("none", "harmless", "rewriting", "inconsistent", "destructive")),
     Case(mutations=("R19",), changes=({"direction": "request", "where": "source port"},), request=one_of("unchanged", "rewritten")),
-    Case(mutations=("R21",), interference="destructive", request="answered-by-other", response=one_of("answered-by-other", "unchanged", "rewritten", "lost")),
+    Case(
+        mutations=("R21",),
+        interference="destructive",
+        request="answered-by-other",
+        response=one_of("answered-by-other", "unchanged", "rewritten", "lost"),
+    ),
     Case(mutations=("R23",), interference=one_of("none", "harmless"), changes=({"direction": "request", "where": "retransmissions"},)),
     Case(
         mutations=("R23-absorbed",),
@@ -106,7 +116,12 @@ CASES: tuple[Case, ...] = (
     Case(mutations=("A3",), **_response(("sdp c=", "rewritten"))),
     Case(mutations=("A4",), method="REGISTER", **_response(("Contact", "rewritten"))),
     Case(mutations=("A5",), interference="destructive", **_response(("Status-Line", "rewritten"))),
-    Case(mutations=("A5-busy",), interference="destructive", request="answered-by-other", response=one_of("answered-by-other", "unchanged", "rewritten", "lost")),
+    Case(
+        mutations=("A5-busy",),
+        interference="destructive",
+        request="answered-by-other",
+        response=one_of("answered-by-other", "unchanged", "rewritten", "lost"),
+    ),
     Case(
         mutations=("A6",),
         response=one_of("rewritten", "lost"),

@@ -47,10 +47,10 @@ class Laboratory:
         with Topology(plan, self.directory(name)) as topology:
             yield topology
 
-
     @contextmanager
     def together(self, request: pytest.FixtureRequest, parameter: str, play: Callable[[Any], Played]) -> Iterator[Callable[[Any], Played]]:
-        """Play what this module's selected tests are parametrized with, some at a time; gives the function by which a test takes its own result.
+        """Play what this module's selected tests are parametrized with, some at a time; gives the function by which a test takes its
+        own result.
 
         Each has namespaces of its own, so nothing of one reaches another.
         """

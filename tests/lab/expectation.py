@@ -1,5 +1,5 @@
-"""Expected observations: plain values, or one of the patterns here where one value would say too much. ``differences`` tells what is not met,
-a line each, with the path to it.
+"""Expected observations: plain values, or one of the patterns here where one value would say too much. ``differences`` tells
+what is not met, a line each, with the path to it.
 
 A mapping expects its keys and lets others be. A sequence expects exactly its items. Anything else expects itself.
 """

@@ -1,5 +1,6 @@
 """What this machine offers to the laboratory, each found out by doing it once, and said precisely where it is missing."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,6 @@ def require(facilities: Facilities, names: tuple[str, ...], refuse: Callable[[st
 
 
 def _first_words(text: str) -> str:
-    """The system's own complaint, without the numbered script that follows it."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[:3])[:300]
+    """The system's own complaint, without the command before and the numbered script behind it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not re.match(r" *[0-9]+  ", line)]
+    return " / ".join(lines[1:3] or lines)[:300]

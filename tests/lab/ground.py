@@ -1,8 +1,9 @@
 """The ground the laboratory stands on: a process that holds namespaces, and programs run inside them.
 
-One *holder* (``unshare --net --mount``, with ``--user --map-root-user`` for an ordinary user) has a tmpfs on /run, so that ``ip netns``
-keeps its names there and nothing leaks into the host. It reads from a pipe that we hold: when this process ends, however it ends, so does the
-holder, and the kernel takes the namespaces down once the last program in them is gone. Programs die with us as well (``setpriv --pdeathsig``).
+One *holder* (``unshare --net --mount``, with ``--user --map-root-user`` for an ordinary user) has a tmpfs on /run, so that
+``ip netns`` keeps its names there and nothing leaks into the host. It reads from a pipe that we hold: when this process ends, however
+it ends, so does the holder, and the kernel takes the namespaces down once the last program in them is gone. Programs die with us as well
+(``setpriv --pdeathsig``).
 """
 
 import os
@@ -101,7 +102,11 @@ class Ground:
         errors = self.scratch / "holder.err"
         with errors.open("wb") as file:
             self._holder = subprocess.Popen(
-                ["unshare", *user, "--net", "--mount", "sh", "-c", _HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, start_new_session=True
+                ["unshare", *user, "--net", "--mount", "sh", "-c", _HOLD],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                start_new_session=True,
             )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
@@ -146,12 +151,25 @@ class Ground:
         return self.run(None, "sh", "-e", "-s", stdin=script, check=True).stdout
 
     def run(
-        self, namespace: str | None, *command: str, stdin: str = "", timeout: float = 60.0, environment: Mapping[str, str] | None = None, check: bool = False
+        self,
+        namespace: str | None,
+        *command: str,
+        stdin: str = "",
+        timeout: float = 60.0,
+        environment: Mapping[str, str] | None = None,
+        check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end inside a namespace."""
         try:
             done = subprocess.run(
-                [*self._enter(namespace), *command], input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout, env=_environment(environment), check=False
+                [*self._enter(namespace), *command],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=timeout,
+                env=_environment(environment),
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{' '.join(command)} did not end within {timeout:g} s\n{error.stderr!r}") from error
@@ -159,7 +177,9 @@ class Ground:
             raise LabError(f"{' '.join(command)} ended with status {done.returncode}\n{done.stderr}\n{_numbered(stdin)}")
         return done
 
-    def spawn(self, namespace: str, *command: str, ready: str | None = None, timeout: float = 15.0, environment: Mapping[str, str] | None = None) -> Program:
+    def spawn(
+        self, namespace: str, *command: str, ready: str | None = None, timeout: float = 15.0, environment: Mapping[str, str] | None = None
+    ) -> Program:
         """Start a program in the background; with ``ready``, wait for its stdout line that starts so."""
         name = " ".join(command[:4])
         errors = self.scratch / f"{len(self.programs):03d}-{Path(command[0]).name}.err"
@@ -197,7 +217,8 @@ def _search_path() -> str:
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     """Ours, with the repository importable; without what could make a child behave otherwise than at a user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EDGECHECK_", "PYTEST_", "COV_", "COVERAGE_"))}
-    return {**kept, "PATH": _search_path(), "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+    path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**kept, "PATH": _search_path(), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
 
 
 def _numbered(script: str) -> str:

@@ -56,7 +56,9 @@ def checksum(data: bytes) -> int:
 def _adjust(old: int, before: bytes, after: bytes) -> int:
     """A checksum after some 16-bit words under it have changed (RFC 1624)."""
     words = len(before) // 2
-    total: int = (~old & 0xFFFF) + sum(struct.unpack(f"!{words}H", after)) + sum(~word & 0xFFFF for word in struct.unpack(f"!{words}H", before))
+    total: int = (
+        (~old & 0xFFFF) + sum(struct.unpack(f"!{words}H", after)) + sum(~word & 0xFFFF for word in struct.unpack(f"!{words}H", before))
+    )
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

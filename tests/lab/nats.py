@@ -1,7 +1,7 @@
 """The NATs of the laboratory, by name, and what each is in the words of RFC 4787.
 
-The first eight are the bench on which the known tools were measured. ``full cone`` is the true endpoint-independent filter: it admits everybody, but only
-to ports that have a mapping. The router that hands everything to one host, used or not, is the ninth, ``dmz host``.
+The first eight are the bench on which the known tools were measured. ``full cone`` is the true endpoint-independent filter: it admits
+everybody, but only to ports that have a mapping. The router that hands everything to one host, used or not, is the ninth, ``dmz host``.
 """
 
 from dataclasses import dataclass
@@ -55,6 +55,6 @@ EIGHT: tuple[Nat, ...] = (
 )
 DMZ = Nat(name="dmz host", plan=_plan(dmz=True), filtering=EIM, classic="full cone", unsolicited="delivered")
 REMAPPING = Nat(name="remapping", plan=_plan(port_range="20000-29999"), classic="port restricted cone", preserving=False)
-"""Linux draws the port from a range whatever the local one was, once: while a mapping lives, the kernel uses it towards other destinations too."""
+"""Linux draws the port from a range whatever the local one was, once: while a mapping lives, it is used towards other destinations too."""
 CARRIER_GRADE = Nat(name="carrier-grade", plan=Plan(carrier=KernelRouter()), classic="port restricted cone")
 BY_KERNEL: tuple[Nat, ...] = (*EIGHT, DMZ, REMAPPING, CARRIER_GRADE)

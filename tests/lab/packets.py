@@ -2,8 +2,8 @@
 here is proved independently of what edgecheck says about it.
 
 Run as a program (``python -m tests.lab.packets``) it obeys JSON lines on stdin and answers each with one on stdout; ``Packets`` is the
-test's end of that. Silence is never proved by waiting: a test sends a *marker* after the packet in question, along a path known to be open, and
-``until`` returns what came before it.
+test's end of that. Silence is never proved by waiting: a test sends a *marker* after the packet in question, along a path known to be
+open, and ``until`` returns what came before it.
 """
 
 import json

@@ -101,11 +101,21 @@ def _reaction(router: KernelRouter, family: str) -> str:
 
 def _input(router: KernelRouter, family: str) -> str:
     """Packets for the router itself. The answer to one taken is the system's own: port unreachable, or a reset."""
-    return _chain("local", "filter", "input", "filter", ['iifname "wan" ct state established,related accept', f'iifname "wan" meta l4proto {{ tcp, udp }} {_reaction(router, family)}'])
+    return _chain(
+        "local",
+        "filter",
+        "input",
+        "filter",
+        ['iifname "wan" ct state established,related accept', f'iifname "wan" meta l4proto {{ tcp, udp }} {_reaction(router, family)}'],
+    )
 
 
 def _forward(router: KernelRouter, family: str) -> str:
-    lines = [f"meta l4proto udp limit rate over {router.udp_rate}/second burst {max(5, router.udp_rate // 10)} packets drop"] if router.udp_rate else []
+    lines = (
+        [f"meta l4proto udp limit rate over {router.udp_rate}/second burst {max(5, router.udp_rate // 10)} packets drop"]
+        if router.udp_rate
+        else []
+    )
     lines += [f'iifname "lan" meta l4proto {transport} drop' for transport in router.blocked]
     lines.append("ct state established,related accept")
     if router.filtering != "none":
@@ -124,7 +134,11 @@ def _source_nat(router: KernelRouter) -> str:
 
 
 def _destination_nat(router: KernelRouter, client: str) -> str:
-    lines = [f'iifname "wan" {transport} dport {rule.ports} dnat to {rule.to or client}' for rule in router.forwards for transport in rule.transports]
+    lines = [
+        f'iifname "wan" {transport} dport {rule.ports} dnat to {rule.to or client}'
+        for rule in router.forwards
+        for transport in rule.transports
+    ]
     if router.filtering == "endpoint-independent":
         lines.append(f'iifname "wan" udp dport @used dnat to {client}')
     elif router.filtering == "address-dependent":

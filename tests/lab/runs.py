@@ -53,18 +53,29 @@ def serve(topology: Topology, server: Server, directory: Path) -> Program:
     return topology.ground.spawn("server", *python("-m", "echo_server", *arguments), ready="ready ", timeout=30)
 
 
-def run(topology: Topology, server: Server, directory: Path, *options: str, rtp: tuple[int, int] = RTP, timeout: float = 120) -> dict[str, Any]:
+def run(
+    topology: Topology,
+    server: Server,
+    directory: Path,
+    *options: str,
+    rtp: tuple[int, int] = RTP,
+    timeout: float = 120,
+    namespace: str = "client",
+) -> dict[str, Any]:
     """``edgecheck run`` in the client's namespace; its report. What it remembers is kept in ``directory``."""
+    directory.mkdir(parents=True, exist_ok=True)
     profile = directory / "lab.toml"
     profile.write_text(PROFILE.format(sample=SAMPLE, low=rtp[0], high=rtp[1]))
     command = python("-m", "edgecheck", "run", server.target, "--profile", str(profile), "--json", "-", "--quiet", *options)
-    return report(topology, directory, command, timeout)
+    return report(topology, directory, command, timeout, namespace)
 
 
-def report(topology: Topology, directory: Path, command: tuple[str, ...], timeout: float = 120) -> dict[str, Any]:
+def report(
+    topology: Topology, directory: Path, command: tuple[str, ...], timeout: float = 120, namespace: str = "client"
+) -> dict[str, Any]:
     """Run a command of the client's that writes a report to stdout."""
     environment = {"HOME": str(directory / "home"), "XDG_STATE_HOME": str(directory / "state")}
-    done = topology.ground.run("client", *command, environment=environment, timeout=timeout)
+    done = topology.ground.run(namespace, *command, environment=environment, timeout=timeout)
     if done.returncode not in (0, 1, 2, 3):
         raise LabError(f"edgecheck ended with status {done.returncode}\n{done.stdout}\n{done.stderr}")
     try:
@@ -94,5 +105,7 @@ def told(seen: dict[str, Any]) -> str:
     lines = [f"{seen.get('verdict')}: {seen.get('headline')}"]
     for check in seen["checks"]:
         lines.append(f"  {check['verdict']:12} {check['id']:18} {check['duration_s']:.1f} s  {check['summary']}")
-        lines += [f"      {finding['verdict']} {finding['id']} [{finding['subject']}] {finding['summary']}" for finding in check["findings"]]
+        lines += [
+            f"      {finding['verdict']} {finding['id']} [{finding['subject']}] {finding['summary']}" for finding in check["findings"]
+        ]
     return "\n".join(lines)

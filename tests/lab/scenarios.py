@@ -32,6 +32,8 @@ class Scenario:
     options: tuple[str, ...] = ()
     """Of ``edgecheck run``."""
     rtp: tuple[int, int] = RTP
+    witness: bool = False
+    """Somebody elsewhere has run edgecheck against this server before: it can be reached."""
     expected: Expected
     """By check: field -> value or pattern."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
@@ -113,10 +115,19 @@ PBX = (Forward(ports="5060-5061"), Forward(ports=f"{RTP[0]}-{RTP[1]}", transport
 
 
 def _behind(
-    name: str, description: str, plan: Plan, changes: Mapping[str, Mapping[str, Any] | None], verdicts: Mapping[str, Any] | None = None, **more: Any
+    name: str,
+    description: str,
+    plan: Plan,
+    changes: Mapping[str, Mapping[str, Any] | None],
+    verdicts: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Scenario:
     """A port-restricted NAT, but for these changes, field by field; None: nothing is expected of this check."""
-    expected = {check: {**fields, **(changes.get(check) or {})} for check, fields in of_nat(APDF).expected.items() if changes.get(check, {}) is not None}
+    expected = {
+        check: {**fields, **(changes.get(check) or {})}
+        for check, fields in of_nat(APDF).expected.items()
+        if changes.get(check, {}) is not None
+    }
     return Scenario(name=name, description=description, plan=plan, expected=expected, verdicts=verdicts or {}, **more)
 
 
@@ -127,7 +138,13 @@ def _router(**options: Any) -> Plan:
 FORWARDED: Expected = {"port-forwarding": forwarding("forwarded"), "rtp-range": rtp_range(True)}
 _EARLY = 60
 RULES: tuple[Scenario, ...] = (
-    _behind("forwarded", "every port of the PBX has its rule", _router(forwards=PBX), FORWARDED, {"": "pass", "port-forwarding": "pass", "rtp-range": "pass"}),
+    _behind(
+        "forwarded",
+        "every port of the PBX has its rule",
+        _router(forwards=PBX),
+        FORWARDED,
+        {"": "pass", "port-forwarding": "pass", "rtp-range": "pass"},
+    ),
     _behind(
         "rule ends early",
         "the RTP rule's last port is a typo",
@@ -168,13 +185,21 @@ RULES: tuple[Scenario, ...] = (
         {},
         {"port-forwarding": "fail", "rtp-range": "fail"},
     ),
-    _behind("reject", "no rules; the router refuses by ICMP instead of dropping", _router(unsolicited="reject"), {"port-forwarding": forwarding("refused")}, {"port-forwarding": "fail"}),
+    _behind(
+        "reject",
+        "no rules; the router refuses by ICMP instead of dropping",
+        _router(unsolicited="reject"),
+        {"port-forwarding": forwarding("refused")},
+        {"port-forwarding": "fail"},
+    ),
     _behind(
         "udp only",
         "somebody forgot that SIP has a TCP side",
         _router(forwards=(Forward(ports="5060", transports=("udp",)), PBX[1])),
         {
-            "port-forwarding": {"ports": rows(({"transport": "udp", "port": 5060}, {"state": "forwarded"}), ({"transport": "tcp"}, {"state": "blocked"}))},
+            "port-forwarding": {
+                "ports": rows(({"transport": "udp", "port": 5060}, {"state": "forwarded"}), ({"transport": "tcp"}, {"state": "blocked"}))
+            },
             "rtp-range": rtp_range(True),
         },
         {"port-forwarding": "fail"},
@@ -214,22 +239,51 @@ ALGS: tuple[Scenario, ...] = (
     _alg("sip alg off", "the same router without the helper: ports change, texts do not", ()),
 )
 _LOSSY_RANGE = {"inbound_blocked": [], "outbound_blocked": [], "remapped": [], "inbound_open": one_of(None, Between(0, ALL_PORTS))}
+NO_UDP: Expected = {
+    "nat-behavior": {
+        "local_address": At(CLIENT),
+        "mapped_address": None,
+        "behind_nat": True,
+        "mapping": None,
+        "filtering": None,
+        "hairpinning": None,
+        "classic_type": one_of("udp blocked", None),
+    },
+    "port-preservation": {"tested": 2, "preserved": 2, "allocation": "preserved", "parity_kept": one_of(True, None)},
+    "port-forwarding": {"ports": Each({"state": one_of("blocked", "undecided")}, 3)},
+    "rtp-range": {
+        "inbound_open": one_of(0, None),
+        "inbound_blocked": one_of(WHOLE, []),
+        "outbound_open": 0,
+        "outbound_blocked": WHOLE,
+        "undecided": one_of([], WHOLE),
+    },
+    "sip-alg": {
+        "interference": one_of("none", None),
+        "probes": rows(
+            ({"transport": "tcp"}, {"request": "unchanged", "response": "unchanged"}), ({"transport": "tls"}, {"request": "unchanged"})
+        ),
+    },
+}
 PATHS: tuple[Scenario, ...] = (
     _behind(
         "udp blocked",
-        "no UDP leaves the network, TCP does",
+        "no UDP leaves the network, TCP does; others have reached the server over UDP",
         _router(blocked=("udp",)),
-        {
-            "nat-behavior": {"local_address": At(CLIENT), "mapped_address": None, "behind_nat": True, "mapping": None, "filtering": None, "hairpinning": None, "classic_type": "udp blocked"},
-            "port-preservation": {"tested": 2, "preserved": 2, "allocation": "preserved", "parity_kept": one_of(True, None)},
-            "port-forwarding": {"ports": rows(({"transport": "udp"}, {"state": one_of("blocked", "undecided")}), ({"transport": "tcp"}, {"state": one_of("blocked", "undecided")}))},
-            "rtp-range": {"inbound_open": one_of(0, None), "inbound_blocked": one_of(WHOLE, []), "outbound_open": 0, "outbound_blocked": WHOLE, "undecided": one_of([], WHOLE)},
-            "sip-alg": {
-                "interference": one_of("none", None),
-                "probes": rows(({"transport": "tcp"}, {"request": "unchanged", "response": "unchanged"}), ({"transport": "tls"}, {"request": "unchanged"})),
-            },
-        },
+        NO_UDP,
         {"nat-behavior": "fail", "rtp-range": "fail", "sip-alg": one_of("pass", "inconclusive")},
+        witness=True,
+    ),
+    _behind(
+        "udp blocked, nobody else has come through",
+        "the same for the server's first client ever: the server's own firewall may be what blocks",
+        _router(blocked=("udp",)),
+        NO_UDP,
+        {
+            "nat-behavior": one_of("fail", "inconclusive"),
+            "rtp-range": one_of("fail", "inconclusive"),
+            "sip-alg": one_of("pass", "inconclusive"),
+        },
     ),
     _behind(
         "one address",
@@ -247,7 +301,13 @@ PATHS: tuple[Scenario, ...] = (
         {"port-forwarding": "skipped"},
         server=Server(alternate=False),
     ),
-    _behind("throttled", "the router drops UDP beyond 500 packets a second", _router(forwards=PBX, udp_rate=500), {**FORWARDED, "rtp-range": _LOSSY_RANGE}, {"rtp-range": one_of("pass", "inconclusive")}),
+    _behind(
+        "throttled",
+        "the router drops UDP beyond 500 packets a second",
+        _router(forwards=PBX, udp_rate=500),
+        {**FORWARDED, "rtp-range": _LOSSY_RANGE},
+        {"rtp-range": one_of("pass", "inconclusive")},
+    ),
     Scenario(
         name="10 % loss",
         description="a tenth of all packets is lost, each way: answers may be missing, none may be wrong",
@@ -257,15 +317,29 @@ PATHS: tuple[Scenario, ...] = (
             "port-preservation": {"allocation": or_undecided("preserved"), "parity_kept": or_undecided(True)},
             "port-forwarding": {"ports": Each({"state": one_of("forwarded", "undecided")}, 3)},
             "rtp-range": _LOSSY_RANGE,
-            "sip-alg": {"interference": or_undecided("none"), "probes": Each({"request": one_of("unchanged", "undecided"), "response": one_of("unchanged", "undecided"), "changes": []})},
+            "sip-alg": {
+                "interference": or_undecided("none"),
+                "probes": Each({"request": one_of("unchanged", "undecided"), "response": one_of("unchanged", "undecided"), "changes": []}),
+            },
         },
-        verdicts={check: one_of("pass", "inconclusive") for check in ("", "nat-behavior", "port-preservation", "port-forwarding", "rtp-range", "sip-alg")},
+        verdicts={
+            check: one_of("pass", "inconclusive")
+            for check in ("", "nat-behavior", "port-preservation", "port-forwarding", "rtp-range", "sip-alg")
+        },
     ),
-    _behind("50 ms away", "25 ms each way, no loss", Plan(home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25})), FORWARDED, {"": "pass"}),
+    _behind(
+        "50 ms away",
+        "25 ms each way, no loss",
+        Plan(home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25})),
+        FORWARDED,
+        {"": "pass"},
+    ),
     _behind(
         "rough path",
         "25 ms with as much jitter, a tenth of the packets overtaking others and a twentieth arriving twice; none lost",
-        Plan(home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25, "jitter_ms": 25, "reorder": 0.1, "duplicate": 0.05})),
+        Plan(
+            home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25, "jitter_ms": 25, "reorder": 0.1, "duplicate": 0.05})
+        ),
         FORWARDED,
         {"": "pass"},
     ),
@@ -303,13 +377,19 @@ USER_SPACE: tuple[Scenario, ...] = (
         "sequential ports",
         "mapped ports are counted up",
         {"allocation": "sequential"},
-        {"port-preservation": {"tested": TESTED, "preserved": 0, "allocation": "sequential", "parity_kept": one_of(True, False)}, "rtp-range": rtp_range(False, remapped=True)},
+        {
+            "port-preservation": {"tested": TESTED, "preserved": 0, "allocation": "sequential", "parity_kept": one_of(True, False)},
+            "rtp-range": rtp_range(False, remapped=True),
+        },
     ),
     _user(
         "parity kept",
         "mapped ports are drawn at random, odd stays odd and even even",
         {"allocation": "parity"},
-        {"port-preservation": {"tested": TESTED, "preserved": 0, "allocation": "parity", "parity_kept": True}, "rtp-range": rtp_range(False, remapped=True)},
+        {
+            "port-preservation": {"tested": TESTED, "preserved": 0, "allocation": "parity", "parity_kept": True},
+            "rtp-range": rtp_range(False, remapped=True),
+        },
     ),
     _user(
         "address-dependent mapping",
@@ -326,7 +406,11 @@ USER_SPACE: tuple[Scenario, ...] = (
         "a router with two uplinks: each socket leaves by the next one (IP address pooling: arbitrary)",
         {"outside": [WAN, SECOND_WAN], "paired": False},
         {
-            "nat-behavior": {"mapped_address": one_of(At(WAN), At(SECOND_WAN)), "pooling": "arbitrary", "classic_type": one_of("port restricted cone", None)},
+            "nat-behavior": {
+                "mapped_address": one_of(At(WAN), At(SECOND_WAN)),
+                "pooling": "arbitrary",
+                "classic_type": one_of("port restricted cone", None),
+            },
             # one of two public addresses is probed: silence there says nothing of a rule on the other
             "port-forwarding": forwarding("undecided"),
             "rtp-range": {"inbound_open": one_of(0, None), "inbound_blocked": [], "undecided": WHOLE},
@@ -414,4 +498,11 @@ LIFETIMES: tuple[Scenario, ...] = (
         "pass",
     ),
 )
-SCENARIOS: tuple[Scenario, ...] = (*map(of_nat, (nat for nat in BY_KERNEL if nat.name != "carrier-grade")), *RULES, *ALGS, *PATHS, *USER_SPACE, *LIFETIMES)
+SCENARIOS: tuple[Scenario, ...] = (
+    *map(of_nat, (nat for nat in BY_KERNEL if nat.name != "carrier-grade")),
+    *RULES,
+    *ALGS,
+    *PATHS,
+    *USER_SPACE,
+    *LIFETIMES,
+)

@@ -12,8 +12,10 @@ def request(method: str, host: str, port: int, server: str, *, sdp: bool = False
     kind = "Content-Type: application/sdp\r\n" if sdp else ""
     return (
         f"{method} sip:echo@{server} SIP/2.0\r\nVia: SIP/2.0/{transport} {host}:{port};branch=z9hG4bKabc;rport\r\n"
-        f"Contact: \"Me\" <sip:me@{host}:{port}>;expires=3600\r\nMax-Forwards: 70\r\nFrom: <sip:me@{server}>;tag=one\r\nTo: <sip:echo@{server}>\r\n"
-        f"Call-ID: 77@{host}\r\nCSeq: 1 {method}\r\nk: path\r\nUser-Agent: phone\r\nAllow: INVITE, ACK\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
+        f'Contact: "Me" <sip:me@{host}:{port}>;expires=3600\r\nMax-Forwards: 70\r\nFrom: <sip:me@{server}>;tag=one\r\n'
+        f"To: <sip:echo@{server}>\r\n"
+        f"Call-ID: 77@{host}\r\nCSeq: 1 {method}\r\nk: path\r\nUser-Agent: phone\r\nAllow: INVITE, ACK\r\n"
+        f"{kind}Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
 
@@ -24,5 +26,12 @@ def answer(to: bytes, status: str, source: tuple[str, int], server: str, *, sdp:
     kept = [line for line in lines if line.startswith(("From:", "To:", "Call-ID:", "CSeq:"))]
     body = SDP.format(host=server, rtp=10000, rtcp=10001) if sdp else ""
     contact = f"Contact: <sip:me@{source[0]}:{source[1]}>;expires={expires}" if expires is not None else f"Contact: <sip:echo@{server}>"
-    head = [f"SIP/2.0 {status}", via, *kept, contact, *([f"Expires: {expires}"] if expires is not None else []), *(["Content-Type: application/sdp"] if sdp else [])]
+    head = [
+        f"SIP/2.0 {status}",
+        via,
+        *kept,
+        contact,
+        *([f"Expires: {expires}"] if expires is not None else []),
+        *(["Content-Type: application/sdp"] if sdp else []),
+    ]
     return ("\r\n".join([*head, f"Content-Length: {len(body)}"]) + "\r\n\r\n" + body).encode()

@@ -49,7 +49,9 @@ def message(kind: int, transaction: bytes, *attributes: bytes) -> bytes:
     return struct.pack("!HH", kind, len(body)) + transaction + body
 
 
-def answers(kind: str, request: bytes, source: tuple[str, int], here: tuple[str, int], alternate: str) -> list[tuple[tuple[str, int], bytes]]:
+def answers(
+    kind: str, request: bytes, source: tuple[str, int], here: tuple[str, int], alternate: str
+) -> list[tuple[tuple[str, int], bytes]]:
     """What is sent, and from which of our ends."""
     other_port = 3479 if here[1] == 3478 else 3478
     other = {"plain": None, "same-address": (here[0], other_port)}.get(kind, (alternate, other_port))

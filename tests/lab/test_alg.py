@@ -17,12 +17,20 @@ OK = answer(INVITE, "200 OK", SOURCE, SERVER, sdp=True)
 GRANTED = answer(REGISTER, "200 OK", SOURCE, SERVER, expires=3600)
 CHALLENGE = answer(REGISTER, "401 Unauthorized", SOURCE, SERVER)
 TRYING = answer(INVITE, "100 Trying", SOURCE, SERVER)
-CALL = f"OPTIONS sip:me@{PUBLIC}:20001 SIP/2.0\r\nVia: SIP/2.0/UDP {SERVER}:5060;branch=z9hG4bKs\r\nTo: <sip:me@{PUBLIC}:20001>\r\nContent-Length: 0\r\n\r\n".encode()
+CALL = (
+    f"OPTIONS sip:me@{PUBLIC}:20001 SIP/2.0\r\nVia: SIP/2.0/UDP {SERVER}:5060;branch=z9hG4bKs\r\n"
+    f"To: <sip:me@{PUBLIC}:20001>\r\nContent-Length: 0\r\n\r\n"
+).encode()
 
 # id -> (message, text that went, text that came in its place); an empty "came" = only gone
 REPLACED = [
     ("R1", INVITE, f"Via: SIP/2.0/UDP {HOST}:5060", f"Via: SIP/2.0/UDP {PUBLIC}:20001"),
-    ("R2", INVITE, "Max-Forwards: 70", f"Max-Forwards: 69\r\n|Via: SIP/2.0/UDP {PUBLIC}:20001;branch=z9hG4bKalg1\r\nVia: SIP/2.0/UDP {HOST}:5060"),
+    (
+        "R2",
+        INVITE,
+        "Max-Forwards: 70",
+        f"Max-Forwards: 69\r\n|Via: SIP/2.0/UDP {PUBLIC}:20001;branch=z9hG4bKalg1\r\nVia: SIP/2.0/UDP {HOST}:5060",
+    ),
     ("R3", INVITE, "branch=z9hG4bKabc", "branch=alg-7"),
     ("R4", INVITE, ";rport", ""),
     ("R4-filled", INVITE, ";rport\r\n", f";rport=20001;received={PUBLIC}\r\n"),
@@ -53,7 +61,12 @@ REPLACED = [
     ("A3", OK, f"c=IN IP4 {SERVER}", f"c=IN IP4 {PUBLIC}"),
     ("A4", GRANTED, "expires=3600", "expires=60|Expires: 60"),
     ("A5", OK, "200 OK", "403 Forbidden"),
-    ("A9", CALL[:-4].replace(b"Length: 0", b"Length: 13") + b"\r\n\r\n" + PUBLIC.encode() + b"\r\n", f"\r\n\r\n{PUBLIC}", f"\r\n\r\n{HOST}"),
+    (
+        "A9",
+        CALL[:-4].replace(b"Length: 0", b"Length: 13") + b"\r\n\r\n" + PUBLIC.encode() + b"\r\n",
+        f"\r\n\r\n{PUBLIC}",
+        f"\r\n\r\n{HOST}",
+    ),
 ]
 # id -> (message, what goes on, the status that goes back)
 FATES = [

@@ -60,7 +60,9 @@ def test_the_laboratory_dies_with_us(laboratory: Laboratory) -> None:
         "print(program.process.pid, ground.holder, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", script, str(laboratory.directory("orphan"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    ) as process:
         assert process.stdout is not None
         pids = [int(word) for word in process.stdout.readline().split()]
         assert all(map(alive, pids))

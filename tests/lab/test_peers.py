@@ -124,9 +124,24 @@ def test_sipsak(sip_site: Site, transport: str) -> None:
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 @pytest.mark.parametrize("flow", ["call", "register"])
 def test_sipp(sip_site: Site, flow: str, transport: str) -> None:
-    """A whole call (INVITE, 200 with SDP, ACK, BYE) and a whole registration with its challenge; SIPp's status is 0 when every step came."""
+    """A whole call (INVITE, 200 with SDP, ACK, BYE), and a whole registration with its challenge; status 0 says that every step came."""
     scenario = ("-sn", "uac", "-d", "100") if flow == "call" else ("-sf", str(REGISTER))
-    command = ("sipp", *scenario, "-m", "1", "-nostdin", "-timeout", "10", "-t", transport, "-i", sip_site.topology.client, "-p", "5070", f"{SERVER}:5060")
+    command = (
+        "sipp",
+        *scenario,
+        "-m",
+        "1",
+        "-nostdin",
+        "-timeout",
+        "10",
+        "-t",
+        transport,
+        "-i",
+        sip_site.topology.client,
+        "-p",
+        "5070",
+        f"{SERVER}:5060",
+    )
     done = sip_site.topology.ground.run("client", *command, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -153,7 +168,7 @@ def await_stun(topology: Topology) -> None:
 
 
 class Answers(NamedTuple):
-    """``edgecheck stun`` before each foreign server, all started at once: they wait for most of their time (pystun3 beside ours, above all)."""
+    """``edgecheck stun`` before each foreign server, all started at once: they mostly wait (pystun3 beside ours, above all)."""
 
     running: dict[tuple[str, str], Program]
     """By kind of server and NAT."""
@@ -179,20 +194,35 @@ def answers(laboratory: Laboratory) -> Iterator[Answers]:
             directory = laboratory.directory(f"{kind} {name}")
             topology = stack.enter_context(laboratory.stand(NATS[name].plan, f"{kind} {name}"))
             if kind == "coturn":
-                options = ("-n", "-S", "-L", SERVER, "-L", ALTERNATE, "--no-tcp", "--no-tls", "--no-dtls", "--no-cli", "--pidfile", str(directory / "pid"))
+                options = (
+                    "-n",
+                    "-S",
+                    "-L",
+                    SERVER,
+                    "-L",
+                    ALTERNATE,
+                    "--no-tcp",
+                    "--no-tls",
+                    "--no-dtls",
+                    "--no-cli",
+                    "--pidfile",
+                    str(directory / "pid"),
+                )
                 topology.ground.spawn("server", "turnserver", *options, "--log-file", "stdout")
                 await_stun(topology)
             else:
                 topology.ground.spawn("server", *python("-m", "tests.lab.stub_stun", kind, SERVER, ALTERNATE), ready="ready")
             environment = {"HOME": str(directory), "XDG_STATE_HOME": str(directory / "state")}
-            running[kind, name] = topology.ground.spawn("client", *python("-m", "edgecheck", "stun", SERVER, "--json", "-"), environment=environment)
+            running[kind, name] = topology.ground.spawn(
+                "client", *python("-m", "edgecheck", "stun", SERVER, "--json", "-"), environment=environment
+            )
         yield Answers(running)
 
 
 @pytest.mark.parametrize("nat", EIGHT, ids=lambda nat: nat.name)
 def test_coturns_server(answers: Answers, nat: Nat) -> None:
-    """The same verdict as with our own server. Where the mapping follows the port asked, or the router takes strangers' packets for itself, asking
-    spoils the control by which silence is judged: without receipts the filter cannot be told there, and is not."""
+    """The same verdict as with our own server. Where the mapping follows the port asked, or the router takes strangers' packets for itself,
+    asking spoils the control by which silence is judged: without receipts the filter cannot be told there, and is not."""
     seen = answers.report("coturn", nat.name)["observation"]
     assert (seen["behind_nat"], seen["mapping"]) == (nat.behind, nat.mapping)
     if nat.name in ("apdfo", "symmetric"):

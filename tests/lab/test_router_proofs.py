@@ -1,5 +1,5 @@
 """What scenarios build on beside the NATs' mapping and filtering: static rules, refusals, the kernel's SIP ALG, blocked and throttled
-transports, loss, a provider's NAT, an IPv6 firewall. Plain packets only."""
+transports, loss, timeouts, a provider's NAT, an IPv6 firewall. Plain packets only."""
 
 import time
 from collections.abc import Iterator

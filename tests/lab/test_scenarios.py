@@ -24,6 +24,10 @@ def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Pla
         directory = laboratory.directory(f"run {scenario.name}")
         with laboratory.stand(scenario.plan, scenario.name) as topology:
             server = runs.serve(topology, scenario.server, directory)
+            if scenario.witness:
+                runs.run(
+                    topology, scenario.server, directory / "witness", "nat-behavior", "rtp-range", rtp=scenario.rtp, namespace="outside"
+                )
             return runs.run(topology, scenario.server, directory, *scenario.options, rtp=scenario.rtp), server.stderr
 
     with laboratory.together(request, "scenario", run) as played:

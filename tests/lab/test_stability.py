@@ -82,10 +82,12 @@ def stages(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[C
         yield played
 
 
-@pytest.mark.parametrize("filtering", ["endpoint-independent", "address-dependent", "address-dependent by host", "address-and-port-dependent"])
+@pytest.mark.parametrize(
+    "filtering", ["endpoint-independent", "address-dependent", "address-dependent by host", "address-and-port-dependent"]
+)
 def test_rules_come_and_go(stages: Callable[[str], Steps], filtering: str) -> None:
-    """The first run says blocked. The second meets the first one's mappings: it may not know, but a used port is never taken for a forwarded one. A rule added,
-    and taken away again, is seen by the next run, or that cannot tell."""
+    """The first run says blocked. The second meets the first one's mappings: it may not know, but a used port is never taken for a
+    forwarded one. A rule added, and taken away again, is seen by the next run, or that cannot tell."""
     blocked, again, forwarded, removed = stages(filtering)
     assert set(blocked.values()) == {"blocked"}
     assert set(again.values()) <= {"blocked", "undecided"}

@@ -185,7 +185,7 @@ def test_alg_on_udp(bench: Bench) -> None:
     sent, arrived, source = call(bench)
     assert f"Via: SIP/2.0/UDP {WAN}:{source[1]};".encode() in arrived
     assert f"c=IN IP4 {WAN}".encode() in arrived
-    assert f"Contact: \"Me\" <sip:me@{CLIENT}:5060>".encode() in arrived
+    assert f'Contact: "Me" <sip:me@{CLIENT}:5060>'.encode() in arrived
     bench.server.send("sip", source, answer(sent, "200 OK", source, SERVER, sdp=True))
     assert f"c=IN IP4 {WAN}".encode() in bench.client.receive("phone")[0]
     sent, arrived, source = call(bench, "other sip")
@@ -233,5 +233,8 @@ def test_wrong_options_end_the_program(laboratory: Laboratory) -> None:
     from tests.lab.ground import LabError
 
     for wrong in ({"alg": {"mutations": ["R99"]}}, {"nat": {"maping": EI}}):
-        with pytest.raises(LabError, match=r"KeyError|TypeError"), laboratory.stand(Plan(home=UserRouter(**wrong)), json.dumps(wrong)[:8].strip('{"')):
+        with (
+            pytest.raises(LabError, match=r"KeyError|TypeError"),
+            laboratory.stand(Plan(home=UserRouter(**wrong)), json.dumps(wrong)[:8].strip('{"')),
+        ):
             pass

@@ -44,7 +44,12 @@ _SYSCTL = (
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv4.icmp_ratelimit=0",
 )
-_SYSCTL6 = ("net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.icmp.ratelimit=0")
+_SYSCTL6 = (
+    "net.ipv6.conf.all.forwarding=1",
+    "net.ipv6.conf.default.accept_dad=0",
+    "net.ipv6.conf.all.accept_dad=0",
+    "net.ipv6.icmp.ratelimit=0",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +115,9 @@ class Topology:
                 self._await_six()
             for name, router in (("home", self.plan.home), ("path", self.plan.path)):
                 if isinstance(router, UserRouter):
-                    self.user_routers[name] = self.ground.spawn(name, *python("-m", "tests.lab.tun_router", json.dumps(router.options())), ready="ready")
+                    self.user_routers[name] = self.ground.spawn(
+                        name, *python("-m", "tests.lab.tun_router", json.dumps(router.options())), ready="ready"
+                    )
             if self.plan.wrong_service:
                 self.ground.spawn("lan-host", *python("-m", "tests.lab.wrong_service"), ready="ready")
         except BaseException:
@@ -127,8 +134,12 @@ class Topology:
         for name in ("home", "carrier"):
             if isinstance(getattr(self.plan, name), KernelRouter):
                 script.append(f"ip netns exec {name} conntrack -F 2>/dev/null")
-                script.append(f"ip netns exec {name} nft -j list sets | grep -q used && ip netns exec {name} nft flush set ip edge used || true")
-                script.append(f"ip netns exec {name} nft -j list sets | grep -q hosts && ip netns exec {name} nft flush set ip edge hosts || true")
+                script.append(
+                    f"ip netns exec {name} nft -j list sets | grep -q used && ip netns exec {name} nft flush set ip edge used || true"
+                )
+                script.append(
+                    f"ip netns exec {name} nft -j list sets | grep -q hosts && ip netns exec {name} nft flush set ip edge hosts || true"
+                )
         self.ground.shell("\n".join(script))
         for name, program in self.user_routers.items():
             self.reconfigure(name, program, {})
@@ -176,7 +187,8 @@ class Topology:
         if plan.host_firewall:
             lines.append(f"ip netns exec client nft -f - <<'END'\n{_HOST_FIREWALL}END")
         if plan.loss:
-            drop = f"table inet weather {{ chain across {{ type filter hook forward priority filter; policy accept; numgen random mod 100 < {plan.loss} drop; }}\n}}"
+            hook = f"type filter hook forward priority filter; policy accept; numgen random mod 100 < {plan.loss} drop;"
+            drop = f"table inet weather {{ chain across {{ {hook} }}\n}}"
             lines.append(f"ip netns exec core nft -f - <<'END'\n{drop}\nEND")
         return "\n".join(lines)
 
@@ -241,7 +253,9 @@ class Topology:
 
 def _detour() -> list[str]:
     """Lead what crosses a namespace through its user-space router: in by one TUN device, out by the other."""
-    devices = [command for name in ("inner", "outer") for command in (f"tuntap add dev {name} mode tun", f"link set {name} txqueuelen {_QUEUE} up")]
+    devices = [
+        command for name in ("inner", "outer") for command in (f"tuntap add dev {name} mode tun", f"link set {name} txqueuelen {_QUEUE} up")
+    ]
     return [
         *devices,
         "rule add iif lan lookup 100",

@@ -4,10 +4,12 @@
 
 It prints ``ready``, and again for each further line of options on stdin (a new set of options: a new router, that remembers nothing).
 
-``weather``: ``delay_ms``, ``jitter_ms`` (uniform, on top), ``keep_order``, ``loss`` (0 to 1), ``burst`` (mean length of a run of losses), ``reorder``
-(the share of packets that overtake: they skip the delay), ``duplicate`` (0 to 1), ``rate`` (packets a second; what is over is dropped, after ``allowance``
-packets), ``seed``; under ``up`` and ``down`` for one direction alone. The weather is on the far side of the NAT: a packet lost on its way in has not refreshed anything.
-``nat``: ``user_nat.NatOptions``; absent = it routes only. ``alg``: ``mutations`` (ids of ``alg.MUTATIONS``), ``ports`` (the server's), ``transports``.
+``weather``: ``delay_ms``, ``jitter_ms`` (uniform, on top), ``keep_order``, ``loss`` (0 to 1), ``burst`` (mean length of a run of losses),
+``reorder`` (the share of packets that overtake: they skip the delay), ``duplicate`` (0 to 1), ``rate`` (packets a second; what is over is
+dropped, after ``allowance`` packets), ``seed``; under ``up`` and ``down`` for one direction alone. The weather is on the far side of the
+NAT: a packet lost on its way in has not refreshed anything.
+``nat``: ``user_nat.NatOptions``; absent = it routes only.
+``alg``: ``mutations`` (ids of ``alg.MUTATIONS``), ``ports`` (the server's), ``transports``.
 
 The kernel takes one off the TTL on either side of us; one of the two is given back, so that the router counts as one hop.
 """
@@ -110,7 +112,9 @@ class Router:
         self.ordered: deque[tuple[float, bool, bytes]] = deque()
         self.heap: list[tuple[float, int, bool, bytes]] = []
         self._sequence = 0
-        self._one_queue = self.up.steady and self.down.steady and self.up.delay == self.down.delay and not (self.up.jitter or self.down.jitter)
+        self._one_queue = (
+            self.up.steady and self.down.steady and self.up.delay == self.down.delay and not (self.up.jitter or self.down.jitter)
+        )
         self._reassembly = ip.Reassembly()
 
     # --- weather ---

@@ -1,5 +1,5 @@
-"""A NAT in the words of RFC 4787, every mapping with every filtering; the router on TUN devices translates by it. No packet, no socket here: ends in,
-ends out, and the clock is an argument.
+"""A NAT in the words of RFC 4787, every mapping with every filtering; the router on TUN devices translates by it. No packet, no socket
+here: ends in, ends out, and the clock is an argument.
 
 A mapping binds an inside end to an outside end of the router. *Mapping behavior* (section 4.1) says towards which remotes it is reused,
 *filtering behavior* (section 5) from which remotes it admits packets; both are kept apart, as the RFC does and Linux does not.
@@ -76,7 +76,7 @@ class Nat:
         return len(self._by_outside)
 
     def outbound(self, protocol: int, inside: End, remote: End, now: float, kind: str = "") -> End:
-        """As what a packet leaves; a mapping is made where there is none. ``kind`` sets packets apart that the router treats otherwise (SIP)."""
+        """As what a packet leaves; a mapping is made where there is none. ``kind`` sets packets apart that are treated otherwise (SIP)."""
         self._contacted.setdefault(inside.host, set()).add(remote.host)
         answered = self._answers.get((protocol, inside, remote))
         if answered is not None:
