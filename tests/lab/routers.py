@@ -8,8 +8,8 @@ unsolicited UDP to the one host of this network, but only
 
 * to a port that the host has used (``endpoint-independent``): a set of ports filled on the way out;
 * ... from an address to which that very port has sent (``address-dependent``): a set of (port, address);
-* ... from an address to which *any* port has sent anything (``address-dependent by host``): the trap NAT that remembers hosts. RFC 4787 has no
-  word for it, home routers have it (``xt_recent``).
+* ... from an address to which *any* port has sent anything (``address-dependent by host``): the trap NAT that remembers hosts. RFC
+  4787 has no word for it, home routers have it (``xt_recent``).
 
 A DMZ host, which gets everything whether it has sent or not, is none of these; many a page calls it "full cone". It is ``dmz`` here.
 """
@@ -45,7 +45,7 @@ class KernelRouter:
     filtering: Filtering = "address-and-port-dependent"
     """Of UDP; TCP always needs to have been asked for. ``none``: everything passes (only sensible where nothing is translated)."""
     unsolicited: Literal["drop", "take", "reject"] = "drop"
-    """What becomes of a packet that nobody asked for: dropped, taken by the router for itself (its own system answers), or rejected by ICMP."""
+    """What becomes of a packet that nobody asked for: dropped, taken by the router for itself (its system answers), or rejected by ICMP."""
     dmz: bool = False
     """Everything that nobody asked for goes to the client."""
     forwards: tuple[Forward, ...] = ()

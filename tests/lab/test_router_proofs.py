@@ -78,7 +78,7 @@ def test_throttled_and_lossy(laboratory: Laboratory) -> None:
 
 
 def test_idle_mappings_are_forgotten_in_their_time(laboratory: Laboratory) -> None:
-    """Waiting is what is tested here: an idle flow is still known well before its time is up, and forgotten well after. Each is asked once."""
+    """Waiting is what is tested here: an idle flow is known well before its time is up, and forgotten well after. Each is asked once."""
     with standing(laboratory, Plan(home=KernelRouter(udp_timeout_s=2, udp_stream_timeout_s=5)), "timeouts") as (_, client, server):
         server.bind("a", 3478, SERVER)
 

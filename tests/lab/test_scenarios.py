@@ -8,7 +8,8 @@ import pytest
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.expectation import differences
-from tests.lab.scenarios import SCENARIOS, Scenario
+from tests.lab.scenario import Scenario
+from tests.lab.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.lab
 

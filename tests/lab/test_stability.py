@@ -11,7 +11,7 @@ from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.nats import EIGHT, Nat
 from tests.lab.routers import Filtering, Forward, KernelRouter, rules
-from tests.lab.scenarios import of_nat
+from tests.lab.scenario import of_nat
 from tests.lab.topology import CLIENT, Plan, Topology
 
 pytestmark = pytest.mark.lab
