@@ -11,15 +11,14 @@ import pytest
 from edgecheck.checks.mapping_lifetime import CHECK
 from edgecheck.checks.mapping_lifetime.observation import Bounds, LifetimeObservation
 from edgecheck.checks.mapping_lifetime.probe import GRID_S
-from edgecheck.model.check import Check
 from edgecheck.model.profile import Profile
-from edgecheck.runner import Settings, _Run
 from edgecheck.wire import control
-from edgecheck.wire.address import Endpoint, Target
+from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
 from tests.fakes.edge import PRIMARY, Edge, Weather
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import EIGHT, Nat
+from tests.test_runner import World
 
 PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=())
 A1 = Endpoint(PRIMARY, 3478)
@@ -312,29 +311,18 @@ def test_a_path_that_loses_nearly_everything_is_undecided() -> None:
 # ---- beside other checks
 
 
-def test_nobody_waits_at_the_gate_for_a_check_that_takes_minutes() -> None:
+def test_nobody_waits_at_the_gate_for_a_check_that_takes_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A check that must contact the alternate address last goes on as soon as only the long one is left."""
-    ended: list[tuple[str, float]] = []
-
-    class Show:
-        def check_started(self, id: str, question: str) -> None: ...
-        def progress(self, id: str, done: int, total: int, note: str) -> None: ...
-        def notice(self, text: str) -> None: ...
-        def check_finished(self, result: Any) -> None:
-            ended.append((result.id, asyncio.get_running_loop().time()))
+    passed: list[float] = []
 
     async def parks(network: Any, profile: Profile) -> LifetimeObservation:
         await network.may_contact_alternate()
+        passed.append(network.now())
         return LifetimeObservation()
 
-    first = msgspec.structs.replace(CHECK, id="nat-behavior", probe=parks, lengthy=False)
-
-    async def work() -> None:
-        settings = Settings(target=Target("h", 1, "t"), profile=PROFILE)
-        plan: list[Check] = [first, CHECK]
-        object.__setattr__(settings, "plan", lambda: plan)
-        await _Run(settings, Show())._execute(Edge(Nat(lifetime=300)).network(quick=True))
-
-    clock.run(work())
-    assert [id for id, _ in ended] == ["nat-behavior", "mapping-lifetime"]
-    assert ended[0][1] < 1 < 45 < ended[1][1]
+    world = World(monkeypatch)
+    profile = world.have(msgspec.structs.replace(CHECK, id="parks", probe=parks, lengthy=False), CHECK)
+    report = world.run(Edge(Nat(lifetime=300)), profile=profile, quick=True)
+    assert world.told.finished == ["parks", "mapping-lifetime"]
+    assert passed[0] < 1 < 45 < world.took
+    assert report.settings["quick"] is True
