@@ -136,6 +136,8 @@ class _Work:
         self.back: list[Tally] = []
         self.vouched: set[int] = set()
         self.leaves_from = net.observed
+        self.udp_alive = False
+        """Whether any control flow could be set up."""
         self._opening: asyncio.Task[set[int]] | None = None
         self.returned: set[int] = set()
         self.remapped: set[int] = set()
@@ -169,6 +171,7 @@ class _Work:
         try:
             at = await net.proved(contact)
             self.leaves_from = at.host if at else self.leaves_from
+            self.udp_alive |= at is not None
             tally = Tally(listening.ports)
             self.inward.append(tally)
 
@@ -247,6 +250,7 @@ class _Work:
             self.done += len(usable)
             return
         contact = await net.open_udp()
+        proving = asyncio.create_task(net.proved(contact))
         try:
             net.memory.note_sent(usable)
             opened = await (self._opening or self._open_media(usable))
@@ -263,12 +267,20 @@ class _Work:
                 return (await self._round_out(listening, contact, asked, guides, pace))[1]
 
             await judge_range(there, fire, net.pace, self.dice)
+            if await proving is not None and not self.udp_alive:
+                self.udp_alive = True
+                if there.blocked:
+                    # UDP was away altogether, and is back: what was judged without any control is judged anew.
+                    there.blocked.clear()
+                    there.chance.clear()
+                    await judge_range(there, fire, net.pace, self.dice)
             # What got out has been answered; an answer that did not come is asked for again, or loss would read as a block.
             back = Tally(sorted(there.open), open=self.returned & there.open)
             self.back.append(back)
             await judge_rest(back, fire_back, min(net.pace or UNPACED_RETRY, UNPACED_RETRY), self.dice)
             await net.ask(lambda id: control.CloseMedia(id=id))
         finally:
+            proving.cancel()
             contact.close()
         self.done += len(usable)
 
@@ -328,7 +340,7 @@ class _Work:
             arrived = set(port_ranges.expand(account.media.received))
             self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
         complete = len(returned) == len(order)
-        out, back = ((0, 0), (0, 0)) if complete else await control.outcome()
+        out, back = ((0, 0), (0, 0)) if complete else await control.outcome(self.udp_alive)
         return _round(arrived, guides, out, failed + (account is None)), _round(returned, guides, back, failed)
 
     async def observe(self) -> RtpObservation:
@@ -387,12 +399,15 @@ class _Control:
             self._contact.send(self._packet, self._net.primary)
             self._sent += 1
 
-    async def outcome(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(sent, arrived) of the way out and of the way back; nothing where no copy got through: then there was no control."""
+    async def outcome(self, alive: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(sent, arrived) of the way out and of the way back.
+
+        ``alive``: other UDP was answered before. Where it never was, a control that does not get through is none.
+        """
         account = await self._net.account(self._series) if self._copies else None
         arrived = sum(row.copies for row in account.received) if account else 0
         returned = _probes(self._net, self._contact, self._series)
-        return (self._sent, arrived) if arrived else (0, 0), (arrived, returned) if returned else (0, 0)
+        return (self._sent, arrived) if arrived or alive else (0, 0), (arrived, returned) if returned or alive else (0, 0)
 
 
 def _round(arrived: set[int], guides: list[int], control: tuple[int, int], failed: int) -> Round:
@@ -456,7 +471,7 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
     findings: list[Finding] = []
 
     def add(cause: str, verdict: Verdict, ranges: Ranges, summary: str, expected: str, observed: str) -> None:
-        subject = port_ranges.text(ranges) if ranges else f"{low}-{high}"
+        subject = _short(port_ranges.text(ranges)) if ranges else f"{low}-{high}"
         findings.append(
             Finding(
                 id=f"rtp-range.{cause}",
@@ -471,9 +486,11 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         )
 
     if seen.inbound_blocked:
-        text = port_ranges.text(seen.inbound_blocked)
-        rest = f"; the other {seen.inbound_open} arrive" if seen.inbound_open else ""
+        text = _short(port_ranges.text(seen.inbound_blocked))
+        rest = f"; {seen.inbound_open} of {size} ports receive" if seen.inbound_open else ""
         summary = f"RTP to {text} never arrives from outside{rest}."
+        if inward is Verdict.PASS:
+            summary = f"RTP to {text} does not come in unasked, which this profile does not need."
         add("inbound-blocked", inward, seen.inbound_blocked, summary, "every port receives", text)
     if seen.outbound_blocked:
         vouched = set(port_ranges.expand(seen.outbound_vouched))
@@ -490,27 +507,33 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
             )
             add("outbound-blocked", Verdict.INCONCLUSIVE, doubtful, summary, "every port sends", text)
     if seen.return_blocked:
-        text = port_ranges.text(seen.return_blocked)
+        text = _short(port_ranges.text(seen.return_blocked))
         summary = f"RTP from {text} gets out, but the answers to it do not come back."
         add("return-blocked", Verdict.FAIL, seen.return_blocked, summary, "answers come back", text)
     if seen.remapped:
-        text = port_ranges.text(seen.remapped)
-        summary = f"RTP from {_short(text)} leaves with another source port."
-        add("remapped", moved, seen.remapped, summary, "source ports keep their number", _short(text))
-    if seen.undecided:
-        text = _short(port_ranges.text(seen.undecided))
-        why = "in use on this machine" if seen.busy == seen.undecided else seen.reasons.get("undecided", "too much loss to tell")
-        add("undecided", Verdict.INCONCLUSIVE, seen.undecided, f"RTP {text} could not be told: {why}.", "every port works", "undecided")
+        text = _short(port_ranges.text(seen.remapped))
+        unneeded = ", which this profile does not need kept" if moved is Verdict.PASS else ""
+        summary = f"RTP from {text} leaves with another source port{unneeded}."
+        add("remapped", moved, seen.remapped, summary, "source ports keep their number", text)
+    busy = set(port_ranges.expand(seen.busy))
+    unsure = port_ranges.compress(port for port in port_ranges.expand(seen.undecided) if port not in busy)
+    for ranges, why in ((seen.busy, "in use on this machine"), (unsure, seen.reasons.get("undecided", "too much loss to tell"))):
+        if ranges:
+            summary = f"RTP {_short(port_ranges.text(ranges))} could not be told: {why}."
+            add("undecided", Verdict.INCONCLUSIVE, ranges, summary, "every port works", "undecided")
     for name, why in seen.reasons.items():
         if name in ("inbound_open", "outbound_open"):
             add("not-tested", Verdict.SKIPPED, (), f"{name.removesuffix('_open').capitalize()} RTP was not fully tested: {why}.", "", "")
     if seen.slowed_to is not None:
-        summary = f"The edge takes about {seen.slowed_to} new flows a second and drops what comes faster; calls are far below that."
+        summary = (
+            f"More packets were lost in faster rounds than at {seen.slowed_to} a second: the edge may limit how many new flows it takes. "
+            "Calls are far below that."
+        )
         add("throttled", Verdict.PASS, (), summary, "", f"{seen.slowed_to} a second")
     if not any(finding.verdict in (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE) for finding in findings):
         parts = [
             f"{count} {words}"
-            for count, words in ((seen.inbound_open, "receive from outside"), (seen.outbound_open, "reach outside"))
+            for count, words in ((seen.inbound_open, "receive from outside"), (seen.outbound_open, "reach outside and are answered"))
             if count is not None and count == size
         ]
         if parts:
@@ -524,12 +547,14 @@ def _short(text: str, most: int = 120) -> str:
 
 def _evidence(seen: RtpObservation) -> tuple[str, ...]:
     out = [f"{seen.sent} RTP packets (payload type 0, 20 ms) for {seen.tested} ports, {seen.retried} of them retries"]
-    if seen.inbound_open is not None:
-        silent = _short(port_ranges.text(seen.inbound_blocked))
-        out.append(f"in, from an address never contacted: {seen.inbound_open} ports received; silent: {silent}")
-    if seen.outbound_open is not None:
-        silent = _short(port_ranges.text(seen.outbound_blocked))
-        out.append(f"out, by the server's own count: {seen.outbound_open} ports arrived; silent: {silent}")
+    for count, silent, words in (
+        (seen.inbound_open, seen.inbound_blocked, "in, from an address never contacted: {} ports received"),
+        (seen.outbound_open, seen.outbound_blocked, "out, by the server's own count: {} ports arrived"),
+    ):
+        if count is not None:
+            untold = seen.tested - count - port_ranges.count(silent)
+            also = f"; not told: {untold} ports" if untold > 0 else ""
+            out.append(f"{words.format(count)}; silent: {_short(port_ranges.text(silent))}{also}")
     if seen.guides_sent:
         out.append(f"in the same rounds {seen.guides_arrived} of {seen.guides_sent} control packets arrived")
     if seen.alternate_answers is not None:
@@ -540,21 +565,33 @@ def _evidence(seen: RtpObservation) -> tuple[str, ...]:
 def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
     """``10000-11999 open both ways; 12000-20000 never arrive``"""
     low, high = seen.range
-    if all(finding.verdict is Verdict.PASS for finding in findings) and not seen.inbound_blocked:
-        return f"{low}-{high} open both ways"
-    parts = [
-        (seen.inbound_blocked, "never arrive"),
-        (seen.outbound_blocked, "do not get out"),
-        (seen.return_blocked, "get no answer back"),
-        (seen.remapped, "leave with another port"),
-        (seen.undecided, "undecided"),
+    unneeded = {finding.id for finding in findings if finding.verdict is Verdict.PASS}
+    shut = set(port_ranges.expand(seen.inbound_blocked))
+    troubles = [
+        ((), "", "") if "rtp-range.inbound-blocked" in unneeded else (seen.inbound_blocked, "never arrives", "never arrive"),
+        (seen.outbound_blocked, "does not reach the server", "do not reach the server"),
+        (seen.return_blocked, "gets no answer back", "get no answer back"),
+        (seen.undecided, "could not be told", "could not be told"),
     ]
-    said = [f"{_short(port_ranges.text(ranges), 60)} {words}" for ranges, words in parts if ranges]
-    if seen.inbound_open is None and seen.outbound_open is not None:
-        said.append(f"outbound {seen.outbound_open} of {high - low + 1} arrive; inbound not tested")
-    elif seen.inbound_open:
-        said.insert(0, f"{seen.inbound_open} of {high - low + 1} ports receive")
+    fine = set(range(low, high + 1)).difference(*(port_ranges.expand(ranges) for ranges, _, _ in troubles))
+    whole = seen.inbound_open is not None and seen.outbound_open is not None
+    ways = "open both ways" if whole else "receive from outside" if seen.inbound_open is not None else "get out and are answered"
+    moved = "leave with another number" + ", which this profile does not need kept" * ("rtp-range.remapped" in unneeded)
+    asked = "get out and are answered; what comes unasked does not get in, which this profile does not need"
+    parts = [
+        (port_ranges.compress(fine - shut), ways, ways),
+        (port_ranges.compress(fine & shut), asked, asked),
+        *troubles,
+        (seen.remapped, moved.replace("leave", "leaves", 1), moved),
+    ]
+    said = [f"{_span(ranges, high - low + 1)} {one if port_ranges.count(ranges) == 1 else many}" for ranges, one, many in parts if ranges]
+    said += [f"{way} not tested" for way, count in (("inbound", seen.inbound_open), ("outbound", seen.outbound_open)) if count is None]
     return "; ".join(said)
+
+
+def _span(ranges: Ranges, size: int, most: int = 3) -> str:
+    """A few ranges by their ends, many by their number."""
+    return port_ranges.text(ranges) if len(ranges) <= most else f"{port_ranges.count(ranges)} of {size} ports"
 
 
 CHECK = Check(

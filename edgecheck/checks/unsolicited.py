@@ -186,6 +186,8 @@ async def alternate_connects(net: Network) -> bool:
     return True
 
 
+NO_CONTROL_FLOW = "UDP gets no answer here, so no control flow could be set up beside it"
+"""Why silence from outside is undecided: there is nothing to measure loss by."""
 SEVERAL_ADDRESSES = (
     "this machine leaves from several public addresses ({control} and {media}), and the rule may be on another one than was probed"
 )
