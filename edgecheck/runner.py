@@ -127,7 +127,9 @@ class _Run:
         try:
             network = self._network(session)
             if network is not None:
-                await self._execute(network)
+                if session.intercepted:
+                    await self._find_own_address(network)
+                await self._execute(network, session)
                 if session.lost is not None:
                     text = (
                         f"The server at {self.settings.target.authority} was lost in mid-run ({session.lost}): what was measured before is "
@@ -195,6 +197,28 @@ class _Run:
         self._control_finding("intercepted", Verdict.FAIL, text, proof)
         self.show.notice(text)
 
+    async def _find_own_address(self, network: EdgeNetwork) -> None:
+        """The control channel comes from the box, perhaps from its address far from here: ask over UDP where probes must go."""
+        mapped = None
+        with contextlib.suppress(LocalFailure, ControlLost):
+            socket = await network.open_udp()
+            try:
+                mapped = await network.proved(socket)
+            finally:
+                socket.close()
+        if mapped is not None:
+            network.observed = mapped.host
+            return
+        network.service = msgspec.structs.replace(
+            network.service,
+            alternate=None,
+            capabilities=tuple(name for name in network.service.capabilities if name not in ("alternate-address", "dial")),
+        )
+        self.notes.append(
+            "The control channel comes from the box that opens TLS, and UDP got no answer: this network's own public address is not known, "
+            "so nothing was sent to it unasked."
+        )
+
     def _control_finding(self, cause: str, verdict: Verdict, text: str, *evidence: str) -> None:
         self.control.append(
             Finding(
@@ -206,7 +230,7 @@ class _Run:
             )
         )
 
-    async def _execute(self, network: EdgeNetwork) -> None:
+    async def _execute(self, network: EdgeNetwork, session: ControlSession) -> None:
         """Each check in its turn; whoever must wait for the alternate address lets the next one go first."""
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -216,6 +240,8 @@ class _Run:
                 if why:
                     self._keep(_skipped(check, why))
                     continue
+                if session.lost is not None:
+                    break  # the report names the rest as not tested, and why
                 if check.lengthy:
                     network.gate.open()
                 network.gate.someone_waits.clear()

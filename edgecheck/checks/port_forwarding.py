@@ -125,7 +125,8 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     trusted = clean or known_exposed
     rows = [_weigh(net, row, udp, trusted) for row in udp_rows] + [_weigh(net, row, tcp, trusted) for row in tcp_rows]
     if udp.several_addresses:
-        rows = [_doubt(row, SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)) for row in rows]
+        several = SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)
+        rows = [_doubt(row, several, ("blocked", "refused")) for row in rows]
     silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
     answers = connects = None
     if _wholly_silent(rows, "udp") and not any(row.arrived for row in rows):
@@ -152,8 +153,8 @@ def _wholly_silent(rows: list[PortRow], transport: str) -> bool:
     return any(row.state == "blocked" for row in mine) and not any(row.arrived or row.state in ("refused", "answered") for row in mine)
 
 
-def _doubt(row: PortRow, reason: str) -> PortRow:
-    return msgspec.structs.replace(row, state="undecided", reason=reason) if row.state == "blocked" else row
+def _doubt(row: PortRow, reason: str, states: tuple[str, ...] = ("blocked",)) -> PortRow:
+    return msgspec.structs.replace(row, state="undecided", reason=reason) if row.state in states else row
 
 
 def _chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int) -> float:

@@ -189,7 +189,7 @@ class Network(Protocol):
         """Put a request (built with the id given) to the server. Raises ``RequestDeclined``, ``ControlLost``."""
 
     async def account(self, series: int) -> control.Accounted | None:
-        """The server's receipt; ``None`` when it cannot be had."""
+        """The server's receipt; ``None`` when it cannot be had. Raises ``ControlLost`` when the session had ended before."""
 
     async def stun(
         self,
@@ -202,7 +202,7 @@ class Network(Protocol):
         item: int = 0,
         copies: int | None = None,
     ) -> Exchange:
-        """One Binding transaction with close retransmissions; fills in the receipt when there is silence.
+        """One Binding transaction with close retransmissions; fills in the receipt when there is silence. Raises ``ControlLost``.
 
         ``series`` and ``item`` name the transaction (a new series by default); ``copies`` bounds the retransmissions.
         """

@@ -18,7 +18,7 @@ class NoSession:
 
     lost: str | None = "there is no echo server"
 
-    async def ask(self, make: Callable[[int], control.Request], timeout: float = 0.0) -> control.Reply:
+    async def ask(self, make: Callable[[int], control.Request]) -> control.Reply:
         raise ControlLost("This needs an echo server.")
 
 

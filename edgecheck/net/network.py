@@ -29,7 +29,7 @@ class Session(Protocol):
 
     lost: str | None
 
-    async def ask(self, make: Callable[[int], control.Request], timeout: float = ...) -> control.Reply: ...
+    async def ask(self, make: Callable[[int], control.Request]) -> control.Reply: ...
 
 
 class Gate:
@@ -72,6 +72,7 @@ class EdgeNetwork:
     ) -> None:
         self._transport = transport
         self._session = session
+        self._had_session = session.lost is None
         self.service = service
         self.limits = limits
         self.session = session_name
@@ -130,11 +131,17 @@ class EdgeNetwork:
         return await self._session.ask(make)
 
     async def account(self, series: int) -> control.Accounted | None:
+        self._still_there()
         try:
             reply = await self.ask(lambda id: control.Account(id=id, series=series))
         except (ControlLost, RequestDeclined):
             return None
         return reply if isinstance(reply, control.Accounted) else None
+
+    def _still_there(self) -> None:
+        """Without its receipts a server that is gone cannot be told from a filter: no use to wait for its answers."""
+        if self._had_session and self._session.lost is not None:
+            raise ControlLost(f"The server was lost in mid-run: {self._session.lost}.")
 
     async def may_contact_alternate(self) -> None:
         await self.gate.pass_through()
@@ -155,6 +162,7 @@ class EdgeNetwork:
         item: int = 0,
         copies: int | None = None,
     ) -> Exchange:
+        self._still_there()
         series = self.new_series() if series is None else series
         transaction = control.stun_transaction_id(self.session, series, item)
         change = (stun.change_request(change_address, change_port),) if change_address or change_port else ()

@@ -58,7 +58,10 @@ class RealPortBatch:
 
     @classmethod
     async def open(cls, source: str, ports: Sequence[int], accept: Callable[[bytes], bool], bell: Bell) -> "RealPortBatch":
-        batch = cls(accept, bell)
+        try:
+            batch = cls(accept, bell)
+        except OSError as error:
+            raise local_failure("open", "a selector for many ports", error) from error
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         try:
             for position, port in enumerate(ports):

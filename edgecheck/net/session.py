@@ -25,6 +25,16 @@ _M = TypeVar("_M", control.Hello, control.Welcome)
 
 CONNECT_S = 8.0
 """Name, TCP, TLS, upgrade and proof together; a phone's user has gone by then."""
+_ANSWERS: dict[type[control.Request], type[control.Reply]] = {
+    control.Prove: control.Proved,
+    control.Probe: control.Probed,
+    control.Dial: control.Dialed,
+    control.OpenMedia: control.MediaOpened,
+    control.CloseMedia: control.MediaOpened,
+    control.Account: control.Accounted,
+    control.Mirror: control.Mirrored,
+    control.Ping: control.Pong,
+}
 ASK_S = 30.0
 """Longest wait for a reply to a request; the server's own work is bounded well below."""
 
@@ -158,8 +168,11 @@ class ControlSession:
                         continue
                     reason = f"the server sent what is no control message ({tame(str(error))})"
                     break
-                waiting = self._waiting.pop(getattr(message, "id", -1), None)
-                if waiting is not None and not waiting.done() and isinstance(message, control.Reply):
+                if not isinstance(message, control.Reply):
+                    reason = f"the server sent what is no answer ({type(message).__name__})"
+                    break
+                waiting = self._waiting.pop(message.id, None)
+                if waiting is not None and not waiting.done():
                     waiting.set_result(message)
         except (aiohttp.ClientError, OSError) as error:
             reason = f"the control channel broke ({error})"
@@ -176,8 +189,9 @@ class ControlSession:
     def _lost(self) -> ControlLost:
         return ControlLost(f"The server was lost in mid-run: {self.lost}.")
 
-    async def ask(self, make: Callable[[int], control.Request], timeout: float = ASK_S) -> control.Reply:
-        """Put a request; the reply. Raises ``RequestDeclined``, ``ControlLost``."""
+    async def ask(self, make: Callable[[int], control.Request], timeout: float | None = None) -> control.Reply:
+        """Put a request; the reply, within ``ASK_S`` if nothing else is said. Raises ``RequestDeclined``, ``ControlLost``."""
+        timeout = ASK_S if timeout is None else timeout
         if self.lost is not None:
             raise self._lost()
         self._last_id += 1
@@ -201,6 +215,9 @@ class ControlSession:
                 waiting.exception()  # seen, else asyncio complains of it on stderr
         if isinstance(reply, control.Declined):
             raise RequestDeclined(reply.reason, f"The server declined: {tame(reply.message)}")
+        if not isinstance(reply, _ANSWERS[type(request)]):
+            self._lose(f"the server answered another question than was asked ({type(reply).__name__})")
+            raise self._lost()
         return reply
 
     async def close(self) -> None:

@@ -217,8 +217,14 @@ class RealTransport:
         self.port_capacity = capacity()
         self.sees_quotes = _LINUX
 
+    def _socket(self, kind: socket.SocketKind) -> socket.socket:
+        try:
+            return socket.socket(family_of(self.source), kind)
+        except OSError as error:
+            raise local_failure("open", "a socket", error) from error
+
     async def open_udp(self, port: int) -> UdpSocket:
-        udp = socket.socket(family_of(self.source), socket.SOCK_DGRAM)
+        udp = self._socket(socket.SOCK_DGRAM)
         try:
             udp.setblocking(False)
             if _LINUX:
@@ -237,7 +243,7 @@ class RealTransport:
         return await RealPortBatch.open(self.source, ports, accept, self.bell)
 
     def _tcp(self, port: int) -> socket.socket:
-        tcp = socket.socket(family_of(self.source), socket.SOCK_STREAM)
+        tcp = self._socket(socket.SOCK_STREAM)
         tcp.setblocking(False)
         if sys.platform != "win32":  # there SO_REUSEADDR would let us steal a port in use
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

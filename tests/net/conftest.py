@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.net import live
+from tests.net.command import run
 from tests.net.live import Live
 from tests.net.peers import Peers, thread
+
+__all__ = ["run"]
 
 
 @pytest.fixture(scope="session")

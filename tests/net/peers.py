@@ -80,8 +80,11 @@ async def slams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     """Accepts and closes."""
 
 
-def passes_on(host: str, port: int, tls: bool) -> Handler:
-    """Carries bytes to another server and back; with ``tls`` it opens that server's TLS, trusting anyone."""
+def passes_on(host: str, port: int, tls: bool, most: int | None = None) -> Handler:
+    """Carries bytes to another server and back; with ``tls`` it opens that server's TLS, trusting anyone.
+
+    ``most``: after so many bytes from the server it cuts the connection.
+    """
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         context = None
@@ -90,15 +93,17 @@ def passes_on(host: str, port: int, tls: bool) -> Handler:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         far_reader, far_writer = await asyncio.open_connection(host, port, ssl=context)
 
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, most: int | None) -> None:
+            carried = 0
             with contextlib.suppress(ConnectionError):
-                while data := await source.read(65_536):
+                while (data := await source.read(65_536)) and (most is None or carried < most):
+                    carried += len(data)
                     sink.write(data)
                     await sink.drain()
             with contextlib.suppress(ConnectionError, RuntimeError):
                 sink.close()
 
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        await asyncio.gather(pump(reader, far_writer, None), pump(far_reader, writer, most))
 
     return handle
 

@@ -218,3 +218,42 @@ def test_capacity_is_what_can_really_be_opened(soft: int, hard: int, least: int)
     assert int(asked_too_much) == 4_000
     assert why == ["no-descriptors"]
     assert done.stderr == ""
+
+
+NONE_LEFT = """
+import asyncio, os, resource
+from edgecheck.model.errors import LocalFailure
+from edgecheck.net.bell import Bell
+from edgecheck.net.sockets import RealTransport
+from edgecheck.wire.address import Endpoint
+
+async def work():
+    transport = RealTransport("127.77.0.1", Bell())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+    while True:
+        try:
+            os.dup(0)
+        except OSError:
+            break
+    for attempt in (
+        transport.open_udp(0),
+        transport.listen_tcp(0),
+        transport.connect(Endpoint("127.77.0.1", 9), 0, 1.0, tls=False),
+        transport.open_ports([22_000], lambda data: True),
+    ):
+        try:
+            await attempt
+        except LocalFailure as failure:
+            print(failure.reason, str(failure))
+
+asyncio.run(work())
+"""
+
+
+def test_where_no_descriptor_is_left_every_operation_says_so() -> None:
+    done = subprocess.run([sys.executable, "-c", NONE_LEFT], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4, done
+    for line in lines:
+        assert line.startswith("no-descriptors Could not open a s")
+        assert "limit on open files" in line
