@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TOOLS = ("unshare", "nsenter", "setpriv", "ip", "nft", "conntrack", "sysctl")
+TOOLS = ("unshare", "nsenter", "setpriv", "ip", "nft", "conntrack", "sysctl", "ping")
 _HOLD = "mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec cat"
 
 

@@ -77,7 +77,7 @@ USER_SPACE: tuple[Scenario, ...] = (
 
 
 def _lifetimes(name: str, description: str, plan: Plan, expected: Mapping[str, Any], verdict: Any) -> Scenario:
-    """``mapping-lifetime`` alone, by name. The routers forget within seconds, so that it ends early: two idle times in a row proved too long."""
+    """``mapping-lifetime`` alone, by name. The routers forget within seconds, so it ends early: two idle times in a row were too long."""
     options = ("mapping-lifetime", "--quick")
     return Scenario(
         name=name,
