@@ -62,6 +62,7 @@ def check_reply(reply: control.Message) -> None:
         for received in reply.received:
             parse_endpoint(received.source)
         _ports(error.port for error in reply.errors)
+        _ranges(reply.reached_by_others)
         if reply.media is not None:
             _ranges(reply.media.received)
             _ranges(reply.media.remapped_ports)

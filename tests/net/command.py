@@ -25,8 +25,6 @@ ports = [
   { ports = "25060", transport = "tcp", purpose = "SIP", protocol = "sip" },
 ]
 """
-HERE = "127.0.0.3"
-"""Where the client stands, when the server holds 127.0.0.1 and 127.0.0.2."""
 _UNTIDY = re.compile(r"Traceback|never retrieved|was never awaited|Task was destroyed|Unclosed|Exception in")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -12,8 +12,18 @@ from edgecheck.wire.address import Target, parse_target
 
 TOKEN = "s3cr3t-Tok3n-of-the-tests"
 """Looked for in everything that is written."""
+
+
+def own(number: int) -> str:
+    """A loopback address that no other test process of this machine uses; number 0 to 3."""
+    bits = os.getpid() * 4 + number
+    return f"127.{bits >> 16 & 255}.{bits >> 8 & 255}.{bits & 255}"
+
+
+PRIMARY, ALTERNATE, HERE, ANOTHER = map(own, range(4))
+"""The server's two addresses, and two for clients: ports of fixed numbers are free there."""
 ANY_PORTS = tuple(f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips"))
-TWO_ADDRESSES = ("--address=127.0.0.1", "--alternate=127.0.0.2")
+TWO_ADDRESSES = (f"--address={PRIMARY}", f"--alternate={ALTERNATE}")
 
 
 class Live:

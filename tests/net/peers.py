@@ -8,7 +8,6 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp import WSMsgType, web
@@ -136,7 +135,7 @@ async def until_gone(ws: web.WebSocketResponse) -> None:
 
 
 class Peers:
-    """An event loop in a thread, and the servers in it; every port is a free one of 127.0.0.1."""
+    """An event loop in a thread, and the servers in it; every port is a free one, of 127.0.0.1 if nothing else is said."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -150,7 +149,7 @@ class Peers:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
         return future.result(10)
 
-    def tcp(self, handler: Handler, tls: ssl.SSLContext | None = None) -> int:
+    def tcp(self, handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> int:
         """A TCP or TLS server; its port."""
         tasks: set[asyncio.Task[None]] = set()
 
@@ -170,7 +169,7 @@ class Peers:
             task.add_done_callback(tasks.discard)
 
         async def start() -> asyncio.Server:
-            return await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+            return await asyncio.start_server(accept, host, 0, ssl=tls)
 
         server = self.do(start())
 
@@ -235,8 +234,3 @@ def thread() -> Iterator[Peers]:
     finally:
         peers.end()
         peers.stop()
-
-
-def state(folder: Path) -> dict[str, str]:
-    """The environment in which a command remembers nothing of this machine."""
-    return {"XDG_STATE_HOME": str(folder)}

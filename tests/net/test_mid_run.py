@@ -22,8 +22,8 @@ from edgecheck.net import session
 from edgecheck.report import json as json_report
 from edgecheck.wire import control
 from tests.net import live
-from tests.net.command import HERE, PROFILE, Run, Said, orderly
-from tests.net.live import TOKEN, Live
+from tests.net.command import PROFILE, Run, Said, orderly
+from tests.net.live import HERE, PRIMARY, TOKEN, Live
 from tests.net.peers import Peers, certificate, passes_on, service, welcomes
 
 CHECKS = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg"}
@@ -40,8 +40,8 @@ def test_nothing_between(server: Live, run: Run) -> None:
 
 def test_a_box_that_opens_tls_is_named_and_the_run_goes_on(server: Live, peers: Peers, run: Run) -> None:
     context, _ = certificate("echo.example.net", "Corp Proxy CA\x1b[31m")
-    port = peers.tcp(passes_on(server.target.host, server.target.port, tls=True), context)
-    said = run(f"127.0.0.1:{port}", "--source", HERE)
+    port = peers.tcp(passes_on(server.target.host, server.target.port, tls=True), context, PRIMARY)
+    said = run(f"{PRIMARY}:{port}", "--source", HERE)
     assert said.code == status.FAILED
     assert said.verdicts == {"control": "fail"} | FINE
     (found,) = said.findings("control")
@@ -55,8 +55,8 @@ def test_a_box_that_opens_tls_is_named_and_the_run_goes_on(server: Live, peers: 
 
 
 def test_a_box_that_only_passes_bytes_on_is_none(server: Live, peers: Peers, run: Run) -> None:
-    port = peers.tcp(passes_on(server.target.host, server.target.port, tls=False))
-    said = run(f"127.0.0.1:{port}", "--source", HERE)
+    port = peers.tcp(passes_on(server.target.host, server.target.port, tls=False), host=PRIMARY)
+    said = run(f"{PRIMARY}:{port}", "--source", HERE)
     assert "control" not in said.verdicts
     assert "fail" not in said.verdicts.values(), "the control channel came from the box's address: what that lets in says nothing of ours"
     assert said.verdicts["nat-behavior"] == "pass"
@@ -65,8 +65,8 @@ def test_a_box_that_only_passes_bytes_on_is_none(server: Live, peers: Peers, run
 def test_a_box_that_opens_tls_and_cuts_the_channel_later(server: Live, peers: Peers, run: Run) -> None:
     """Many inspect the first bytes and then decide: the session is lost, and what was found out before is told beside it."""
     context, _ = certificate("echo.example.net", "Corp Proxy CA")
-    port = peers.tcp(passes_on(server.target.host, server.target.port, tls=True, most=6_000), context)
-    said = run(f"127.0.0.1:{port}", "--source", HERE)
+    port = peers.tcp(passes_on(server.target.host, server.target.port, tls=True, most=6_000), context, PRIMARY)
+    said = run(f"{PRIMARY}:{port}", "--source", HERE)
     assert [found["id"] for found in said.findings("control")] == ["control.intercepted", "control.lost"]
     assert said.code == status.FAILED
     assert "inconclusive" in said.verdicts.values()
@@ -166,6 +166,7 @@ NOISE: dict[str, str | bytes] = {
     "another answer": '{"type":"pong","id":1,"at_ms":0.0}',
     "no port": '{"type":"dialed","id":1,"rows":[{"port":99999,"outcome":"silent","attempts":1,"elapsed_ms":0}]}',
     "an unreadable source": '{"type":"accounted","id":1,"series":1,"received":[{"item":1,"listener":"A1","source":"x","copies":1,"answered":1,"first_ms":0}]}',
+    "ports beyond all": '{"type":"accounted","id":1,"series":1,"reached_by_others":[[1,99999999999]]}',
     "what a newer server says": '{"type":"weather","id":1,"outlook":"fine"}',
 }
 

@@ -1,6 +1,7 @@
 """Ten thousand real ports at once, few descriptors, and neighbors who send without end."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -12,9 +13,8 @@ import pytest
 from edgecheck.net.bell import Bell
 from edgecheck.net.port_batch import RealPortBatch, capacity
 from edgecheck.wire.address import Endpoint
+from tests.net.live import ANOTHER as HERE
 
-HERE = "127.77.0.1"
-"""A loopback address of this test's own: nobody else holds its ports."""
 WHOLE = range(10_000, 20_001)
 PATIENCE = 20.0
 
@@ -25,6 +25,8 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def descriptors() -> int:
+    """Open ones; what earlier tests left to the garbage is none of ours."""
+    gc.collect()
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -57,7 +59,7 @@ def test_every_port_of_the_range_receives_and_sends() -> None:
         finally:
             batch.close()
         batch.close()
-        assert descriptors() == before
+        assert descriptors() <= before
 
     run(work)
 
@@ -87,7 +89,7 @@ def test_an_address_that_this_machine_does_not_have() -> None:
         batch = await RealPortBatch.open("192.0.2.77", range(21_000, 21_010), lambda data: True, Bell())
         assert (batch.opened, set(batch.busy.values())) == (frozenset(), {"no-route"})
         batch.close()
-        assert descriptors() == before
+        assert descriptors() <= before
 
     run(work)
 
@@ -184,7 +186,7 @@ def test_a_cancelled_opening_leaves_nothing_open() -> None:
         opening.cancel()
         await asyncio.wait({opening})
         assert opening.cancelled()
-        assert descriptors() == before
+        assert descriptors() <= before
 
     run(work)
 
@@ -198,10 +200,10 @@ from edgecheck.net.port_batch import RealPortBatch, capacity
 from edgecheck.net.sockets import RealTransport
 
 async def work():
-    transport = RealTransport("127.77.0.1", Bell())
+    transport = RealTransport(sys.argv[-1], Bell())
     batch = await transport.open_ports(range(22_000, 22_000 + transport.port_capacity), lambda data: True)
     canaries = [await transport.open_udp(0) for _ in range(5)]
-    over = await RealPortBatch.open("127.77.0.1", range(30_000, 34_000), lambda data: True, Bell())
+    over = await RealPortBatch.open(sys.argv[-1], range(30_000, 34_000), lambda data: True, Bell())
     print(transport.port_capacity, len(batch.opened), len(batch.busy), len(over.opened) + len(over.busy), *set(over.busy.values()))
 
 asyncio.run(work())
@@ -211,7 +213,7 @@ asyncio.run(work())
 @pytest.mark.parametrize(("soft", "hard", "least"), [(256, 256, 100), (256, 2048, 1800), (64, 64, 16)])
 def test_capacity_is_what_can_really_be_opened(soft: int, hard: int, least: int) -> None:
     """And what is beyond it is named as such, not as in use."""
-    done = subprocess.run([sys.executable, "-c", FEW, str(soft), str(hard)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", FEW, str(soft), str(hard), HERE], capture_output=True, text=True, check=True)
     promised, opened, busy, asked_too_much, *why = done.stdout.split()
     assert (int(opened), int(busy)) == (int(promised), 0)
     assert least <= int(promised) <= hard
@@ -221,14 +223,14 @@ def test_capacity_is_what_can_really_be_opened(soft: int, hard: int, least: int)
 
 
 NONE_LEFT = """
-import asyncio, os, resource
+import asyncio, os, resource, sys
 from edgecheck.model.errors import LocalFailure
 from edgecheck.net.bell import Bell
 from edgecheck.net.sockets import RealTransport
 from edgecheck.wire.address import Endpoint
 
 async def work():
-    transport = RealTransport("127.77.0.1", Bell())
+    transport = RealTransport(sys.argv[-1], Bell())
     resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
     while True:
         try:
@@ -238,7 +240,7 @@ async def work():
     for attempt in (
         transport.open_udp(0),
         transport.listen_tcp(0),
-        transport.connect(Endpoint("127.77.0.1", 9), 0, 1.0, tls=False),
+        transport.connect(Endpoint(sys.argv[-1], 9), 0, 1.0, tls=False),
         transport.open_ports([22_000], lambda data: True),
     ):
         try:
@@ -251,7 +253,7 @@ asyncio.run(work())
 
 
 def test_where_no_descriptor_is_left_every_operation_says_so() -> None:
-    done = subprocess.run([sys.executable, "-c", NONE_LEFT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", NONE_LEFT, HERE], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 4, done
     for line in lines:
