@@ -13,6 +13,7 @@ import msgspec
 
 from edgecheck.checks.unsolicited import (
     MOST_ROUNDS,
+    NO_CONTROL_FLOW,
     SEVERAL_ADDRESSES,
     Inbox,
     alternate_answers,
@@ -291,8 +292,7 @@ class _Shots:
             return replace(made, state="refused", answered_by=error.offender, reason=reason)
         if self.proved_silent(port):
             return replace(made, state="blocked")
-        arrived, sent = self.controls.get(port, (0, 0))
-        return replace(made, reason=f"only {arrived} of {sent} control packets arrived, so loss may explain the silence")
+        return replace(made, reason=_unproved(*self.controls.get(port, (0, 0))))
 
     def canaries(self, bare: list[UdpSocket]) -> Canaries:
         return Canaries(
@@ -302,6 +302,13 @@ class _Shots:
             control_sent=self.control_sent,
             control_arrived=self.control_arrived,
         )
+
+
+def _unproved(arrived: int, sent: int) -> str:
+    """Why a silence is undecided."""
+    if not sent:
+        return f"{NO_CONTROL_FLOW}, and silence alone proves nothing"
+    return f"{f'only {arrived}' if arrived else 'none'} of {sent} control packets arrived, so loss may explain the silence"
 
 
 def _request(
@@ -507,7 +514,7 @@ def _tcp_row(need: PortNeed, port: int, dials: _Dials | None, failure: LocalFail
         if dials.silence_proved(port):
             state, reason = "blocked", ""
         else:
-            reason = f"only {dials.control_arrived} of {dials.control_sent} control packets arrived, so loss may explain the silence"
+            reason = _unproved(dials.control_arrived, dials.control_sent)
     elif rows:
         reason = f"the server could not send: {rows[-1].detail}"
     if failure is not None and state in ("blocked", "undecided", "refused"):
@@ -528,15 +535,15 @@ def _tcp_row(need: PortNeed, port: int, dials: _Dials | None, failure: LocalFail
 def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
     """One finding for each state of TCP or UDP ports that share it; a required port that is closed as the profile expects."""
     findings: list[Finding] = []
-    keys = dict.fromkeys((row.state, row.transport, row.required, row.reason if row.state == "undecided" else "") for row in seen.ports)
-    for state, transport, required, reason in keys:
-        rows = [
-            row
-            for row in seen.ports
-            if (row.state, row.transport, row.required) == (state, transport, required) and (state != "undecided" or row.reason == reason)
-        ]
-        findings.append(_finding(seen, profile, state, rows))
+    for key in dict.fromkeys(map(_alike, seen.ports)):
+        rows = [row for row in seen.ports if _alike(row) == key]
+        findings.append(_finding(seen, profile, rows[0].state, rows))
     return tuple(findings)
+
+
+def _alike(row: PortRow) -> tuple[object, ...]:
+    """Ports of which the same can be said."""
+    return row.transport, row.state, row.required, row.reason if row.state == "undecided" else row.answered_by
 
 
 def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: list[PortRow]) -> Finding:
@@ -553,10 +560,13 @@ def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: 
     transport = rows[0].transport
     subject = f"{transport.upper()} {port_ranges.text(port_ranges.compress(row.port for row in rows))}"
     purposes = ", ".join(dict.fromkeys(row.purpose for row in rows))
+    blocked, refused = "never arrives: nothing unsolicited gets in there.", ": it is not forwarded to a listening port of this machine."
+    if breach is Verdict.PASS:
+        blocked, refused = "does not come in unasked, which this profile does not need.", ", which this profile does not need."
     summary = {
         "forwarded": f"{subject} ({purposes}) arrives: unsolicited packets reach this machine.",
-        "blocked": f"{subject} ({purposes}) never arrives: no packet from outside reaches this machine.",
-        "refused": f"{subject} ({purposes}) is refused by {rows[0].answered_by}: it is not forwarded to a listening port of this machine.",
+        "blocked": f"{subject} ({purposes}) {blocked}",
+        "refused": f"{subject} ({purposes}) is refused by {rows[0].answered_by}{refused}",
         "answered": f"{subject} ({purposes}) is answered by something else than this test ({rows[0].answered_by}).",
         "undecided": f"{subject} ({purposes}) could not be told: {rows[0].reason.rstrip('.')}.",
     }[state]
@@ -597,18 +607,22 @@ def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ..
 
 
 def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str:
-    """``5060/udp, 5060/tcp arrive; 5061/tcp is blocked``"""
+    """``5060/udp, 5060/tcp arrive; 5061/tcp never arrives``"""
+    unneeded = {finding.observed for finding in findings if finding.verdict is Verdict.PASS} - {"forwarded"}
     words = {
-        "forwarded": "arrive",
-        "blocked": "never arrive",
-        "refused": "are refused",
-        "answered": "answered by something else",
-        "undecided": "undecided",
+        "forwarded": ("arrives", "arrive"),
+        "blocked": ("never arrives", "never arrive"),
+        "refused": ("is refused", "are refused"),
+        "answered": ("is answered by something else", "are answered by something else"),
+        "undecided": ("could not be told", "could not be told"),
     }
+    if "blocked" in unneeded:
+        words["blocked"] = ("does not come in unasked", "do not come in unasked")
     parts = []
-    for state, verb in words.items():
+    for state, (one, many) in words.items():
         ports = [f"{row.port}/{row.transport}" for row in seen.ports if row.state == state]
         if ports:
+            verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
             parts.append(f"{', '.join(ports[:6])}{' ...' if len(ports) > 6 else ''} {verb}")
     return "; ".join(parts)
 
