@@ -19,6 +19,7 @@ from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint, Target
 from tests.fakes import clock
 from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
+from tests.fakes.edge import TOKEN as FAKE_TOKEN
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import CLIENT, EIGHT, Nat
 
@@ -63,15 +64,16 @@ class Session:
     local_host = CLIENT
     issuer = ""
     intercepted = False
+    observed = ""
     closed = False
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self.welcome = edge.welcome
         self.limits = edge.server.limits
-        self.observed = edge.nat.public
         self.rtt = 2 * edge.weather.delay
         self.ask = edge.ask
+        self.observed = self.observed or edge.nat.public
 
     @property
     def lost(self) -> str | None:
@@ -236,6 +238,25 @@ def test_whoever_waits_at_the_gate_lets_the_next_go_first(world: World) -> None:
     assert steps == ["first begins", "second begins", "second ends", "first begins", "first contacts", "first contacts"]
     assert report.verdict is Verdict.PASS
     assert world.memory.contacted(ALTERNATE) is not None
+
+
+def test_nobody_waits_for_a_check_that_takes_minutes(world: World) -> None:
+    """It runs last, and the gate opens before it."""
+    steps: list[str] = []
+
+    async def contacts(net: Network, profile: Profile) -> Observation:
+        await net.may_contact_alternate()
+        steps.append("contacts")
+        return Observation()
+
+    async def long(net: Network, profile: Profile) -> Observation:
+        await net.sleep(300)
+        steps.append("is through")
+        return Observation()
+
+    profile = world.have(check("first", contacts), check("long", long, lengthy=True))
+    assert world.run(Edge(Nat()), profile=profile).verdict is Verdict.PASS
+    assert steps == ["contacts", "is through"]
 
 
 # ---- checks made for the test
@@ -470,6 +491,54 @@ def test_an_intercepted_channel_is_a_failure_of_its_own_and_the_checks_go_on(wor
     assert world.told.notices == [found[0].summary]
     assert report.verdict is Verdict.FAIL
     assert by_id(report)["nat-behavior"].verdict is Verdict.PASS
+
+
+class Proxied(Edge):
+    """The control channel comes from a box far away, at another address than everything else."""
+
+    def __init__(self, nat: Nat) -> None:
+        super().__init__(nat)
+        hello, nonce = self.server.greet(), "22" * control.NONCE_SIZE
+        proof = control.proof(FAKE_TOKEN, "client", hello.nonce, nonce, "11" * 32)
+        said = control.Authenticate(protocol=control.PROTOCOL, version="test", nonce=nonce, certificate="11" * 32, proof=proof)
+        admitted = self.server.admit(hello, said, Endpoint(BOX, 50_000), 0.0)
+        assert not isinstance(admitted, control.Refused)
+        self.session, self.welcome = admitted
+        assert self.welcome.intercepted
+
+
+BOX = "192.0.2.200"
+
+
+@pytest.mark.parametrize("name", EIGHT)
+def test_a_box_far_away_changes_no_verdict(name: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cloud proxies open TLS: what their address lets in says nothing of this edge, so the probes go to the address that UDP shows."""
+    rules = {("udp", 5060): 5060, ("tcp", 5060): 5060}
+    truth = by_id(world.run(Edge(Nat(**EIGHT[name], forwarded=dict(rules)))))
+    world.memory = SharedMemory()
+    monkeypatch.setattr(Session, "intercepted", True)
+    monkeypatch.setattr(Session, "observed", BOX)
+    seen = by_id(world.run(Proxied(Nat(**EIGHT[name], forwarded=dict(rules)))))
+    assert seen.pop("control").verdict is Verdict.FAIL
+    assert {id: result.verdict for id, result in seen.items()} == {id: result.verdict for id, result in truth.items()}
+    assert seen["port-forwarding"].observation is not None
+    assert seen["port-forwarding"].observation["probed_address"] != BOX
+
+
+def test_a_box_far_away_and_no_udp_sends_nothing_unasked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nobody knows where this network is: the box's address must not be probed in its stead."""
+    monkeypatch.setattr(Session, "intercepted", True)
+    monkeypatch.setattr(Session, "observed", BOX)
+
+    class Both(Watched, Proxied):
+        pass
+
+    edge = Both(Nat(blocks_udp=True))
+    report = world.run(edge)
+    assert not edge.unsolicited
+    assert by_id(report)["port-forwarding"].verdict is Verdict.SKIPPED
+    assert by_id(report)["nat-behavior"].verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    assert any("public address is not known" in note for note in report.notes)
 
 
 # ---- the server goes
