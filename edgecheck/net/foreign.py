@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from edgecheck.model.errors import ControlLost
 from edgecheck.net import host
@@ -47,12 +48,32 @@ def stun_only(address: str, port: int, source: str) -> EdgeNetwork:
     return network
 
 
+PYSTUN3_SENDS = 40
+"""Its longest tree sends sixteen datagrams."""
+
+
+class _Endless(Exception):
+    """pystun3 would send for ever."""
+
+
+class _Bounded(socket.socket):
+    """pystun3 repeats its question, without a pause and for ever, for as long as it gets an answer that it does not want (a 420, say)."""
+
+    sends = 0
+
+    def sendto(self, *arguments: Any) -> int:
+        self.sends += 1
+        if self.sends > PYSTUN3_SENDS:
+            raise _Endless
+        return super().sendto(*arguments)
+
+
 async def pystun3_type(address: str, port: int, source: str) -> str:
     """What pystun3 (RFC 3489) calls this NAT, in its own words; or why it could not say."""
     import stun as pystun3
 
     def ask() -> str:
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp = _Bounded(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             udp.settimeout(2)
             udp.bind((source, 0))
@@ -66,5 +87,7 @@ async def pystun3_type(address: str, port: int, source: str) -> str:
             return await asyncio.to_thread(ask)
     except TimeoutError:
         return "no verdict within 60 s"
+    except _Endless:
+        return "no verdict (it asks again without end: an answer is not of the kind it waits for)"
     except Exception as error:  # its parser raises whatever the bytes provoke
         return f"no verdict ({type(error).__name__})"
