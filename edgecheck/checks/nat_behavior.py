@@ -23,7 +23,7 @@ from edgecheck.checks.nat_classify import (
 )
 from edgecheck.checks.unsolicited import FilterEvidence, filter_rounds, margin, remembered
 from edgecheck.model.check import Check, Network, Observation, UdpSocket
-from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, Exchange, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, Exchange, Failed, chance_of_silence
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import probe
@@ -62,6 +62,8 @@ class NatObservation(Observation, frozen=True, kw_only=True):
     """RFC 4787 section 4.1: ``paired`` or ``arbitrary``."""
     mappings: tuple[Mapping, ...] = ()
     filter_test: FilterEvidence | None = None
+    filter_exchanges: tuple[Exchange, ...] = ()
+    """By a foreign server, which sends nothing unasked: the requests on which ``filtering`` rests, in their order."""
     hairpin_copies: int = 0
     """Copies sent each way between two own mapped endpoints."""
     reach: tuple[Reach, ...] = ()
@@ -108,7 +110,7 @@ async def _probe(net: Network, sockets: list[UdpSocket], filter_socket: UdpSocke
             same_address_answers=any(isinstance(exchange.outcome, Answered) for exchange in at_second),
             alternate_answers=any(isinstance(exchange.outcome, Answered) for exchange in at_alternate) if at_alternate else None,
         )
-    return _observe(net, rows, seen, mapped_filter, hairpinning, (*first, *later))
+    return _observe(net, rows, seen, hairpinning, (*first, *later))
 
 
 async def _ask_all(net: Network, sockets: list[UdpSocket], to: Endpoint) -> list[Exchange]:
@@ -138,7 +140,6 @@ def _observe(
     net: Network,
     rows: list[Mapping],
     seen: FilterEvidence | None,
-    mapped_filter: Endpoint | None,
     hairpinning: tuple[bool | None, int] | None,
     exchanges: tuple[Exchange, ...],
 ) -> NatObservation:
@@ -159,7 +160,7 @@ def _observe(
         reasons["hairpinning"] = "nothing is translated, so there is nothing to hairpin"
     elif hairpinning is None or hairpinning[0] is None:
         reasons["hairpinning"] = "too few control packets arrived to tell silence from loss"
-    others = [str(mapped_filter)] if mapped_filter else []
+    others = [seen.mapped] if seen else []
     return NatObservation(
         local_address=rows[0].local,
         mapped_address=rows[0].mapped,
@@ -262,13 +263,15 @@ async def _reach(net: Network, socket: UdpSocket, port: int) -> Reach:
 
 
 def judge(seen: NatObservation, profile: Profile) -> tuple[Finding, ...]:
-    """Findings: the mapping by the profile's expectation; the filter and hairpinning as facts; what could not be told, said so."""
+    """Findings: the mapping by the profile's expectation; the filter as a fact; what could not be told, said so."""
     if seen.mapped_address is None:
         return (_judge_blocked(seen),)
     findings = [_judge_mapping(seen, profile)]
     filtering = _judge_filtering(seen)
     findings.append(filtering)
     if seen.pooling == "arbitrary":
+        test = seen.filter_test
+        mapped = [row.mapped for row in seen.mappings] + ([test.mapped] if test else [])
         findings.append(
             Finding(
                 id="nat-behavior.pooling",
@@ -276,8 +279,8 @@ def judge(seen: NatObservation, profile: Profile) -> tuple[Finding, ...]:
                 subject="public address",
                 summary="Sockets of this machine leave from different public addresses: signaling and media of one call may not match.",
                 expected="one public address (IP address pooling: paired)",
-                observed=", ".join(sorted({row.mapped.rpartition(":")[0] for row in seen.mappings})),
-                evidence=_mapping_evidence(seen),
+                observed=", ".join(sorted({one.rpartition(":")[0] for one in mapped})),
+                evidence=_mapping_evidence(seen) + ((f"{test.local} was seen as {test.mapped}",) if test else ()),
                 reference="RFC 4787 section 4.1",
             )
         )
@@ -320,12 +323,14 @@ def _judge_mapping(seen: NatObservation, profile: Profile) -> Finding:
         )
     verdict = {"fail": Verdict.FAIL, "warn": Verdict.WARN, "ignore": Verdict.PASS}[profile.expect.mapping]
     depends = "address and port" if seen.mapping == ADDRESS_AND_PORT_DEPENDENT else "address"
+    consequence = ": the address that STUN finds is not the one that the provider sees, and audio may be one-way."
+    if verdict is Verdict.PASS:
+        consequence = "; this profile does not need it to be one for all."
     return Finding(
         id="nat-behavior.endpoint-dependent-mapping",
         verdict=verdict,
         subject="mapping",
-        summary=f"The public port changes with the destination's {depends} ({seen.mapping} mapping, \"symmetric\"): "
-        "the address that STUN finds is not the one that the provider sees, and audio may be one-way.",
+        summary=f"The public port changes with the destination's {depends} ({seen.mapping} mapping, \"symmetric\"){consequence}",
         expected=ENDPOINT_INDEPENDENT,
         observed=seen.mapping,
         evidence=_mapping_evidence(seen),
@@ -354,8 +359,15 @@ def filter_sentences(test: FilterEvidence | None) -> tuple[str, ...]:
     return tuple(out)
 
 
+def _exchange_sentence(exchange: Exchange) -> str:
+    outcome, said = exchange.outcome, f"{exchange.question} from {exchange.local} to {exchange.remote}: "
+    if isinstance(outcome, Answered):
+        return said + (f"error {outcome.error}" if outcome.error is not None else "answered") + f" from {outcome.source}"
+    return said + (outcome.reason if isinstance(outcome, Failed) else f"no answer to {exchange.copies} copies")
+
+
 def _judge_filtering(seen: NatObservation) -> Finding:
-    evidence = filter_sentences(seen.filter_test)
+    evidence = filter_sentences(seen.filter_test) or tuple(map(_exchange_sentence, seen.filter_exchanges))
     if seen.filtering is None:
         return Finding(
             id="nat-behavior.filtering-undecided",
@@ -437,8 +449,8 @@ def summarize(seen: NatObservation, findings: tuple[Finding, ...]) -> str:
     if seen.mapped_address is None:
         return findings[0].summary
     alias = f' ("{seen.classic_type}")' if seen.classic_type else ""
-    mapping = "no NAT" if seen.behind_nat is False else f"{seen.mapping or 'undecided'} mapping"
-    return f"{mapping}, {seen.filtering or 'undecided'} filtering{alias}"
+    mapping = "no NAT" if seen.behind_nat is False else f"{seen.mapping} mapping" if seen.mapping else "the mapping could not be told"
+    return f"{mapping}, {f'{seen.filtering} filtering{alias}' if seen.filtering else f'the filtering could not be told{alias}'}"
 
 
 CHECK = Check(
