@@ -1,7 +1,6 @@
 """The control session: replies find their questions, and when it ends, everybody who waits is told."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +9,6 @@ from aiohttp import WSMsgType, web
 
 from edgecheck.model.errors import ControlLost, NotOurServer, RequestDeclined, ServerUnreachable
 from edgecheck.net import session
-from edgecheck.net.reach import issuer, resolve, tame
 from edgecheck.net.session import ControlSession
 from edgecheck.wire import control
 from edgecheck.wire.address import Target
@@ -241,22 +239,7 @@ def test_a_proof_sent_back_proves_nothing(peers: Peers) -> None:
         run(lambda one: asyncio.sleep(0), peers.channel(mirror))
 
 
-# ---- words
-
-
-def test_resolve_takes_the_family_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {socket.AF_INET: "192.0.2.7", socket.AF_INET6: "2001:db8::7"}
-
-    def getaddrinfo(host: str, port: int, family: int, type: int) -> list[Any]:
-        return [(each, type, 6, "", (address, port)) for each, address in rows.items() if family in (0, each)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    assert asyncio.run(resolve("echo.example.net", 8443, 6)) == "2001:db8::7"
-    assert asyncio.run(resolve("echo.example.net", 8443, 4)) == "192.0.2.7"
-    assert asyncio.run(resolve("echo.example.net", 8443, None)) == "192.0.2.7"
-    rows.clear()
-    with pytest.raises(ServerUnreachable, match="has no address"):
-        asyncio.run(resolve("echo.example.net", 8443, None))
+# ---- the way there
 
 
 def test_a_source_decides_the_family(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,17 +255,3 @@ def test_a_source_decides_the_family(peers: Peers, monkeypatch: pytest.MonkeyPat
         with pytest.raises(ServerUnreachable, match="enough"):
             asyncio.run(ControlSession.open(Target("echo.example.net"), source, family))
     assert asked == [None, 4, 6, 6]
-
-
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [("short", "short"), ("a\x1b[31m\nb\u202ec", "a [31m b c"), ("x" * 300, "x" * 200 + "..."), ("", "")],
-)
-def test_tame(said: str, told: str) -> None:
-    assert tame(said) == told
-
-
-def test_issuer_of_what_is_no_certificate() -> None:
-    assert issuer(b"") == "unreadable"
-    assert issuer(b"\x30\x82" + b"x" * 100) == "unreadable"
-    assert issuer(certificate("echo", "Corp\nProxy " + "C" * 50)[1]).startswith("Corp Proxy CCC")
