@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgecheck.checks.unsolicited import FilterEvidence, remembered
+from edgecheck.checks.unsolicited import FilterEvidence, believed, remembered
 
 ENDPOINT_INDEPENDENT = "endpoint-independent"
 ADDRESS_DEPENDENT = "address-dependent"
@@ -57,7 +57,7 @@ def classify_filtering(seen: FilterEvidence | None) -> tuple[str | None, str]:
     if seen.other_address:
         if not remembered(seen.alternate_contacted_s):
             return ENDPOINT_INDEPENDENT, ""
-        if seen.recalled == ENDPOINT_INDEPENDENT and remembered(seen.recalled_s):
+        if seen.recalled == ENDPOINT_INDEPENDENT and believed(seen.recalled_s):
             return ENDPOINT_INDEPENDENT, ""
         return None, (
             f"this machine contacted the alternate address {seen.alternate_contacted_s:.0f} s ago, and a router that remembers "

@@ -18,6 +18,7 @@ from edgecheck.checks.unsolicited import (
     Inbox,
     alternate_answers,
     alternate_connects,
+    believed,
     margin,
     open_bare,
     probe_of,
@@ -118,7 +119,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         _probe_udp(net, udp_wanted, avoid), _probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None)
     )
     clean = not remembered(contacted)
-    known_exposed = exposed is not None and exposed[0] == "yes" and remembered(exposed[1])
+    known_exposed = exposed is not None and exposed[0] == "yes" and believed(exposed[1])
     if clean and (udp.bare or tcp.bare):
         net.memory.note(f"exposed/{alternate.host}", "yes" if udp.bare_reached or tcp.bare_reached else "no")
     elif udp.bare and not udp.bare_reached and not tcp.bare_reached:

@@ -10,7 +10,16 @@ import random
 from typing import Literal
 
 from edgecheck.checks.rtp_rounds import HEALTHY, UNPACED_RETRY, Round, Tally, judge_range, judge_rest
-from edgecheck.checks.unsolicited import NO_CONTROL_FLOW, SEVERAL_ADDRESSES, alternate_answers, margin, open_bare, remembered, sender
+from edgecheck.checks.unsolicited import (
+    NO_CONTROL_FLOW,
+    SEVERAL_ADDRESSES,
+    alternate_answers,
+    believed,
+    margin,
+    open_bare,
+    remembered,
+    sender,
+)
 from edgecheck.model.check import Check, Network, Observation, PortBatch, UdpSocket
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -226,7 +235,7 @@ class _Work:
         exposed = any(_probes(net, socket, series) for socket in bare)
         loose = at is None or _probes(net, contact, series) > 0
         known = net.memory.recall(f"exposed/{net.alternate.host}")
-        trusted = not remembered(self.contacted) or (known is not None and known[0] == "yes" and remembered(known[1]))
+        trusted = not remembered(self.contacted) or (known is not None and known[0] == "yes" and believed(known[1]))
         if exposed and not trusted:
             self.doubtful |= tally.open
             self.reasons["undecided"] = (

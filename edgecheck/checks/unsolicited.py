@@ -28,6 +28,8 @@ SPACING_MS = 25
 MOST_ROUNDS = 5
 REMEMBERS_S = 600.0
 """How long a router may remember a contacted host or a mapping (RFC 4787 REQ-5 asks for two minutes at least; five are common)."""
+RECALLS_S = 3600.0
+"""How long what an earlier run saw, with the address uncontacted, is believed. What speaks against it is written over it at once."""
 BARE_CANARIES = 3
 
 
@@ -156,6 +158,11 @@ async def filter_rounds(net: Network, socket: UdpSocket, mapped: Endpoint) -> Fi
 def remembered(contacted_s: float | None) -> bool:
     """Whether a router may still let in a host because this machine contacted it so long ago."""
     return contacted_s is not None and contacted_s < REMEMBERS_S
+
+
+def believed(recalled_s: float | None) -> bool:
+    """Whether a fact that an earlier run noted so long ago still stands."""
+    return recalled_s is not None and recalled_s < RECALLS_S
 
 
 async def alternate_answers(net: Network) -> bool | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecheck.checks.nat_classify import Mapping, classic_type, classify_filtering, classify_mapping, classify_pooling
-from edgecheck.checks.unsolicited import REMEMBERS_S, FilterEvidence
+from edgecheck.checks.unsolicited import RECALLS_S, REMEMBERS_S, FilterEvidence
 from tests.checks.truth import AD, APD, EI
 
 A, B = "198.51.100.10", "198.51.100.11"
@@ -185,7 +185,8 @@ def test_with_one_address_only_the_strictest_filter_can_be_told() -> None:
         (REMEMBERS_S - 1, None, None, None),
         (0.0, None, None, None),
         (30.0, EI, 60.0, EI),  # it was so before the contact
-        (30.0, EI, REMEMBERS_S, None),
+        (30.0, EI, RECALLS_S - 1, EI),  # ... and nothing has spoken against it since
+        (30.0, EI, RECALLS_S, None),
         (30.0, AD, 60.0, None),
         (30.0, APD, 60.0, None),
     ],

@@ -10,9 +10,11 @@ from edgecheck.checks import unsolicited
 from edgecheck.checks.unsolicited import (
     COPIES,
     MOST_ROUNDS,
+    RECALLS_S,
     REMEMBERS_S,
     FilterEvidence,
     Inbox,
+    believed,
     filter_rounds,
     open_bare,
     remembered,
@@ -165,6 +167,7 @@ def test_what_an_earlier_run_knew_is_part_of_the_evidence() -> None:
 
 def test_how_long_a_contact_counts() -> None:
     assert [remembered(age) for age in (None, 0.0, REMEMBERS_S - 0.1, REMEMBERS_S)] == [False, True, True, False]
+    assert [believed(age) for age in (None, 0.0, RECALLS_S - 0.1, RECALLS_S)] == [False, True, True, False]
 
 
 # ---- the alternate address, contacted at last
