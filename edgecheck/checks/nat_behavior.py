@@ -160,7 +160,8 @@ def _observe(
         reasons["hairpinning"] = "nothing is translated, so there is nothing to hairpin"
     elif hairpinning is None or hairpinning[0] is None:
         reasons["hairpinning"] = "too few control packets arrived to tell silence from loss"
-    others = [seen.mapped] if seen else []
+    # The control channel too: TCP that leaves from another address than UDP is what signaling and media of one call meet.
+    others = [*([seen.mapped] if seen else []), str(Endpoint(net.observed, 0))]
     return NatObservation(
         local_address=rows[0].local,
         mapped_address=rows[0].mapped,

@@ -113,8 +113,10 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     avoid = {port for _, port in wanted} | set(range(profile.rtp[0], profile.rtp[1] + 1) if profile.rtp else ())
     udp_wanted = [(need, port) for need, port in wanted if need.transport == "udp"]
     tcp_wanted = [(need, port) for need, port in wanted if need.transport == "tcp"]
-    # Silent TCP canaries cost a second. They are needed where the router may remember the prober, or where no UDP canary stands for them.
-    tcp_canaries = remembered(contacted) or not udp_wanted
+    # Silent TCP canaries cost a second. They are needed where the router may remember the prober or a port that was used, or where no
+    # UDP canary stands for them.
+    tcp_used = any(remembered(net.memory.sent_from(port, "tcp")) for _, port in tcp_wanted)
+    tcp_canaries = remembered(contacted) or tcp_used or not udp_wanted
     (udp_rows, udp), (tcp_rows, tcp) = await asyncio.gather(
         _probe_udp(net, udp_wanted, avoid), _probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None)
     )
@@ -131,7 +133,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         rows = [_doubt(row, several, ("blocked", "refused")) for row in rows]
     silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
     answers = connects = None
-    if _wholly_silent(rows, "udp") and not any(row.arrived for row in rows):
+    if _wholly_silent(rows, "udp"):
         answers = await alternate_answers(net)
         rows = rows if answers else [_doubt(row, silent.format("UDP")) if row.transport == "udp" else row for row in rows]
     if _wholly_silent(rows, "tcp"):
@@ -175,12 +177,18 @@ def _weigh(net: Network, row: PortRow, canaries: Canaries, trusted: bool) -> Por
             "run again ten minutes after the last run"
         )
         return msgspec.structs.replace(row, state="undecided", reason=reason)
+    if canaries.bare_reached:
+        return row  # everything is let in, used or not
     used = net.memory.sent_from(row.port, row.transport)
-    if canaries.mapped_reached is not False and not canaries.bare_reached and remembered(used):
+    if canaries.mapped_reached is not False and remembered(used):
         reason = (
             f"the port sent packets {used:.0f} s ago, and this NAT lets anyone in on a port that was used: "
             "run again ten minutes after the last run"
         )
+        return msgspec.structs.replace(row, state="undecided", reason=reason)
+    if canaries.mapped_reached:
+        # What other programs have sent from it (a PBX that was just stopped) is known to nobody here.
+        reason = "it arrives, but this NAT lets anyone in on a port that was used, and another program may have used it: no rule is proved"
         return msgspec.structs.replace(row, state="undecided", reason=reason)
     return row
 

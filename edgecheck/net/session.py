@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _M = TypeVar("_M", control.Hello, control.Welcome)
 
-CONNECT_S = 8.0
+CONNECT_S = 15.0
 """Name, TCP, TLS, upgrade and proof together; a phone's user has gone by then."""
 _ANSWERS: dict[type[control.Request], type[control.Reply]] = {
     control.Prove: control.Proved,
