@@ -161,7 +161,9 @@ def test_forwarding_is_never_wrong(name: str, loss: float, rule: bool) -> None:
         for one in seen.ports:
             assert one.state in (truth, "undecided"), (seed, one)
             assert one.state != "undecided" or one.reason, one
-        decided += all(one.state == truth for one in seen.ports)
+        # On a NAT that lets anyone in on a used port, no arrival over UDP proves a rule: who knows what else has used the port?
+        loose = rule and name == "full cone"
+        decided += all(one.state == truth or (loose and one.transport == "udp") for one in seen.ports)
     assert decided >= (runs if loss <= 0.1 else runs // 2)
 
 
@@ -248,6 +250,16 @@ def test_an_exposed_host_stays_forwarded_in_later_runs() -> None:
         assert set(states(look(port_forwarding, lambda: Edge(nat), memory=memory)).values()) == {"forwarded"}
         memory.note_contact(ALTERNATE)
         memory.clock += 100
+
+
+def test_used_ports_of_a_machine_without_an_edge_stay_forwarded() -> None:
+    """Canaries that sent nothing are reached too: it is not the use of the port that lets the packets in."""
+    memory = SharedMemory()
+    nat = Nat(**EIGHT["none"])
+    for _ in range(3):
+        assert set(states(look(port_forwarding, lambda: Edge(nat), memory=memory)).values()) == {"forwarded"}
+        look(port_preservation, lambda: Edge(nat), memory=memory)
+        memory.clock += 30
 
 
 # ---- silence without proof

@@ -14,6 +14,7 @@ from edgecheck.model.check import Arrival
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Verdict
 from edgecheck.wire import ports as port_ranges
+from edgecheck.wire import probe
 from edgecheck.wire.address import Endpoint
 from tests.checks.probing import BREACH, PROFILE, Said, expecting, look, say
 from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
@@ -117,16 +118,22 @@ def test_ports_in_use_are_told_from_ports_that_could_not_be_told() -> None:
 
 def test_one_direction_not_tested_is_said_and_not_called_open() -> None:
     said = judged(inbound_open=None, reasons={"inbound_open": "the server has one address only"})
+    assert (said.ids, said.verdict) == (["not-tested"], Verdict.INCONCLUSIVE)
+    assert said.finding("not-tested").summary == "Inbound RTP was not fully tested: the server has one address only."
+    assert said.summary == "10000-10199 get out and are answered; inbound not tested"
+    said = judged(outbound_open=None, reasons={"outbound_open": "the server offers no media ports"})
+    assert (said.ids, said.verdict) == (["not-tested"], Verdict.INCONCLUSIVE)
+    assert said.summary == "10000-10199 receive from outside; outbound not tested"
+    blind = judged(inbound_open=None, outbound_open=None, tested=0, reasons={"inbound_open": "a", "outbound_open": "b"})
+    assert blind.verdict is Verdict.INCONCLUSIVE
+    assert "open both ways" not in blind.summary
+
+
+def test_inbound_not_tested_is_no_lack_where_the_profile_needs_none() -> None:
+    said = judged(expecting(rtp_inbound="ignore"), inbound_open=None, reasons={"inbound_open": "the server has one address only"})
     assert (said.ids, said.verdict) == (["not-tested", "open"], Verdict.PASS)
     assert said.finding("not-tested").verdict is Verdict.SKIPPED
     assert said.finding("open").summary == "Of 200 RTP ports 200 reach outside and are answered."
-    assert said.summary == "10000-10199 get out and are answered; inbound not tested"
-    said = judged(outbound_open=None, reasons={"outbound_open": "the server offers no media ports"})
-    assert said.summary == "10000-10199 receive from outside; outbound not tested"
-    assert said.finding("open").summary == "Of 200 RTP ports 200 receive from outside."
-    blind = judged(inbound_open=None, outbound_open=None, tested=0, reasons={"inbound_open": "a", "outbound_open": "b"})
-    assert blind.verdict is Verdict.SKIPPED
-    assert "open both ways" not in blind.summary
 
 
 def test_a_limit_is_told_as_what_was_seen() -> None:
@@ -170,8 +177,13 @@ def test_every_nat_with_a_rule_and_without(name: str, rule: bool) -> None:
     nat = Nat(**EIGHT[name], forwarded=forwarded_range(10_000, 10_199) if rule else {})
     seen = look(rtp_range, lambda: Edge(nat, Weather(loss=0.1, seed=3)))
     opened = rule or name == "none"
-    assert (seen.inbound_open, seen.inbound_blocked) == ((200, ()) if opened else (0, WHOLE))
-    assert (seen.outbound_open, seen.outbound_blocked, seen.return_blocked, seen.undecided) == (200, (), (), ())
+    assert (seen.outbound_open, seen.outbound_blocked, seen.return_blocked) == (200, (), ())
+    if rule and name == "full cone":
+        # Lets anyone in on a port that was used, by whomever: there an arrival proves no rule.
+        assert (seen.inbound_open, seen.inbound_blocked, seen.undecided) == (0, (), WHOLE)
+        assert "lets anyone in on a port that was used" in seen.reasons["undecided"]
+    else:
+        assert (seen.inbound_open, seen.inbound_blocked, seen.undecided) == ((200, (), ()) if opened else (0, WHOLE, ()))
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.1, 0.2])
@@ -360,10 +372,10 @@ def test_without_a_control_flow_silence_from_outside_is_undecided() -> None:
 
 
 def test_blocked_stun_is_no_blocked_rtp() -> None:
-    """Without the mapped address there is no control flow, yet what arrives has arrived."""
+    """Without the mapped address there is no control flow and no mapped canary; yet nothing is called blocked, and what got out did."""
     seen = look(rtp_range, muffled(lambda way, source, to: {3478, 3479} & {source.port, to.port} != set()))
-    assert (seen.inbound_open, seen.outbound_open, seen.inbound_blocked, seen.outbound_blocked) == (200, 200, (), ())
-    assert seen.undecided == ()
+    assert (seen.outbound_open, seen.inbound_blocked, seen.outbound_blocked, seen.return_blocked) == (200, (), (), ())
+    assert (seen.inbound_open, seen.undecided) in ((200, ()), (0, WHOLE))
 
 
 def test_a_wholly_silent_alternate_address_blames_nobody() -> None:
@@ -424,7 +436,7 @@ def test_a_stranger_in_the_inbox_opens_nothing() -> None:
         async def open_ports(self, ports: Any, accept: Any) -> Any:
             batch = await super().open_ports(ports, accept)
             for port in ports:
-                for data in (b"", b"x" * 172, b"\x80" + bytes(171), bytes(12) + b"EDGE" + bytes(200)):
+                for data in (b"", b"x" * 172, b"\x80" + bytes(171), bytes(12) + probe.MAGIC + bytes(200)):
                     batch.receive(port, Arrival(0.0, Endpoint("192.0.2.66", 4000), data))
             return batch
 
