@@ -85,7 +85,9 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
             made.close()
     if connected:
         outcome = "proved" if plan.proves(port, received) else "connected"
-        detail = detail if outcome == "proved" or not received else _printable(received)
+        if outcome != "proved" and received:
+            # An echo service, or a port forwarded to one: our own bytes are nobody's words.
+            detail = "it returned what it was sent" if received.startswith(probe.MAGIC) else _printable(received)
     plan.ended(port, Attempt(outcome, (monotonic() - begun) * 1000, detail))
     if outcome == "proved":
         proved.set()

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from asyncio import sslproto
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
@@ -119,6 +120,11 @@ class Acceptor:
             return
         if self._must_ask:
             self._loop.call_later(self._handshake_s, lambda: None if protocol.asked else transport.abort())
+
+
+# asyncio keeps a read buffer of 256 kB for each TLS connection, before any byte has come: two thousand half-open ones would hold
+# half a gigabyte. One TLS record (16 kB) at a time is all that we need.
+sslproto.SSLProtocol.max_size = 32 * 1024
 
 
 class Watched(asyncio.Protocol):

@@ -82,7 +82,7 @@ class SipFramer(_Framer):
         self._size = 0
 
     def _measure(self, held: bytes) -> int:
-        if held in (b"\r", b"\r\n\r"):
+        if held == b"\r":
             raise Truncated("part of a keep-alive")
         if held.startswith(sip.PONG):
             return len(sip.PING) if held.startswith(sip.PING) else len(sip.PONG)
