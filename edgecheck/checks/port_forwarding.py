@@ -19,6 +19,7 @@ from edgecheck.checks.unsolicited import (
     alternate_answers,
     alternate_connects,
     believed,
+    lets_anyone_in,
     margin,
     open_bare,
     probe_of,
@@ -71,7 +72,7 @@ class Canaries(msgspec.Struct, frozen=True, kw_only=True):
     bare_reached: int = 0
     """How many of them an unsolicited packet reached."""
     mapped_reached: bool | None = None
-    """Whether one got through to a port that had contacted the primary address only; None = no such canary."""
+    """Whether one got through to a port that had contacted the primary address only; None = no such canary, or loss may explain it."""
     control_sent: int = 0
     control_arrived: int = 0
     """Copies from the contacted address and port to the mapped canary: the path's loss in the same moments."""
@@ -180,15 +181,13 @@ def _weigh(net: Network, row: PortRow, canaries: Canaries, trusted: bool) -> Por
     if canaries.bare_reached:
         return row  # everything is let in, used or not
     used = net.memory.sent_from(row.port, row.transport)
+    loose = lets_anyone_in(canaries.mapped_reached)
     if canaries.mapped_reached is not False and remembered(used):
-        reason = (
-            f"the port sent packets {used:.0f} s ago, and this NAT lets anyone in on a port that was used: "
-            "run again ten minutes after the last run"
-        )
+        reason = f"the port sent packets {used:.0f} s ago, and {loose}: run again ten minutes after the last run"
         return msgspec.structs.replace(row, state="undecided", reason=reason)
-    if canaries.mapped_reached:
+    if canaries.mapped_reached or (canaries.mapped_reached is None and row.transport == "udp"):
         # What other programs have sent from it (a PBX that was just stopped) is known to nobody here.
-        reason = "it arrives, but this NAT lets anyone in on a port that was used, and another program may have used it: no rule is proved"
+        reason = f"it arrives, but {loose}, and another program may have used it: no rule is proved"
         return msgspec.structs.replace(row, state="undecided", reason=reason)
     return row
 
@@ -227,7 +226,7 @@ class _Shots:
         self.sent: dict[int, int] = {}
         self.arrived: dict[int, int] = {}
         self.controls: dict[int, tuple[int, int]] = {}
-        self.mapped_reached: bool | None = None
+        self.mapped_reached = False
         self.control_sent = self.control_arrived = 0
         self.errors: dict[int, control.ErrorRow] = {}
 
@@ -270,7 +269,7 @@ class _Shots:
         if at is not None:
             self.control_sent += COPIES
             self.control_arrived += arrived
-            self.mapped_reached = bool(self.mapped_reached) or controls.count(sender(net, "BX")) > 0
+            self.mapped_reached |= controls.count(sender(net, "BX")) > 0
         for port in silent:
             self.sent[port] = self.sent.get(port, 0) + left
             self.arrived[port] = self.arrived.get(port, 0) + _count(net, targets[port], series)
@@ -303,11 +302,14 @@ class _Shots:
             return replace(made, state="blocked")
         return replace(made, reason=_unproved(*self.controls.get(port, (0, 0))))
 
+    def _mapped_silence_proved(self) -> bool:
+        return chance_of_silence(self.control_arrived, self.control_sent, self.control_sent) < WRONG_BY_CHANCE
+
     def canaries(self, bare: list[UdpSocket]) -> Canaries:
         return Canaries(
             bare=len(bare),
             bare_reached=sum(bool(self.arrived.get(socket.local.port)) for socket in bare),
-            mapped_reached=self.mapped_reached,
+            mapped_reached=self.mapped_reached or (False if self._mapped_silence_proved() else None),
             control_sent=self.control_sent,
             control_arrived=self.control_arrived,
         )

@@ -11,10 +11,13 @@ from typing import Literal
 
 from edgecheck.checks.rtp_rounds import HEALTHY, UNPACED_RETRY, Round, Tally, judge_range, judge_rest
 from edgecheck.checks.unsolicited import (
+    COPIES,
+    MOST_ROUNDS,
     NO_CONTROL_FLOW,
     SEVERAL_ADDRESSES,
     alternate_answers,
     believed,
+    lets_anyone_in,
     margin,
     open_bare,
     remembered,
@@ -22,6 +25,7 @@ from edgecheck.checks.unsolicited import (
 )
 from edgecheck.model.check import Check, Network, Observation, PortBatch, UdpSocket
 from edgecheck.model.errors import ControlLost
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import control, probe, rtp
@@ -235,15 +239,7 @@ class _Work:
         few = len(tally.open) <= MOST_USED_BY_OTHERS
         if net.alternate is None or not tally.open or not (used or few or remembered(self.contacted)):
             return
-        series = net.new_series()
-        at_ports = [socket.local.port for socket in bare]
-        if at_ports:
-            await net.ask(lambda id: _request(id, series, net.observed, at_ports, "BX", copies=5))
-        if at is not None:
-            await net.ask(lambda id: _request(id, series, at.host, [at.port], "BX", copies=5))
-        await net.until(lambda: False, margin(net))
-        exposed = any(_probes(net, socket, series) for socket in bare)
-        loose = at is None or _probes(net, contact, series) > 0
+        exposed, loose = await self._canaries(contact, at, bare)
         known = net.memory.recall(f"exposed/{net.alternate.host}")
         trusted = not remembered(self.contacted) or (known is not None and known[0] == "yes" and believed(known[1]))
         if exposed and not trusted:
@@ -252,17 +248,39 @@ class _Work:
                 "an earlier run contacted the alternate address, and this edge lets it in on any port now: "
                 "run again ten minutes after the last run"
             )
-        elif loose and not exposed and used:
+        elif loose is not False and not exposed and used:
             self.doubtful |= used
             self.reasons["undecided"] = (
-                "these ports sent packets in the last ten minutes, and this NAT lets anyone in on a port that was used: "
-                "run again ten minutes after the last run"
+                f"these ports sent packets in the last ten minutes, and {lets_anyone_in(loose)}: run again ten minutes after the last run"
             )
-        elif loose and not exposed and few:
+        elif loose is not False and not exposed and few:
             self.doubtful |= tally.open
-            self.reasons["undecided"] = (
-                "they arrive, but this NAT lets anyone in on a port that was used, and another program may have used them"
-            )
+            self.reasons["undecided"] = f"they arrive, but {lets_anyone_in(loose)}, and another program may have used them"
+
+    async def _canaries(self, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> tuple[bool, bool | None]:
+        """Whether the never-contacted address reaches a port that sent nothing, and one that was used; None: loss may explain it."""
+        net = self.net
+        exposed = reached = False
+        sent = arrived = 0
+        for _ in range(MOST_ROUNDS):
+            series, control_series = net.new_series(), net.new_series()
+            asks = []
+            if bare:
+                ports = [socket.local.port for socket in bare]
+                asks.append(net.ask(lambda id: _request(id, series, net.observed, ports, "BX", copies=COPIES)))  # noqa: B023
+            if at is not None:
+                for number, who in ((series, "BX"), (control_series, "A1")):
+                    asks.append(net.ask(lambda id, number=number, who=who: _request(id, number, at.host, [at.port], who, copies=COPIES)))  # type: ignore[misc]
+            await asyncio.gather(*asks)
+            await net.until(lambda: False, margin(net))
+            exposed |= any(_probes(net, socket, series) for socket in bare)
+            if at is None:
+                return exposed, None
+            reached |= _probes(net, contact, series) > 0
+            sent, arrived = sent + COPIES, arrived + _probes(net, contact, control_series)
+            if reached or chance_of_silence(arrived, sent, sent) < WRONG_BY_CHANCE:
+                return exposed, reached
+        return exposed, None
 
     async def outbound(self, listening: _Listening) -> None:
         """Every port of the batch sends to a media port of the server, which counts the packet and returns it."""

@@ -165,6 +165,13 @@ def believed(recalled_s: float | None) -> bool:
     return recalled_s is not None and recalled_s < RECALLS_S
 
 
+def lets_anyone_in(loose: bool | None) -> str:
+    """What the mapped canary told, in a clause."""
+    if loose is None:
+        return "whether this NAT lets anyone in on a port that was used could not be told"
+    return "this NAT lets anyone in on a port that was used"
+
+
 async def alternate_answers(net: Network) -> bool | None:
     """Whether the alternate address is alive and reaches us when contacted: the control for every silence from it.
 

@@ -202,6 +202,34 @@ def test_a_used_port_on_a_loose_nat_is_not_forwarded() -> None:
     assert states(look(port_forwarding, lambda: Edge(Nat(filtering="endpoint-independent")), memory=memory))["udp", 5060] == "blocked"
 
 
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("lost", [0, 1, 3, 30])
+def test_a_canary_that_stays_silent_by_bad_luck_vouches_for_nothing(lost: int, used: bool) -> None:
+    """The port of a loose NAT was used. What would show that it is loose is lost, and so many of the control copies beside it."""
+
+    class SilentCanary(Edge):
+        lost_controls = 0
+
+        def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+            if destination.port > 40_000 and data.startswith(probe.MAGIC):
+                if source.host == ALTERNATE:
+                    return
+                if self.lost_controls < lost:
+                    self.lost_controls += 1
+                    return
+            super()._at_edge(source, destination, data)
+
+    nat, memory = Nat(filtering="endpoint-independent"), SharedMemory()
+    nat.outbound("udp", 5060, Endpoint("192.0.2.66", 4000))
+    if used:
+        memory.note_sent([5060])
+    seen = look(port_forwarding, lambda: SilentCanary(nat), UDP_ONLY, memory)
+    # With few of them lost more rounds follow, and the silence of the canary is a filter after all; with all of them it is nothing.
+    assert states(seen) == {("udp", 5060): "undecided" if lost == 30 else "forwarded"}
+    assert seen.udp.mapped_reached is (None if lost == 30 else False)
+    assert seen.udp.control_sent == {0: 6, 1: 12, 3: 12, 30: 30}[lost]
+
+
 def test_a_used_tcp_port_on_a_loose_nat_is_not_forwarded() -> None:
     memory = SharedMemory()
     nat = Nat(filtering="endpoint-independent")

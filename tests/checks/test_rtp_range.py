@@ -281,6 +281,26 @@ def test_a_range_is_undecided_where_the_router_remembers_the_prober() -> None:
     assert "contacted the alternate address" in second.reasons["undecided"]
 
 
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("control", [True, False])
+def test_a_canary_that_stays_silent_by_bad_luck_vouches_for_nothing(control: bool, used: bool) -> None:
+    """The ports of a loose NAT were used. What would show that it is loose is lost; only a control that came through makes that a filter."""
+
+    class SilentCanaries(Edge):
+        def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+            if not (destination.port > 40_000 and data.startswith(probe.MAGIC) and (source.host == ALTERNATE or not control)):
+                super()._at_edge(source, destination, data)
+
+    nat, memory = Nat(filtering="endpoint-independent"), SharedMemory()
+    for port in range(10_000, 10_200):
+        nat.outbound("udp", port, Endpoint("192.0.2.66", 4000))
+    if used:
+        memory.note_sent(range(10_000, 10_200))
+    seen = look(rtp_range, lambda: SilentCanaries(nat), memory=memory)
+    assert (seen.inbound_open, seen.undecided) == ((200, ()) if control else (0, WHOLE))
+    assert control or "could not be told" in seen.reasons["undecided"]
+
+
 def test_a_rule_on_a_strict_nat_is_open_in_every_run() -> None:
     memory = SharedMemory()
     nat = Nat(per_destination_ports=True, forwarded=forwarded_range(10_000, 10_199))
