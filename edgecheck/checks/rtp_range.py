@@ -392,7 +392,12 @@ class _Work:
         out_open, out_blocked, out_unsure = _together(self.outward)
         if self.lost:
             self.reasons["undecided"] = self.lost[:1].lower() + self.lost[1:]
-            tried = {port for tally in (*self.inward, *self.outward) for port in tally.ports}
+            tried = set(range(self.whole[0], self.whole[1] + 1))
+            for name, direction in (("inbound_open", self.inward), ("outbound_open", self.outward)):
+                if direction:
+                    tried &= {port for tally in direction for port in tally.ports}
+                else:
+                    self.reasons.setdefault(name, self.reasons["undecided"])
             self.unheard |= set(range(self.whole[0], self.whole[1] + 1)) - tried
             in_unsure, in_blocked = in_unsure | in_blocked, set()
         if in_blocked and not in_open:

@@ -234,7 +234,7 @@ def test_a_server_that_knows_the_token_and_talks_nonsense(what: str, peers: Peer
     ended(run(where), re.escape(where), "not as an edgecheck server does")
 
 
-@pytest.mark.parametrize("limit", ["session_s", "pace", "copies", "ports", "dials", "media_ports"])
+@pytest.mark.parametrize("limit", ["session_s", "pace", "copies", "ports", "dials"])
 def test_limits_that_allow_nothing(limit: str, peers: Peers, run: Run) -> None:
     async def talk(ws: web.WebSocketResponse) -> None:
         hello = control.Hello(protocol=1, version="1", nonce=HELLO.nonce, limits=control.Limits(**{limit: 0}))
