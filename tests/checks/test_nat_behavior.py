@@ -204,6 +204,20 @@ def test_a_filter_on_the_hairpin_does_not_hide_it() -> None:
     assert look(nat_behavior, lambda: Edge(Nat(hairpinning=True))).hairpinning is True
 
 
+@pytest.mark.parametrize("hairpinning", [True, False])
+def test_a_hairpin_that_was_lost_beside_its_controls_is_undecided(hairpinning: bool) -> None:
+    class FirstHop(Edge):
+        """This machine's own link is down while it sends to itself."""
+
+        def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
+            if not 0.01 < asyncio.get_running_loop().time() < 0.3:
+                super().from_client(port, data, to)
+
+    seen = look(nat_behavior, lambda: FirstHop(Nat(hairpinning=hairpinning)))
+    assert (seen.hairpinning, seen.mapping, seen.filtering) == (None, EI, APD)
+    assert "too few control packets" in seen.reasons["hairpinning"]
+
+
 def test_without_translation_there_is_nothing_to_hairpin() -> None:
     seen = look(nat_behavior, lambda: Edge(Nat(**EIGHT["firewall"])))
     assert seen.hairpinning is None
@@ -282,10 +296,13 @@ def test_one_open_port_is_no_blocked_udp() -> None:
     assert seen.reasons["mapping"] == "no STUN answer came"
 
 
-def test_without_receipts_nothing_is_called_blocked() -> None:
+@pytest.mark.parametrize("since", [0.0, 1.8])
+def test_without_receipts_nothing_is_called_blocked(since: float) -> None:
+    """None at all, or none for what was asked last."""
+
     class NoAccount(Edge):
         async def ask(self, make: Any, timeout: float = 30.0) -> Any:
-            if isinstance(make(1), control.Account):
+            if isinstance(make(1), control.Account) and asyncio.get_running_loop().time() >= since:
                 raise RequestDeclined("unavailable", "no")
             return await super().ask(make, timeout)
 

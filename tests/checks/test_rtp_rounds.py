@@ -268,6 +268,7 @@ def test_all_silent_beside_a_dead_control_is_undecided(size: int) -> None:
     path = Path(range(LOW, LOW + size), alive=lambda turn: False)
     tally = judge(size, path)
     assert (tally.blocked, len(tally.missing())) == (set(), size)
+    assert len(path.fired) == 2, "the path is down: nothing more is tried in vain"
 
 
 def test_a_sample_never_goes_faster_than_asked() -> None:
