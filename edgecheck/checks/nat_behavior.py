@@ -229,7 +229,7 @@ async def _nothing_answered(net: Network, first: tuple[Exchange, ...]) -> NatObs
     receipts = [row.arrived for row in reach]
     known = all(arrived is not None for arrived in receipts)
     nothing_out = known and not any(receipts) and not any(exchange.receipt is None or exchange.receipt.arrived for exchange in first)
-    nothing_back = known and all(receipts) and not any(row.answered for row in reach)
+    nothing_back = known and all(receipts) and not any(row.answered for row in reach) and _answers_were_shut_out(reach, first)
     blocked = True if nothing_out or nothing_back else None
     local = Endpoint(net.source, socket.local.port)
     reasons = {} if blocked else {"mapping": "no STUN answer came", "filtering": "no STUN answer came"}
@@ -242,6 +242,14 @@ async def _nothing_answered(net: Network, first: tuple[Exchange, ...]) -> NatObs
         unanswered=first,
         reasons=reasons,
     )
+
+
+def _answers_were_shut_out(reach: list[Reach], first: tuple[Exchange, ...]) -> bool:
+    """Whether loss like that on the way out no longer explains that not one answer came back."""
+    receipts = [exchange.receipt for exchange in first if exchange.receipt is not None]
+    sent = sum(row.copies for row in reach) + sum(exchange.copies for exchange in first if exchange.receipt is not None)
+    arrived = sum(row.arrived or 0 for row in reach) + sum(receipt.arrived for receipt in receipts)
+    return chance_of_silence(arrived, sent, arrived) < WRONG_BY_CHANCE
 
 
 async def _reach(net: Network, socket: UdpSocket, port: int) -> Reach:
