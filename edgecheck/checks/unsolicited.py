@@ -114,7 +114,7 @@ async def filter_rounds(net: Network, socket: UdpSocket, mapped: Endpoint) -> Fi
     contacted = net.memory.contacted(alternate.host) if alternate else None
     recalled = net.memory.recall(f"filtering/{alternate.host}") if alternate else None
     copies = arrived = same = other = 0
-    for _ in range(MOST_ROUNDS):
+    for turn in range(MOST_ROUNDS):
         series = net.new_series()
         inbox = Inbox(net, socket, series)
         reply = await net.ask(
@@ -134,7 +134,7 @@ async def filter_rounds(net: Network, socket: UdpSocket, mapped: Endpoint) -> Fi
         def all_heard(inbox: Inbox = inbox) -> bool:
             return all(inbox.count(sender(net, name)) > 0 for name in senders[1:])
 
-        await net.until(all_heard, margin(net))
+        await net.until(all_heard, margin(net) * (turn + 1))  # a path that delays and disturbs is given longer each time
         copies += max(0, COPIES - -(-reply.failed // len(senders)))
         arrived += inbox.count(sender(net, "A1"))
         same += inbox.count(sender(net, "A2"))

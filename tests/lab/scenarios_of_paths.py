@@ -124,8 +124,9 @@ PATHS: tuple[Scenario, ...] = (
         Plan(
             home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25, "jitter_ms": 25, "reorder": 0.1, "duplicate": 0.05})
         ),
-        FORWARDED,
-        {"": "pass"},
+        # Copies that arrive twice by chance on SIP alone may look like somebody's doing: then it is left open, never called touched.
+        {**FORWARDED, "sip-alg": {"interference": or_undecided("none")}},
+        {"": one_of("pass", "inconclusive")},
     ),
     Scenario(
         name="ipv6 firewall",
