@@ -1,0 +1,67 @@
+"""What ``port-forwarding`` saw: one row a port, and what the same packets met on ports that no rule names."""
+
+from typing import Literal
+
+import msgspec
+
+from edgecheck.model.check import Observation
+from edgecheck.model.profile import PortNeed, Profile
+from edgecheck.wire import ports as port_ranges
+
+State = Literal["forwarded", "blocked", "refused", "answered", "undecided"]
+
+
+class PortRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One port and what became of unsolicited packets to it."""
+
+    port: int
+    transport: Literal["udp", "tcp"]
+    purpose: str
+    required: bool
+    state: State
+    answered_by: str | None = None
+    """``refused``: who refused. ``answered``: what spoke there."""
+    copies: int = 0
+    """Probes or connection attempts that left the server for this port."""
+    arrived: int = 0
+    reason: str = ""
+    """Why it is ``undecided``; details of a refusal."""
+
+
+class Canaries(msgspec.Struct, frozen=True, kw_only=True):
+    """What the same packets met on ports that no rule names."""
+
+    bare: int = 0
+    """Canaries that had sent nothing."""
+    bare_reached: int = 0
+    """How many of them an unsolicited packet reached."""
+    mapped_reached: bool | None = None
+    """Whether one got through to a port that had contacted the primary address only; None = no such canary, or loss may explain it."""
+    control_sent: int = 0
+    control_arrived: int = 0
+    """Copies from the contacted address and port to the mapped canary: the path's loss in the same moments."""
+    several_addresses: str | None = None
+    """The public address from which UDP leaves, where it is not the one that was probed."""
+
+
+class ForwardingObservation(Observation, frozen=True, kw_only=True):
+    """Facts of ``port-forwarding``."""
+
+    ports: tuple[PortRow, ...]
+    probed_address: str
+    """The public address whose ports were probed."""
+    prober: str
+    """The never-contacted address that sent."""
+    udp: Canaries = Canaries()
+    tcp: Canaries = Canaries()
+    alternate_contacted_s: float | None = None
+    alternate_answers: bool | None = None
+    """Whether the alternate address reached us over UDP when contacted afterwards; None = not needed, or not tried."""
+    alternate_connects: bool | None = None
+    """The same over TCP."""
+
+
+def inbound(profile: Profile) -> list[tuple[PortNeed, int]]:
+    """Every port that must be forwarded, with the need it stands for; the RTP range is a check of its own."""
+    needs = [need for need in profile.ports if need.direction == "in" and need.protocol != "rtp"]
+    return [(need, port) for need in needs for port in port_ranges.expand(port_ranges.parse(need.ports))]

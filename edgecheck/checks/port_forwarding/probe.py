@@ -1,0 +1,60 @@
+"""The examination: UDP and TCP side by side, then what the silence was worth."""
+
+import asyncio
+
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation, inbound
+from edgecheck.checks.port_forwarding.tcp import probe_tcp
+from edgecheck.checks.port_forwarding.udp import probe_udp
+from edgecheck.checks.port_forwarding.weighing import doubt, weigh, wholly_silent
+from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers, alternate_connects, believed, remembered
+from edgecheck.model.check import Network
+from edgecheck.model.profile import Profile
+
+
+async def probe_network(net: Network, profile: Profile) -> ForwardingObservation:
+    """Probe UDP and TCP side by side; contact the alternate address only afterwards, and only if something stayed silent."""
+    alternate = net.alternate
+    assert alternate is not None  # the runner skips the check otherwise
+    contacted = net.memory.contacted(alternate.host)
+    exposed = net.memory.recall(f"exposed/{alternate.host}")
+    wanted = inbound(profile)
+    # While nothing has been sent; an RTP port is no canary either: it may be forwarded.
+    avoid = {port for _, port in wanted} | set(range(profile.rtp[0], profile.rtp[1] + 1) if profile.rtp else ())
+    udp_wanted = [(need, port) for need, port in wanted if need.transport == "udp"]
+    tcp_wanted = [(need, port) for need, port in wanted if need.transport == "tcp"]
+    # Silent TCP canaries cost a second. They are needed where the router may remember the prober or a port that was used, or where no
+    # UDP canary stands for them.
+    tcp_used = any(remembered(net.memory.sent_from(port, "tcp")) for _, port in tcp_wanted)
+    tcp_canaries = remembered(contacted) or tcp_used or not udp_wanted
+    (udp_rows, udp), (tcp_rows, tcp) = await asyncio.gather(
+        probe_udp(net, udp_wanted, avoid), probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None)
+    )
+    clean = not remembered(contacted)
+    known_exposed = exposed is not None and exposed[0] == "yes" and believed(exposed[1])
+    if clean and (udp.bare or tcp.bare):
+        net.memory.note(f"exposed/{alternate.host}", "yes" if udp.bare_reached or tcp.bare_reached else "no")
+    elif udp.bare and not udp.bare_reached and not tcp.bare_reached:
+        net.memory.note(f"exposed/{alternate.host}", "no")
+    trusted = clean or known_exposed
+    rows = [weigh(net, row, udp, trusted) for row in udp_rows] + [weigh(net, row, tcp, trusted) for row in tcp_rows]
+    if udp.several_addresses:
+        several = SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)
+        rows = [doubt(row, several, ("blocked", "refused")) for row in rows]
+    silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
+    answers = connects = None
+    if wholly_silent(rows, "udp"):
+        answers = await alternate_answers(net)
+        rows = rows if answers else [doubt(row, silent.format("UDP")) if row.transport == "udp" else row for row in rows]
+    if wholly_silent(rows, "tcp"):
+        connects = await alternate_connects(net)
+        rows = rows if connects else [doubt(row, silent.format("TCP")) if row.transport == "tcp" else row for row in rows]
+    return ForwardingObservation(
+        ports=tuple(rows),
+        probed_address=net.observed,
+        prober=alternate.host,
+        udp=udp,
+        tcp=tcp,
+        alternate_contacted_s=contacted,
+        alternate_answers=answers,
+        alternate_connects=connects,
+    )

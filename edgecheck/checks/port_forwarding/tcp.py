@@ -1,0 +1,222 @@
+"""TCP: the server dials ports that listen; whoever accepts must return a nonce, so that nobody else is taken for us."""
+
+import asyncio
+
+from edgecheck.checks.port_forwarding.observation import Canaries, PortRow, State
+from edgecheck.checks.port_forwarding.udp import request, unproved
+from edgecheck.checks.unsolicited import Inbox, margin, probe_of, remembered, sender
+from edgecheck.model.check import Listener, Network, Stream, UdpSocket
+from edgecheck.model.errors import LocalFailure
+from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_of_silence
+from edgecheck.model.profile import PortNeed
+from edgecheck.wire import control, probe
+from edgecheck.wire import ports as port_ranges
+from edgecheck.wire.address import Endpoint, parse_endpoint
+
+DIAL_ATTEMPTS = 12
+"""Each with a SYN of its own: at 14 % loss each way, all twelve fail once in ten million."""
+DIAL_SPACING_MS = 40
+DIAL_ROUNDS = 4
+CONTROLS = 30
+"""UDP control copies in each round of dials."""
+CONTROL_SPACING_MS = 20
+
+
+def _chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int) -> float:
+    """The chance that loss alone silenced so many connection attempts: each needs a SYN in and a SYN-ACK out."""
+    one_way = chance_of_silence(control_arrived, control_sent, 1)
+    return float((1 - (1 - one_way) ** 2) ** attempts) if attempts else 1.0
+
+
+async def probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int] | None) -> tuple[list[PortRow], Canaries]:
+    """``avoid``: ports that are no canaries; None: no bare canaries at all."""
+    listeners: dict[int, Listener] = {}
+    failures: dict[int, LocalFailure] = {}
+    bare: list[int] = []
+    mapped: tuple[int, int] | None = None
+    if not wanted:
+        return [], Canaries()
+    if "dial" not in net.service.capabilities:
+        return [_row(need, port, None) for need, port in wanted], Canaries()
+    answering: set[asyncio.Task[None]] = set()
+    try:
+        for _, port in wanted:
+            if port not in listeners:
+                try:
+                    listeners[port] = await net.listen_tcp(port)
+                except LocalFailure as failure:
+                    failures[port] = failure
+        if any(remembered(net.memory.sent_from(port, "tcp")) for _, port in wanted):
+            mapped = await _mapped_tcp_canary(net, listeners)
+        for _ in range(0 if avoid is None else 2):
+            canary = await net.listen_tcp(0)
+            if canary.local.port in (avoid or ()) or remembered(net.memory.sent_from(canary.local.port, "tcp")):
+                canary.close()
+            else:
+                listeners[canary.local.port] = canary
+                bare.append(canary.local.port)
+        series = net.new_series()
+        answering.add(asyncio.create_task(_return_probes(net, listeners, series)))
+        outside = [mapped[1]] if mapped else []
+        dials = await Dials.go(net, list(dict.fromkeys([*(port for _, port in wanted), *bare, *outside])), series)
+    finally:
+        for task in answering:
+            task.cancel()
+        for listener in listeners.values():
+            listener.close()
+    rows = [_row(need, port, dials, failures.get(port)) for need, port in wanted]
+    return rows, Canaries(
+        bare=len(bare),
+        bare_reached=sum(dials.proved(port) for port in bare),
+        mapped_reached=dials.proved(mapped[1]) if mapped else None,
+        control_sent=dials.control_sent,
+        control_arrived=dials.control_arrived,
+    )
+
+
+async def _mapped_tcp_canary(net: Network, listeners: dict[int, Listener]) -> tuple[int, int] | None:
+    """A port that has just connected out, as ``port-preservation`` does, and listens now: (local, outside); None when it failed."""
+    try:
+        stream = await net.connect_tcp(net.primary)
+        exchange = await net.stun_stream(stream, net.new_series(), 0)
+        stream.close()
+        if not isinstance(exchange.outcome, Answered) or exchange.outcome.mapped is None:
+            return None
+        local = stream.local.port
+        listeners[local] = await net.listen_tcp(local)
+    except LocalFailure:
+        return None
+    return local, parse_endpoint(exchange.outcome.mapped).port
+
+
+class Dials:
+    """Connection attempts to TCP ports, again to the silent ones while loss may explain their silence.
+
+    The loss is measured in the same moments by UDP copies on a contacted pair: they share the path, not the protocol.
+    """
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        self.told: dict[int, list[control.DialRow]] = {}
+        self.control_sent = self.control_arrived = 0
+
+    @classmethod
+    async def go(cls, net: Network, ports: list[int], series: int) -> "Dials":
+        dials = cls(net)
+        weather = await net.open_udp()
+        try:
+            at = await net.proved(weather)
+            for _ in range(DIAL_ROUNDS):
+                asked = [port for port in ports if not dials.settled(port)]
+                if not asked:
+                    break
+                measuring = asyncio.create_task(dials._control(weather, at))
+                await dials._dial(asked, series)
+                if all(dials.proved(port) for port in asked):
+                    measuring.cancel()  # nothing was silent: there is no silence to weigh
+                await asyncio.gather(measuring, return_exceptions=True)
+                if at is None:
+                    break  # without a control flow no silence can be proved, however often it is repeated
+        finally:
+            weather.close()
+        return dials
+
+    def proved(self, port: int) -> bool:
+        return any(row.outcome == "proved" for row in self.told.get(port, ()))
+
+    def attempts(self, port: int) -> int:
+        return sum(row.attempts for row in self.told.get(port, ()))
+
+    def silence_proved(self, port: int) -> bool:
+        return _chance_of_tcp_silence(self.control_arrived, self.control_sent, self.attempts(port)) < WRONG_BY_CHANCE
+
+    def settled(self, port: int) -> bool:
+        rows = self.told.get(port)
+        return bool(rows) and (any(row.outcome not in ("silent", "unsent") for row in rows or ()) or self.silence_proved(port))
+
+    async def _dial(self, ports: list[int], series: int) -> None:
+        limit = max(1, self.net.limits.dials // DIAL_ATTEMPTS)
+        for start in range(0, len(ports), limit):
+            wanted = port_ranges.compress(ports[start : start + limit])
+            reply = await self.net.ask(
+                lambda id: control.Dial(
+                    id=id,
+                    series=series,
+                    address=self.net.observed,
+                    ports=wanted,  # noqa: B023
+                    attempts=DIAL_ATTEMPTS,
+                    spacing_ms=DIAL_SPACING_MS,
+                    patience_ms=int(500 + 4000 * self.net.rtt),
+                )
+            )
+            for row in reply.rows if isinstance(reply, control.Dialed) else ():
+                self.told.setdefault(row.port, []).append(row)
+
+    async def _control(self, weather: UdpSocket, at: Endpoint | None) -> None:
+        if at is None:
+            return
+        net = self.net
+        series, copies = net.new_series(), min(CONTROLS, net.limits.copies)
+        heard = Inbox(net, weather, series)
+        await net.ask(lambda id: request(id, series, at.host, [at.port], ("A1",), 0, copies, CONTROL_SPACING_MS))
+        source = sender(net, "A1")
+        await net.until(lambda: heard.count(source) >= copies, margin(net))
+        self.control_sent += copies
+        self.control_arrived += heard.count(source)
+
+
+async def _return_probes(net: Network, listeners: dict[int, Listener], series: int) -> None:
+    """Return each nonce on the connection it came by: proof to the server that it is us who accepted."""
+    done: set[int] = set()
+
+    def fresh() -> list[tuple[int, Stream]]:
+        return [
+            (port, stream)
+            for port, listener in listeners.items()
+            for stream in listener.accepted
+            if id(stream) not in done and len(stream.received) >= probe.SIZE
+        ]
+
+    while True:
+        await net.until(lambda: bool(fresh()), 3600)
+        for _, stream in fresh():
+            done.add(id(stream))
+            found = probe_of(net, bytes(stream.received))
+            if found is not None and found.series == series:
+                stream.send(probe.serialize(found._replace(kind=probe.Kind.ECHO)))
+
+
+def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure | None = None) -> PortRow:
+    rows = dials.told.get(port, []) if dials else []
+    outcomes = {row.outcome: row for row in reversed(rows)}
+    state: State = "undecided"
+    answered_by, reason = None, "the server cannot dial back" if dials is None else "no attempt was made"
+    if "proved" in outcomes:
+        state, reason = "forwarded", ""
+    elif "connected" in outcomes:
+        state, reason = "answered", "something accepted the connection that is not this test"
+        answered_by = outcomes["connected"].detail or "a service that said nothing"
+    elif "refused" in outcomes or "unreachable" in outcomes:
+        row = outcomes.get("refused") or outcomes["unreachable"]
+        state, reason = "refused", row.detail or row.outcome
+        answered_by = "a reset from the probed address" if row.outcome == "refused" else row.detail
+    elif "silent" in outcomes and dials is not None:
+        if dials.silence_proved(port):
+            state, reason = "blocked", ""
+        else:
+            reason = unproved(dials.control_arrived, dials.control_sent)
+    elif rows:
+        reason = f"the server could not send: {rows[-1].detail}"
+    if failure is not None and state in ("blocked", "undecided", "refused"):
+        state, reason = "undecided", str(failure)  # nothing of ours listened, so nothing could have been proved
+    return PortRow(
+        port=port,
+        transport="tcp",
+        purpose=need.purpose,
+        required=need.required,
+        state=state,
+        answered_by=answered_by,
+        copies=dials.attempts(port) if dials else 0,
+        arrived=int(state == "forwarded"),
+        reason=reason,
+    )

@@ -1,0 +1,175 @@
+"""UDP: rounds of probes from the never-contacted address to ports that listen, beside canaries and a control flow."""
+
+import asyncio
+
+import msgspec
+
+from edgecheck.checks.port_forwarding.observation import Canaries, PortRow
+from edgecheck.checks.unsolicited import MOST_ROUNDS, NO_CONTROL_FLOW, Inbox, margin, open_bare, probe_of, sender
+from edgecheck.model.check import Network, UdpSocket
+from edgecheck.model.errors import LocalFailure
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.profile import PortNeed
+from edgecheck.wire import control
+from edgecheck.wire import ports as port_ranges
+from edgecheck.wire.address import Endpoint
+
+COPIES = 6
+SPACING_MS = 25
+
+
+async def probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int]) -> tuple[list[PortRow], Canaries]:
+    sockets: dict[int, UdpSocket] = {}
+    failures: dict[int, LocalFailure] = {}
+    if not wanted:
+        return [], Canaries()
+    mapped_canary, bare = None, []
+    try:
+        for _, port in wanted:
+            if port not in sockets:
+                try:
+                    sockets[port] = await net.open_udp(port)
+                except LocalFailure as failure:
+                    failures[port] = failure
+        mapped_canary = await net.open_udp()
+        bare = await open_bare(net, avoid)
+        at = await net.proved(mapped_canary)
+        shots = await Shots.fire(net, sockets, bare, mapped_canary, at)
+        canaries = shots.canaries(bare)
+        if at is not None and at.host != net.observed:
+            canaries = msgspec.structs.replace(canaries, several_addresses=at.host)
+        return [shots.row(need, port, failures) for need, port in wanted], canaries
+    finally:
+        for socket in (*sockets.values(), *bare, *((mapped_canary,) if mapped_canary else ())):
+            socket.close()
+
+
+class Shots:
+    """Rounds of UDP probes to the ports that are still silent, with controls, until silence is proved or rounds are used up."""
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+        self.sent: dict[int, int] = {}
+        self.arrived: dict[int, int] = {}
+        self.controls: dict[int, tuple[int, int]] = {}
+        self.mapped_reached = False
+        self.control_sent = self.control_arrived = 0
+        self.errors: dict[int, control.ErrorRow] = {}
+
+    @classmethod
+    async def fire(
+        cls, net: Network, sockets: dict[int, UdpSocket], bare: list[UdpSocket], mapped_canary: UdpSocket, at: Endpoint | None
+    ) -> "Shots":
+        shots = cls(net)
+        targets = {**sockets, **{socket.local.port: socket for socket in bare}}
+        for _ in range(MOST_ROUNDS):
+            silent = [port for port in targets if not shots.arrived.get(port) and not shots.proved_silent(port)]
+            if not silent:
+                break
+            await shots._round(targets, silent, mapped_canary, at)
+            if at is None:
+                break  # without a control flow no silence can be proved, however often it is repeated
+        return shots
+
+    def proved_silent(self, port: int) -> bool:
+        arrived, sent = self.controls.get(port, (0, 0))
+        return chance_of_silence(arrived, sent, self.sent.get(port, 0)) < WRONG_BY_CHANCE
+
+    async def _round(self, targets: dict[int, UdpSocket], silent: list[int], mapped_canary: UdpSocket, at: Endpoint | None) -> None:
+        net = self.net
+        series, control_series = net.new_series(), net.new_series()
+        controls = Inbox(net, mapped_canary, control_series)
+        requests = [net.ask(lambda id: request(id, series, net.observed, silent, ("BX",), net.pace))]
+        if at is not None:
+            # The control flow and the never-contacted sender to the mapped canary, in the same moments.
+            requests.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], ("A1", "BX"), 0)))
+        replies = await asyncio.gather(*requests)
+
+        def heard() -> bool:
+            return all(_count(net, targets[port], series) for port in silent)
+
+        await net.until(heard, margin(net))
+        first = replies[0]
+        left = COPIES if isinstance(first, control.Probed) and not first.failed else 0
+        arrived = controls.count(sender(net, "A1"))
+        if at is not None:
+            self.control_sent += COPIES
+            self.control_arrived += arrived
+            self.mapped_reached |= controls.count(sender(net, "BX")) > 0
+        for port in silent:
+            self.sent[port] = self.sent.get(port, 0) + left
+            self.arrived[port] = self.arrived.get(port, 0) + _count(net, targets[port], series)
+            before = self.controls.get(port, (0, 0))
+            self.controls[port] = (before[0] + arrived, before[1] + (COPIES if at is not None else 0))
+        account = await net.account(series)
+        for row in account.errors if account else ():
+            self.errors.setdefault(row.port, row)
+
+    def row(self, need: PortNeed, port: int, failures: dict[int, LocalFailure]) -> PortRow:
+        made = PortRow(
+            port=port,
+            transport="udp",
+            purpose=need.purpose,
+            required=need.required,
+            state="undecided",
+            copies=self.sent.get(port, 0),
+            arrived=self.arrived.get(port, 0),
+        )
+        replace = msgspec.structs.replace
+        if port in failures:
+            return replace(made, reason=str(failures[port]))
+        if made.arrived:
+            return replace(made, state="forwarded")
+        if port in self.errors:
+            error = self.errors[port]
+            reason = f"ICMP {error.icmp_type}/{error.icmp_code} from {error.offender}" + (f", TTL {error.ttl}" if error.ttl else "")
+            return replace(made, state="refused", answered_by=error.offender, reason=reason)
+        if self.proved_silent(port):
+            return replace(made, state="blocked")
+        return replace(made, reason=unproved(*self.controls.get(port, (0, 0))))
+
+    def _mapped_silence_proved(self) -> bool:
+        return chance_of_silence(self.control_arrived, self.control_sent, self.control_sent) < WRONG_BY_CHANCE
+
+    def canaries(self, bare: list[UdpSocket]) -> Canaries:
+        return Canaries(
+            bare=len(bare),
+            bare_reached=sum(bool(self.arrived.get(socket.local.port)) for socket in bare),
+            mapped_reached=self.mapped_reached or (False if self._mapped_silence_proved() else None),
+            control_sent=self.control_sent,
+            control_arrived=self.control_arrived,
+        )
+
+
+def unproved(arrived: int, sent: int) -> str:
+    """Why a silence is undecided."""
+    if not sent:
+        return f"{NO_CONTROL_FLOW}, and silence alone proves nothing"
+    return f"{f'only {arrived}' if arrived else 'none'} of {sent} control packets arrived, so loss may explain the silence"
+
+
+def request(
+    id: int,
+    series: int,
+    address: str,
+    ports: list[int],
+    senders: tuple[control.Sender, ...],
+    pace: int,
+    copies: int = COPIES,
+    spacing_ms: int = SPACING_MS,
+) -> control.Probe:
+    return control.Probe(
+        id=id,
+        series=series,
+        address=address,
+        ports=port_ranges.compress(ports),
+        senders=senders,
+        copies=copies,
+        spacing_ms=spacing_ms,
+        pace=pace,
+    )
+
+
+def _count(net: Network, socket: UdpSocket, series: int) -> int:
+    found = (probe_of(net, arrival.data) for arrival in socket.inbox)
+    return sum(one is not None and one.series == series for one in found)
