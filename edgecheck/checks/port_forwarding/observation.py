@@ -26,6 +26,8 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     arrived: int = 0
     reason: str = ""
     """Why it is ``undecided``; details of a refusal."""
+    unbound: str | None = None
+    """Why nothing of this test could listen there (``port-in-use``, ``permission``...); None: this test did listen."""
 
 
 class Canaries(msgspec.Struct, frozen=True, kw_only=True):

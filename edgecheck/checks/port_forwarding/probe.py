@@ -1,4 +1,7 @@
-"""The examination: UDP and TCP side by side, then what the silence was worth."""
+"""The examination: UDP and TCP side by side, then what the silence was worth.
+
+Ports that something else holds come out of it as rows with ``unbound``: whoever holds them is asked afterwards, row by row.
+"""
 
 import asyncio
 

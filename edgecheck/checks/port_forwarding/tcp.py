@@ -219,4 +219,5 @@ def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure |
         copies=dials.attempts(port) if dials else 0,
         arrived=int(state == "forwarded"),
         reason=reason,
+        unbound=failure.reason if failure else None,
     )

@@ -117,7 +117,7 @@ class Shots:
         )
         replace = msgspec.structs.replace
         if port in failures:
-            return replace(made, reason=str(failures[port]))
+            return replace(made, reason=str(failures[port]), unbound=failures[port].reason)
         if made.arrived:
             return replace(made, state="forwarded")
         if port in self.errors:
