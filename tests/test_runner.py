@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgecheck import runner
+from edgecheck import course, runner
 from edgecheck.checks import ALL
 from edgecheck.model.check import Check, Network, Observation
 from edgecheck.model.errors import ControlLost, LocalFailure, NotOurServer, RequestDeclined, TokenRefused
@@ -143,7 +143,7 @@ def kept(report: Report) -> Report:
     data = json.render(report)
     saved = json.read(data)
     assert as_written(saved) == as_written(report)
-    assert as_written(runner.rejudge(saved)) == as_written(report)
+    assert as_written(course.rejudge(saved)) == as_written(report)
     for written in (data.decode(), text.render(report), junit.render(report)):
         assert TOKEN not in written
     assert report.headline
@@ -431,7 +431,7 @@ def test_a_judge_that_raises_keeps_the_observation_to_be_judged_anew(world: Worl
     assert by_id(report)["one"].fault is not None
     assert by_id(report)["one"].observation == {}
     world.have(check("one", passes))  # the bug is fixed
-    again = runner.rejudge(report)
+    again = course.rejudge(report)
     assert (again.verdict, by_id(again)["one"].fault) == (Verdict.PASS, None)
 
 
@@ -615,15 +615,15 @@ def test_a_saved_report_judged_anew_says_the_same(name: str, world: World) -> No
         nat = Nat(**EIGHT[name], seed=seed, forwarded={("udp", 5060): 5060} if seed else {})
         world.memory = SharedMemory()
         report = world.run(Edge(nat, Weather(loss=0.15 * seed, seed=seed)))
-        again = runner.rejudge(json.read(json.render(report)))
+        again = course.rejudge(json.read(json.render(report)))
         for before, after in zip(as_written(report)["checks"], as_written(again)["checks"], strict=True):
             assert before == after
 
 
 def test_judging_anew_twice_adds_nothing(world: World) -> None:
     report = world.run(Edge(Nat()))
-    once = runner.rejudge(report)
-    assert as_written(runner.rejudge(once)) == as_written(once) == as_written(report)
+    once = course.rejudge(report)
+    assert as_written(course.rejudge(once)) == as_written(once) == as_written(report)
 
 
 # ---- settings

@@ -15,4 +15,8 @@ ALL: tuple[Check, ...] = (
 """In the order in which they run: whoever needs the alternate address uncontacted, or its own ports unused, comes first;
 who takes minutes, last."""
 
-BY_ID: dict[str, Check] = {check.id: check for check in ALL}
+DOCTOR: tuple[Check, ...] = ()
+"""Those of ``edgecheck register``, in the order in which they run: each builds on what the ones before it left in the ``Phone``."""
+
+BY_ID: dict[str, Check] = {check.id: check for check in (*ALL, *DOCTOR)}
+"""Every check whose observation a saved report may hold."""

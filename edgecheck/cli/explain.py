@@ -26,8 +26,8 @@ def explain(what: str, output: Output) -> int:
 
 
 def _judged_anew(name: str) -> Report:
+    from edgecheck.course import rejudge
     from edgecheck.report import json
-    from edgecheck.runner import rejudge
 
     try:
         if name == "-":

@@ -16,7 +16,8 @@ from edgecheck.wire.address import Target, parse_host
 from edgecheck.wire.errors import Malformed
 
 if TYPE_CHECKING:
-    from edgecheck.runner import Settings, Show
+    from edgecheck.course import Show
+    from edgecheck.runner import Settings
 
 __all__ = ["Asked", "Output", "event_loop", "family", "run"]
 

@@ -237,8 +237,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     observation: type[Observation]
     needs: frozenset[str]
     """Capabilities of the server without which it is skipped."""
-    probe: Callable[[Network, Profile], Awaitable[Any]]
-    """Returns the observation."""
+    probe: Callable[[Any, Profile], Awaitable[Any]]
+    """Asks the ``Network`` (a check of ``ALL``) or the ``Phone`` (one of ``DOCTOR``); returns the observation."""
     judge: Callable[[Any, Profile], tuple[Finding, ...]]
     """Pure: a saved report is judged anew offline."""
     summarize: Callable[[Any, tuple[Finding, ...]], str]

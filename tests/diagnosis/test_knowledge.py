@@ -17,6 +17,7 @@ PACKAGE = Path(edgecheck.__file__).parent
 CHECKS = {check.id for check in ALL}
 
 
+COURSES = [PACKAGE / name for name in ("course.py", "runner.py", "doctor.py")]
 OF_EVERY_CHECK = {"undecided", "fault", "skipped"}
 """What the runner says of any check: ``f"{check.id}.fault"``."""
 
@@ -35,7 +36,7 @@ def causes(tree: ast.AST, prefix: str) -> set[str]:
         "rtp-range": lambda: first_words(tree, "add", 0),
         "sip-alg": lambda: first_words(tree, "_finding", 1),
         "topology": lambda: first_words(tree, "finding", 0),
-        "control": lambda: first_words(tree, "_control_finding", 0),
+        "control": lambda: {cause for file in COURSES for cause in first_words(ast.parse(file.read_text()), "control_finding", 0)},
     }[prefix]()
     assert found
     return found
@@ -44,7 +45,7 @@ def causes(tree: ast.AST, prefix: str) -> set[str]:
 def emitted() -> set[str]:
     """Every finding id that the checks and the runner can give."""
     out = {f"{check}.{cause}" for check in CHECKS for cause in OF_EVERY_CHECK}
-    for file in [*(PACKAGE / "checks").rglob("*.py"), PACKAGE / "runner.py"]:
+    for file in [*(PACKAGE / "checks").rglob("*.py"), *COURSES]:
         tree = ast.parse(file.read_text())
         for node in ast.walk(tree):
             if not (isinstance(node, ast.keyword) and node.arg == "id"):
