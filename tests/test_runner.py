@@ -129,7 +129,7 @@ class World:
     def have(self, *checks: Check) -> Profile:
         """Only these checks exist; a profile that names them all."""
         self._monkeypatch.setattr(runner, "ALL", checks)
-        self._monkeypatch.setattr(runner, "BY_ID", {check.id: check for check in checks})
+        self._monkeypatch.setattr(course, "BY_ID", {check.id: check for check in checks})
         return msgspec.structs.replace(PROFILE, checks=tuple(check.id for check in checks))
 
 
