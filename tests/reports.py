@@ -61,8 +61,9 @@ def nat(behind_nat: bool = True) -> CheckResult:
 
 def alg(*subjects: str, cause: str = "rewritten", located: bool = True, ways: tuple[tuple[str, int, str], ...] = ()) -> CheckResult:
     """A SIP ALG on these transports; ``ways`` are (transport, port, request state)."""
+    who = "Hop 1 (192.168.1.1)" if located else "Something on the path"
     return result(
-        *(finding(f"sip-alg.{cause}", "fail", subject, f"{subject}: Via and Contact are rewritten.") for subject in subjects),
+        *(finding(f"sip-alg.{cause}", "fail", subject, f"{who} rewrites SIP on {subject} (Via and Contact).") for subject in subjects),
         summary="hop 1 (192.168.1.1) rewrites Via, Contact and SDP c= on UDP 5060",
         observation={
             "interference": "rewriting",

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from edgecheck.diagnosis import knowledge
+from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.headline import join, subjects
+from edgecheck.diagnosis.rules import explained
+from edgecheck.diagnosis.words import join, subjects
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
 
@@ -13,17 +15,18 @@ _MOST = 6
 
 
 def advise(facts: Facts) -> tuple[str, ...]:
-    """The steps for the whole run, gravest first, each once."""
+    """The steps for the whole run, gravest first, each once; nothing for what only follows from something else."""
     steps: dict[str, None] = {}
-    kinds = {finding.id: finding for finding in reversed(facts.troubles())}
-    known = [finding for finding in facts.troubles() if kinds[finding.id] is finding and finding.verdict is not Verdict.INCONCLUSIVE]
-    cause = next((finding for finding in known if finding.id in _EXPLAINS_THE_REST and finding.verdict is Verdict.FAIL), None)
-    for finding in [cause] if cause else known:
-        for step in _specific(facts, finding) or _general(finding)[: 2 if cause else 1]:
+    follows = explained(facts)
+    troubles = [finding for finding in facts.troubles() if not any(finding is other for other in follows)]
+    kinds = {finding.id: finding for finding in reversed(troubles)}
+    known = [finding for finding in troubles if kinds[finding.id] is finding and finding.verdict is not Verdict.INCONCLUSIVE]
+    alone = len(known) == 1 and bool(follows)
+    for finding in known:
+        for step in _specific(facts, finding) or _general(finding)[: 2 if alone else 1]:
             steps.setdefault(step)
-    if cause is None:
-        for step in _find_out(facts):
-            steps.setdefault(step)
+    for step in _find_out(facts, [finding for finding in troubles if finding.verdict is Verdict.INCONCLUSIVE]):
+        steps.setdefault(step)
     if facts.this_machine_only:
         steps.setdefault(
             "To check your network's edge: run edgecheck-server on a host outside, and here: edgecheck run edge://TOKEN@HOST:PORT "
@@ -32,9 +35,8 @@ def advise(facts: Facts) -> tuple[str, ...]:
     return tuple(steps)[:_MOST]
 
 
-def _find_out(facts: Facts) -> tuple[str, ...]:
+def _find_out(facts: Facts, untold: list[Finding]) -> tuple[str, ...]:
     """What to do about what could not be told: one step for all of it."""
-    untold = [finding for finding in facts.troubles() if finding.verdict is Verdict.INCONCLUSIVE]
     if not untold:
         return ()
     special = [step for finding in untold for step in _specific(facts, finding)]
@@ -63,16 +65,54 @@ def _specific(facts: Facts, finding: Finding) -> tuple[str, ...]:
     return rule(facts, finding) if rule else ()
 
 
+def _where(facts: Facts, topic: knowledge.Topic) -> str:
+    """Where it is set in this router, on a line of its own; empty where that is not known."""
+    router = facts.router
+    if router is None:
+        return ""
+    known = [(row, setting) for row in router.rows if (setting := row.setting(topic)) is not None]
+    if not known:
+        return ""
+    steps = "; ".join(f"{row.vendor}: {setting.told()}" for row, setting in known) if len(router.rows) > 1 else known[0][1].told()
+    return f"\n{router.found}: {steps}."
+
+
 def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
-    other = "; if there is a rule, see whether it points to another machine" if finding.id.endswith("refused") else ""
-    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.",)
+    other = _ELSE.get(finding.id, "")
+    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_how_to_forward(facts)}",)
+
+
+def _how_to_forward(facts: Facts) -> str:
+    return "" if facts.behind_nat is False else _where(facts, "forwarding")
+
+
+def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    same = facts.having(finding.id, verdicts=(finding.verdict,))
+    return (f"Let the router's rule for {subjects(same)} lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
+
+
+def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    inner = facts.router.wan_address if facts.router else None
+    target = f"to the inner one ({inner})" if inner else "to the inner one's outer address"
+    return (
+        f"Put the outer router into bridge (modem) mode. Or forward in both: in the outer one {target}, in the inner one to {facts.here}."
+        + _where(facts, "forwarding"),
+    )
+
+
+def _public_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    return (
+        "Ask the provider for a public address of your own: no rule in your router can open a port through the provider's NAT. Until then "
+        "let trunks and phones register from here to the outside and keep their mappings alive.",
+    )
 
 
 def _keep_ports(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    hints = "" if _where(facts, "static_port") else "; pfSense and OPNsense: Outbound NAT, hybrid, a rule with static port"
     return (
-        f'In the router, have the source ports of {facts.here} kept ("static port", "port preservation", "consistent NAT"; pfSense and '
-        "OPNsense: Outbound NAT, hybrid, a rule with static port).",
+        f'In the router, have the source ports of {facts.here} kept ("static port", "port preservation", "consistent NAT"{hints}).'
+        + _where(facts, "static_port"),
     )
 
 
@@ -80,7 +120,10 @@ def _keep_alive(facts: Facts, finding: Finding) -> tuple[str, ...]:
     every = facts.fact("mapping-lifetime", "recommended_keepalive_s")
     if not isinstance(every, int):
         return ()
-    return (f"Set the NAT keep-alive of phones and trunks behind this edge to {every} s (Asterisk outside: qualify_frequency={every}).",)
+    return (
+        f"Set the NAT keep-alive of phones and trunks behind this edge to {every} s (Asterisk outside: qualify_frequency={every})."
+        + _where(facts, "udp_timeout"),
+    )
 
 
 def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -94,7 +137,7 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if whole is None:
         return ()
     low, high = whole
-    step = f"{_open(facts)} UDP {low}-{high} (RTP) to {facts.here}."
+    step = f"{_open(facts)} UDP {low}-{high} (RTP) to {facts.here}.{_how_to_forward(facts)}"
     if blocked == (whole,) or not blocked:
         return (step,)
     if len(blocked) == 1 and blocked[0][1] == high:
@@ -111,23 +154,19 @@ def _open(facts: Facts) -> str:
     return "In the router, forward"
 
 
-def _alg(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    hints = [f"{router.vendor}: {router.short}" for router in knowledge.routers() if router.short and router.switch]
-    none = join([router.vendor for router in knowledge.routers() if router.short and not router.switch])
-    hints += [f"{none} have none", f"others: edgecheck explain {finding.id}"]
-    steps = [f"Switch the SIP ALG off in the router, reboot it, run this again. {'; '.join(hints)}."]
-    ways = [way for way in facts.untouched_ways() if way not in {f.subject for f in facts.having(*_ALG_IDS)}]
-    if ways:
-        steps.append(f"Or move the phones and trunks to {join(ways)}: SIP passed untouched there.")
-    return ("\n".join(steps),)
-
-
-_EXPLAINS_THE_REST = ("nat-behavior.udp-blocked",)
-"""Where these hold, the other troubles follow from them."""
-_ALG_IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
+_ELSE = {
+    "port-forwarding.blocked": "; if there is such a rule, look at this machine's own firewall",
+    "port-forwarding.refused": "; if there is a rule, see whether it points to another machine",
+}
+"""Where the cause is not known, what else to look at."""
 _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.blocked": _forward,
+    "port-forwarding.no-rule": _forward,
     "port-forwarding.refused": _forward,
+    "port-forwarding.wrong-host": _right_host,
+    "port-forwarding.carrier-grade-nat": _public_address,
+    "topology.carrier-grade-nat": _public_address,
+    "topology.double-nat": _both_routers,
     "rtp-range.inbound-blocked": _forward_rtp,
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,
@@ -137,5 +176,5 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "nat-behavior.undecided": _second_address,
     "nat-behavior.filtering-undecided": _second_address,
     "port-forwarding.undecided": _second_address,
-    **dict.fromkeys(_ALG_IDS, _alg),
+    **dict.fromkeys(("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other"), switch_off),
 }

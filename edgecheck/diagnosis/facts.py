@@ -4,9 +4,10 @@ A saved report may be older, newer or edited by hand; a fact that is missing or 
 """
 
 import ipaddress
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+from edgecheck.diagnosis import knowledge
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import CheckResult, Finding, ServerFacts, Verdict
 from edgecheck.wire import ports
@@ -14,6 +15,38 @@ from edgecheck.wire.address import parse_endpoint
 from edgecheck.wire.errors import WireError
 
 _TROUBLE = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN)
+
+
+_LONGEST_NAME = 80
+"""Characters of a router's name: it is what a device on the network sent."""
+_PROTOCOLS = {"upnp": "UPnP", "nat-pmp": "NAT-PMP", "pcp": "PCP"}
+
+
+class RouterFacts(NamedTuple):
+    """The default router, as it names itself."""
+
+    name: str
+    """``NETGEAR, Inc. R7000``"""
+    protocol: str
+    wan_address: str | None
+
+    @property
+    def found(self) -> str:
+        """``NETGEAR, Inc. R7000 (found by UPnP)``"""
+        return f"{self.name} (found by {self.protocol})" if self.protocol else self.name
+
+    @property
+    def rows(self) -> tuple[knowledge.Router, ...]:
+        """What is known of it; several rows where the name fits several product lines of its vendor."""
+        return knowledge.routers_named(self.name)
+
+
+class Hop(NamedTuple):
+    """A box that touches SIP."""
+
+    hop: int
+    """0 = this machine."""
+    address: str
 
 
 class Facts:
@@ -71,19 +104,55 @@ class Facts:
             return "this machine"
 
     @property
+    def router(self) -> RouterFacts | None:
+        """The default router, where it told its name."""
+        told = self.fact("topology", "router")
+        if not isinstance(told, dict):
+            return None
+        maker, model = (" ".join(str(told.get(field) or "").split()) for field in ("manufacturer", "model"))
+        name = model if maker and model.lower().startswith(maker.lower()) else f"{maker} {model}".strip()
+        if not name:
+            return None
+        protocol, address = str(told.get("protocol") or ""), told.get("wan_address")
+        words = ", ".join(word for key, word in _PROTOCOLS.items() if key in protocol.lower())
+        return RouterFacts(name[:_LONGEST_NAME], words or protocol[:20], str(address) if address else None)
+
+    @property
+    def located(self) -> tuple[Hop, ...]:
+        """The boxes that touch SIP, where they were located."""
+        rows = self.fact("sip-alg", "located")
+        found = []
+        for row in rows if isinstance(rows, (list, tuple)) else ():
+            if isinstance(row, dict) and isinstance(row.get("hop"), int) and (row.get("address") or row["hop"] == 0):
+                found.append(Hop(row["hop"], str(row.get("address") or "this machine itself")))
+        return tuple(found)
+
+    @property
     def culprit(self) -> str | None:
-        """The box that touches SIP, where it was located."""
-        located = self.fact("sip-alg", "located")
-        if isinstance(located, (list, tuple)) and located and isinstance(located[0], dict):
-            address = located[0].get("address")
-            return str(address) if address else None
-        return None
+        """The boxes that touch SIP by name: ``192.168.1.1 (NETGEAR, Inc. R7000)``."""
+        router = self.router
+        named = [f"{hop.address} ({router.name})" if hop.hop == 1 and router else hop.address for hop in self.located]
+        return " and ".join(named) or None
+
+    def blames_located(self, finding: Finding) -> bool:
+        """Whether it is this finding's doing that was followed to its hop: the check says so in the finding's own sentence."""
+        return bool(self.located) and all(hop.address in finding.summary for hop in self.located)
+
+    def touches_sdp(self, findings: Iterable[Finding]) -> bool:
+        """Whether SDP is among what is changed on these channels."""
+        channels = {finding.subject for finding in findings}
+        for probe in self._probes():
+            changes = probe.get("changes")
+            rows = changes if _way(probe) in channels and isinstance(changes, (list, tuple)) else ()
+            if any(isinstance(row, dict) and str(row.get("where")).startswith("sdp ") for row in rows):
+                return True
+        return False
 
     def untouched_ways(self) -> tuple[str, ...]:
         """Transports and ports on which every SIP message passed as it was, both ways: ``TLS 5061``."""
         states: dict[str, bool] = {}
         for probe in self._probes():
-            way = f"{str(probe.get('transport', '')).upper()} {probe.get('server_port')}"
+            way = _way(probe)
             fine = probe.get("request") == "unchanged" and probe.get("response") == "unchanged"
             states[way] = states.get(way, True) and fine
         return tuple(way for way, fine in states.items() if fine)
@@ -92,3 +161,7 @@ class Facts:
         probes = self.fact("sip-alg", "probes")
         if isinstance(probes, (list, tuple)):
             yield from (probe for probe in probes if isinstance(probe, dict))
+
+
+def _way(probe: dict[str, Any]) -> str:
+    return f"{str(probe.get('transport', '')).upper()} {probe.get('server_port')}"

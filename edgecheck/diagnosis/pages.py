@@ -4,10 +4,33 @@ import difflib
 from collections.abc import Iterator
 
 from edgecheck.diagnosis import knowledge
-from edgecheck.diagnosis.knowledge import Router
+from edgecheck.diagnosis.knowledge import Router, Setting
 from edgecheck.model.errors import UsageError
 
 _ALG = tuple(f"sip-alg.{cause}" for cause in ("harmless", "rewritten", "inconsistent", "destroyed", "answered-by-other", "only-sip-passes"))
+_TOPICS: dict[knowledge.Topic, tuple[str, tuple[str, ...]]] = {
+    "forwarding": (
+        "Where ports are forwarded",
+        (
+            "port-forwarding.blocked",
+            "port-forwarding.refused",
+            "port-forwarding.no-rule",
+            "port-forwarding.wrong-host",
+            "rtp-range.inbound-blocked",
+        ),
+    ),
+    "static_port": (
+        "Where source ports are kept",
+        (
+            "rtp-range.remapped",
+            "port-preservation.remapped",
+            "port-preservation.one-port-remapped",
+            "nat-behavior.endpoint-dependent-mapping",
+        ),
+    ),
+    "udp_timeout": ("Where UDP mappings are made to live longer", ("mapping-lifetime.short", "mapping-lifetime.very-short")),
+}
+"""Title of the table by vendor, and the pages that end with it."""
 _ELSEWHERE = "`edgecheck explain sip-alg.rewritten`"
 _SAID = {
     "verified": "verified",
@@ -51,8 +74,19 @@ def _finding(finding_id: str) -> Iterator[str]:
         for router in knowledge.routers():
             yield from _vendor(router)
         yield from ("", "Afterwards", *(f"  {step}" for step in knowledge.aftercare()))
+    for topic, (title, ids) in _TOPICS.items():
+        if finding_id in ids:
+            yield from ("", f"{title}, by vendor")
+            yield from (line for router in knowledge.routers() for line in _setting(router.vendor, router.setting(topic)))
     if explanation.reference:
         yield from ("", f"Reference: {explanation.reference}")
+
+
+def _setting(vendor: str, setting: Setting | None) -> Iterator[str]:
+    if setting is not None:
+        yield f"  {vendor}"
+        yield from (f"    {step}" for step in setting.steps)
+        yield f"    [{_SAID[setting.confidence]}: {setting.source}]"
 
 
 def _vendor(router: Router) -> Iterator[str]:

@@ -43,7 +43,9 @@ def test_where_this_machine_lives_is_not_invented():
 
 def test_ports_of_one_cause_are_one_step():
     ports = result(*(finding("port-forwarding.blocked", "fail", subject) for subject in ("UDP 5060", "TCP 5061")))
-    assert advice(ports, nat()) == ("In the router, forward UDP 5060 and TCP 5061 to 192.168.1.20.",)
+    assert advice(ports, nat()) == (
+        "In the router, forward UDP 5060 and TCP 5061 to 192.168.1.20; if there is such a rule, look at this machine's own firewall.",
+    )
 
 
 def test_the_way_round_an_alg_is_one_that_was_seen_to_work():

@@ -28,12 +28,12 @@ def test_a_box_that_was_not_located_is_not_named():
 @pytest.mark.parametrize(
     ("results", "sentence"),
     [
-        ([blocked("UDP 5060")], "Calls from outside may not arrive: UDP 5060 is not forwarded."),
-        ([blocked("UDP 5060", "TCP 5061")], "Calls from outside may not arrive: UDP 5060 and TCP 5061 are not forwarded."),
+        ([blocked("UDP 5060")], "Calls from outside may not arrive: UDP 5060 does not arrive."),
+        ([blocked("UDP 5060", "TCP 5061")], "Calls from outside may not arrive: UDP 5060 and TCP 5061 do not arrive."),
         ([blocked("TCP 5060", cause="refused")], "Calls from outside may not arrive: TCP 5060 is refused."),
         (
             [blocked("UDP 5060"), rtp(((10000, 20000),))],
-            "Calls from outside may not arrive, and calls may be silent: UDP 5060 is not forwarded, and RTP 10000-20000 does not arrive.",
+            "Calls from outside may not arrive, and calls may be silent: UDP 5060 does not arrive, and RTP 10000-20000 does not arrive.",
         ),
         ([alg("UDP 5060", cause="destroyed", located=False)], "Registrations and calls may fail: something on the path drops SIP on UDP 5060."),
         (
@@ -64,7 +64,7 @@ def test_many_holes_and_many_ports_stay_one_sentence():
     assert "10500-10509, 11000, 15000-15100 and 1 more range does not arrive" in headline(
         rtp(((10500, 10509), (11000, 11000), (15000, 15100), (16000, 16001)))
     )
-    assert "UDP 1, UDP 2, UDP 3, and 5 more are not forwarded" in headline(blocked(*(f"UDP {port}" for port in range(1, 9))))
+    assert "UDP 1, UDP 2, UDP 3, and 5 more do not arrive" in headline(blocked(*(f"UDP {port}" for port in range(1, 9))))
 
 
 def test_warnings():

@@ -100,6 +100,22 @@ def test_the_unconfirmed_is_marked_wherever_it_is_shown():
             assert router.confidence != "unverified", "the short list is told as a fact"
 
 
+@pytest.mark.parametrize(
+    ("finding_id", "title", "vendor"),
+    [
+        ("rtp-range.inbound-blocked", "Where ports are forwarded, by vendor", "  Netgear"),
+        ("port-preservation.remapped", "Where source ports are kept, by vendor", "  pfSense"),
+        ("mapping-lifetime.short", "Where UDP mappings are made to live longer, by vendor", "  Cisco ASA"),
+    ],
+)
+def test_a_page_tells_where_it_is_set(finding_id, title, vendor):
+    lines = page(finding_id)
+    table = lines[lines.index(title) :]
+    assert vendor in table
+    sources = [line for line in table if line.startswith("    [")]
+    assert len(sources) == len([line for line in table if line.startswith("  ") and line[2] != " "]), "every row names its source"
+
+
 def test_a_page_tells_meaning_consequence_proof_and_steps():
     text = page("rtp-range.inbound-blocked")
     for title in ("What it means", "What it does to calls", "How it is proved", "What to do"):

@@ -1,0 +1,224 @@
+"""Rules across checks: what a finding does to calls, the words for its cause, and which other findings follow from it.
+
+The table is in the order in which causes are told. A rule that explains others takes their place in the first line and in *What to do*, and
+is as grave as the gravest of them. Only what follows of necessity is explained: where two causes fit, neither explains the other and
+both are told.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from fnmatch import fnmatch
+from typing import NamedTuple
+
+from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.words import clause, few, join, subjects, verb
+from edgecheck.model.verdict import Finding, Verdict
+
+
+class Effect(IntEnum):
+    """What it does to calls, gravest first. ``may``, for what a given trunk and PBX make of it is not known here."""
+
+    NO_CALLS = 1
+    BROKEN = 2
+    CLOSED = 3
+    SILENT = 4
+    DAMAGED = 5
+    FORGOTTEN = 6
+    ONE_WAY = 7
+
+
+EFFECTS = {
+    Effect.NO_CALLS: "No calls over UDP are possible here",
+    Effect.BROKEN: "Registrations and calls may fail",
+    Effect.CLOSED: "Calls from outside may not arrive",
+    Effect.SILENT: "Calls may ring but be silent",
+    Effect.DAMAGED: "Calls may drop, go silent or stop arriving",
+    Effect.FORGOTTEN: "Phones and trunks that register may be unreachable between keep-alives",
+    Effect.ONE_WAY: "Audio may go one way only",
+}
+CLOSED_AND_SILENT = "Calls from outside may not arrive, and calls may be silent"
+
+Found = Sequence[Finding]
+
+
+class Rule(NamedTuple):
+    """One row of the table."""
+
+    causes: tuple[str, ...]
+    """Finding ids; the rule holds where one of them is a failure or a warning."""
+    effect: Effect
+    told: Callable[[Facts, Found], str]
+    """The cause as a clause, from the findings that hold."""
+    explains: tuple[str, ...] = ()
+    """Patterns of finding ids that follow from it."""
+    only: Callable[[Finding, Finding], bool] = lambda cause, other: True
+    """Which of those: given the cause and the other finding."""
+
+
+class Held(NamedTuple):
+    """A rule that holds."""
+
+    rule: Rule
+    findings: tuple[Finding, ...]
+    explained: tuple[Finding, ...]
+    verdict: Verdict
+    """Of the gravest of both."""
+
+
+# ------------------------------------------------------------------------------------------------------------- words of the causes
+
+
+def _say(text: str) -> Callable[[Facts, Found], str]:
+    return lambda facts, found: text
+
+
+def _own(facts: Facts, found: Found) -> str:
+    return clause(found[0])
+
+
+def _port(one: str, many: str) -> Callable[[Facts, Found], str]:
+    return lambda facts, found: verb(subjects(found), one, many)
+
+
+def _alg(one: str, many: str, what: str) -> Callable[[Facts, Found], str]:
+    def told(facts: Facts, found: Found) -> str:
+        located = [finding for finding in found if facts.blames_located(finding)]
+        others = [finding for finding in found if finding not in located]
+        parts = []
+        for who, group in ((facts.culprit or "", located), ("something on the path", others)):
+            if group:
+                does = many if who == facts.culprit and len(facts.located) > 1 else one
+                body = what.replace("SIP", "SIP and SDP") if does.startswith("rewrite") and facts.touches_sdp(group) else what
+                parts.append(f"{who} {does} {body} on {subjects(group)}")
+        return join(parts)
+
+    return told
+
+
+def _rtp(field: str, does: str) -> Callable[[Facts, Found], str]:
+    def told(facts: Facts, found: Found) -> str:
+        span = few(facts.ranges(field)) or subjects(found).removeprefix("UDP ")
+        return f"RTP {span} {does}"
+
+    return told
+
+
+def _both_routers(facts: Facts, found: Found) -> str:
+    blocked = facts.having(*_NOT_LET_IN)
+    if not blocked:
+        return "two routers in a row translate addresses (double NAT)"
+    return f"two routers in a row translate addresses (double NAT), and {verb(subjects(blocked), 'does', 'do')} not arrive through both"
+
+
+def _lifetime(facts: Facts, found: Found) -> str:
+    return f"the {found[0].subject} lives {found[0].observed} only"
+
+
+def _symmetric(facts: Facts, found: Found) -> str:
+    rtp = few(facts.ranges("remapped")) if facts.having("rtp-range.remapped") else ""
+    return 'the public port changes with each destination ("symmetric" NAT)' + (f", that of RTP {rtp} too" if rtp else "")
+
+
+# --------------------------------------------------------------------------------------------------------------------- what follows
+
+
+def _same_subject(cause: Finding, other: Finding) -> bool:
+    return cause.subject == other.subject
+
+
+def _over_udp(cause: Finding, other: Finding) -> bool:
+    return "TCP" not in other.subject and "TLS" not in other.subject
+
+
+_NOT_LET_IN = ("port-forwarding.blocked", "port-forwarding.no-rule", "port-forwarding.refused")
+_NOT_REACHED = ("port-forwarding.blocked", "port-forwarding.refused", "port-forwarding.undecided")
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ("nat-behavior.udp-blocked",),
+        Effect.NO_CALLS,
+        _own,
+        ("outbound.udp-blocked", "rtp-range.*", "nat-behavior.*", "port-*", "sip-alg.undecided", "mapping-lifetime.*", "media-quality.*"),
+        _over_udp,
+    ),
+    Rule(("outbound.udp-blocked",), Effect.NO_CALLS, _own, ("rtp-range.outbound-blocked", "sip-alg.undecided"), _over_udp),
+    Rule(
+        ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"),
+        Effect.CLOSED,
+        _say("the provider translates addresses too (carrier-grade NAT), so no port can be forwarded to here"),
+        (*_NOT_LET_IN, "port-forwarding.undecided", "rtp-range.inbound-blocked", "topology.double-nat"),
+    ),
+    Rule(("topology.double-nat",), Effect.CLOSED, _both_routers, _NOT_LET_IN),
+    Rule(
+        ("port-forwarding.host-firewall",),
+        Effect.CLOSED,
+        lambda facts, found: f"this machine's own firewall drops {subjects(found)}",
+        (*_NOT_REACHED, "host.firewall*"),
+        lambda cause, other: other.id.startswith("host.") or _same_subject(cause, other),
+    ),
+    Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP")),
+    Rule(("sip-alg.answered-by-other",), Effect.BROKEN, _alg("answers", "answer", "SIP itself")),
+    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently")),
+    Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP")),
+    Rule(
+        ("port-forwarding.wrong-host",),
+        Effect.CLOSED,
+        _port("leads to another machine", "lead to another machine"),
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
+        ("port-forwarding.no-listener",),
+        Effect.CLOSED,
+        lambda facts, found: f"nothing listens on {subjects(found)} here",
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
+        ("port-forwarding.no-rule",), Effect.CLOSED, _port("is not forwarded", "are not forwarded"), _NOT_REACHED, _same_subject
+    ),
+    Rule(("port-forwarding.blocked",), Effect.CLOSED, _port("does not arrive", "do not arrive")),
+    Rule(("port-forwarding.refused",), Effect.CLOSED, _port("is refused", "are refused")),
+    Rule(("rtp-range.inbound-blocked",), Effect.SILENT, _rtp("inbound_blocked", "does not arrive")),
+    Rule(("rtp-range.outbound-blocked",), Effect.SILENT, _rtp("outbound_blocked", "does not get out")),
+    Rule(("rtp-range.return-blocked",), Effect.SILENT, _rtp("return_blocked", "gets no answer back")),
+    Rule(
+        ("nat-behavior.endpoint-dependent-mapping",),
+        Effect.ONE_WAY,
+        _symmetric,
+        ("rtp-range.remapped", "port-preservation.remapped", "port-preservation.one-port-remapped"),
+    ),
+    Rule(("rtp-range.remapped",), Effect.ONE_WAY, _rtp("remapped", "leaves by other ports")),
+    Rule(("sip-alg.only-sip-passes",), Effect.FORGOTTEN, _alg("drops", "drop", "keep-alives")),
+    Rule(("port-preservation.remapped",), Effect.ONE_WAY, _say("the NAT changes port numbers")),
+    Rule(("port-preservation.one-port-remapped",), Effect.ONE_WAY, lambda facts, found: f"{subjects(found)} leaves by another port"),
+    Rule(("mapping-lifetime.very-short", "mapping-lifetime.short"), Effect.FORGOTTEN, _lifetime),
+    Rule(("nat-behavior.pooling",), Effect.ONE_WAY, _say("this network leaves by several public addresses")),
+)
+
+
+def held(facts: Facts) -> tuple[Held, ...]:
+    """The rules that hold, in the table's order; one whose findings all follow from another is left out."""
+    holding = []
+    for rule in RULES:
+        found = facts.having(*rule.causes, verdicts=(Verdict.FAIL, Verdict.WARN))
+        if found:
+            holding.append(_held(facts, rule, found))
+    explained = [finding for one in holding for finding in one.explained]
+    return tuple(one for one in holding if not all(any(finding is other for other in explained) for finding in one.findings))
+
+
+def _held(facts: Facts, rule: Rule, found: tuple[Finding, ...]) -> Held:
+    explained = tuple(
+        other
+        for other in facts.troubles()
+        if not any(other is cause for cause in found)
+        and any(fnmatch(other.id, pattern) for pattern in rule.explains)
+        and any(rule.only(cause, other) for cause in found)
+    )
+    grave = any(finding.verdict is Verdict.FAIL for finding in (*found, *explained))
+    return Held(rule, found, explained, Verdict.FAIL if grave else Verdict.WARN)
+
+
+def explained(facts: Facts) -> tuple[Finding, ...]:
+    """Findings that follow from others."""
+    return tuple(finding for one in held(facts) for finding in one.explained)

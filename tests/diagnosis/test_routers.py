@@ -1,0 +1,140 @@
+"""What is known of this router goes to whom it fits, and to nobody else."""
+
+import pytest
+
+from edgecheck.diagnosis import diagnose, knowledge
+from edgecheck.diagnosis.facts import Facts
+from tests.reports import PROFILE, SERVER, alg, finding, nat, result, rtp
+
+NETGEAR = {"manufacturer": "NETGEAR, Inc.", "model": "R7000", "wan_address": "203.0.113.9", "protocol": "upnp"}
+
+
+def topology(router):
+    return result(finding("topology.single-nat", "pass", "path"), observation={"router": router})
+
+
+def advice(*results):
+    return diagnose(results, PROFILE, SERVER)[2]
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "model", "vendors"),
+    [
+        ("NETGEAR, Inc.", "R7000", ["Netgear"]),
+        ("AVM Berlin", "FRITZ!Box 7590", ["AVM FRITZ!Box"]),
+        ("FRITZ! Technology GmbH", "FRITZ!Box 5690 Pro", ["AVM FRITZ!Box"]),
+        ("TP-LINK", "Archer C7", ["TP-Link"]),
+        ("TP-Link", "ER605 Omada", ["TP-Link Omada"]),
+        ("MikroTik", "Router OS", ["MikroTik RouterOS"]),
+        ("OpenWrt", "OpenWrt router", ["OpenWrt"]),
+        ("Ubiquiti Networks", "EdgeRouter X", ["Ubiquiti EdgeRouter"]),
+        ("Ubiquiti Networks", "UniFi Dream Machine", ["Ubiquiti UniFi OS (UDM, UXG, UCG)"]),
+        ("ASUSTeK Computer Inc.", "RT-AX88U", ["ASUS"]),
+        ("pfSense", "FreeBSD router", ["pfSense"]),
+        ("DrayTek Corp.", "Vigor2865", ["DrayTek Vigor"]),
+        ("ZyXEL", "USG FLEX 200H", ["Zyxel USG FLEX H (uOS)"]),
+        ("ZyXEL", "USG FLEX 200", ["Zyxel USG, ZyWALL"]),
+        ("ZyXEL", "VMG8324-B10A", ["Zyxel DSL and fiber routers"]),
+        ("Huawei Technologies Co., Ltd.", "HG8245", []),
+        ("D-Link", "DIR-868L", []),
+        ("Debian", "Debian router", []),
+    ],
+)
+def test_a_router_is_known_by_what_it_calls_itself(manufacturer, model, vendors):
+    assert [router.vendor for router in knowledge.routers_named(f"{manufacturer} {model}")] == vendors
+
+
+def test_a_make_without_a_product_line_gives_every_line_of_it():
+    assert len(knowledge.routers_named("Ubiquiti")) == 3
+    assert all(router.vendor.startswith("Ubiquiti") for router in knowledge.routers_named("Ubiquiti"))
+
+
+def test_patterns_are_plain_and_few_rows_lack_them():
+    for router in knowledge.routers():
+        assert all("(?" not in pattern for pattern in router.match), "plain patterns only: what they read comes from the network"
+    unmatched = {router.vendor for router in knowledge.routers() if not router.match}
+    assert unmatched == {"Linux router"}
+
+
+def test_the_algs_steps_are_those_of_this_router():
+    (step,) = advice(alg("UDP 5060"), topology(NETGEAR))
+    first = step.splitlines()[0]
+    assert first.startswith("Switch the SIP ALG off in NETGEAR, Inc. R7000 (found by UPnP): Advanced > Setup > WAN Setup: tick \"Disable SIP ALG\"")
+    assert "TP-Link" not in step
+
+
+def test_a_router_of_which_nothing_is_known_leaves_the_list_by_vendor():
+    (step,) = advice(alg("UDP 5060"), topology({**NETGEAR, "manufacturer": "D-Link", "model": "DIR-868L"}))
+    assert "Netgear: WAN Setup" in step
+
+
+def test_an_alg_that_was_not_located_may_be_elsewhere():
+    (step,) = advice(alg("UDP 5060", located=False), topology(NETGEAR))
+    assert "NETGEAR" in step
+    assert "another box on the way does it" in step
+
+
+def test_an_alg_at_the_provider_is_no_matter_of_this_router():
+    seen = result(
+        finding("sip-alg.rewritten", "fail", "UDP 5060", "Hop 2 (100.64.0.1) rewrites SIP on UDP 5060."),
+        observation={"located": [{"hop": 2, "address": "100.64.0.1", "where": ["Via"]}], "probes": []},
+    )
+    (step,) = advice(seen, topology(NETGEAR))
+    assert "NETGEAR" not in step
+    assert step.startswith("100.64.0.1 (hop 2) does it, not your own router: ask whoever runs it")
+
+
+def test_pfsense_users_are_not_sent_after_a_switch():
+    (step,) = advice(alg("UDP 5060"), topology({"manufacturer": "pfSense", "model": "FreeBSD router", "protocol": "upnp"}))
+    assert step.startswith("pfSense FreeBSD router (found by UPnP) has no switch for a SIP ALG that is known: pf has no SIP ALG")
+    assert "Switch the SIP ALG off" not in step
+
+
+def test_what_nobody_could_confirm_is_marked():
+    (step,) = advice(alg("UDP 5060"), topology({"manufacturer": "Ubiquiti", "model": "UniFi Dream Machine", "protocol": "upnp"}))
+    assert "(unverified)" in step
+    for router in knowledge.routers():
+        assert ("unverified" in router.told()) == (router.confidence == "unverified" or bool(router.unverified) or "unverified" in router.after)
+        for topic in ("forwarding", "static_port", "udp_timeout"):
+            setting = router.setting(topic)
+            assert setting is None or ("(unverified)" in setting.told()) == (setting.confidence == "unverified")
+
+
+def test_forwarding_is_told_in_the_routers_words():
+    (step,) = advice(rtp(((10000, 20000),)), nat(), topology(NETGEAR))
+    rule, where = step.splitlines()
+    assert rule == "In the router, forward UDP 10000-20000 (RTP) to 192.168.1.20."
+    assert where.startswith("NETGEAR, Inc. R7000 (found by UPnP): ADVANCED > Advanced Setup > Port Forwarding")
+
+
+def test_without_translation_no_router_is_told_to_forward():
+    (step,) = advice(rtp(((10000, 20000),)), nat(behind_nat=False), topology(NETGEAR))
+    assert "NETGEAR" not in step
+
+
+def test_ports_kept_and_mappings_kept_longer():
+    pfsense = topology({"manufacturer": "pfSense", "model": None, "protocol": "upnp"})
+    (step,) = advice(result(finding("port-preservation.remapped", "fail", "UDP")), pfsense)
+    assert step.endswith('pfSense (found by UPnP): Firewall > NAT > Outbound: hybrid, a rule for the PBX and phones with "Static Port" ticked.')
+    short = result(finding("mapping-lifetime.short", "fail", "UDP mapping"), observation={"recommended_keepalive_s": 15})
+    (step,) = advice(short, pfsense)
+    assert "to 15 s" in step
+    assert "Optimization: Conservative" in step
+
+
+@pytest.mark.parametrize(
+    "router", [None, 7, {}, {"manufacturer": None, "model": None}, {"manufacturer": 7}, {"model": ["x"]}, {"manufacturer": "\n" * 9, "model": ""}]
+)
+def test_a_router_without_a_name_is_no_error(router):
+    name = Facts((topology(router),), PROFILE, SERVER).router
+    assert name is None or name.name
+    assert advice(alg("UDP 5060"), topology(router))
+
+
+def test_a_long_name_is_cut():
+    told = Facts((topology({**NETGEAR, "model": "x" * 9000}),), PROFILE, SERVER).router
+    assert len(told.found) < 120
+
+
+def test_a_name_is_not_said_twice():
+    assert Facts((topology({**NETGEAR, "model": "NETGEAR, Inc. R7000"}),), PROFILE, SERVER).router.name == "NETGEAR, Inc. R7000"

@@ -1,0 +1,185 @@
+"""The table of rules: each row with a saved report that it holds for, what it explains, and what it must leave standing beside it."""
+
+import msgspec
+import pytest
+
+from edgecheck.diagnosis import diagnose
+from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.rules import RULES, held
+from edgecheck.report import json as json_report
+from tests.reports import PROFILE, SERVER, alg, finding, nat, report, result, rtp
+
+
+def saved(*results):
+    """As it comes back from a file."""
+    return json_report.read(json_report.render(report(*results, settings={"profile": msgspec.to_builtins(PROFILE)})))
+
+
+def headline(*results):
+    return diagnose(saved(*results).checks, PROFILE, SERVER)[1]
+
+
+def advice(*results):
+    return diagnose(saved(*results).checks, PROFILE, SERVER)[2]
+
+
+def ports(*causes, verdict="fail"):
+    """(cause, subject)..."""
+    return result(*(finding(f"port-forwarding.{cause}", verdict, subject) for cause, subject in causes))
+
+
+def topology(*ids, verdict="fail", router=None):
+    return result(*(finding(f"topology.{cause}", verdict, "path") for cause in ids), observation={"router": router})
+
+
+def symmetric(verdict="fail"):
+    return result(finding("nat-behavior.endpoint-dependent-mapping", verdict, "mapping"))
+
+
+def remapped(verdict="fail"):
+    return result(
+        finding("rtp-range.remapped", verdict, "10000-20000"),
+        observation={"range": [10000, 20000], "inbound_blocked": [], "remapped": [[10000, 20000]]},
+    )
+
+
+RTP = rtp(((15000, 15009),))
+SAVED = {
+    "nat-behavior.udp-blocked": [result(finding("nat-behavior.udp-blocked", "fail", "UDP", "UDP does not leave this network."))],
+    "outbound.udp-blocked": [result(finding("outbound.udp-blocked", "fail", "UDP", "No UDP gets out."))],
+    "topology.carrier-grade-nat": [topology("carrier-grade-nat"), ports(("blocked", "UDP 5060")), RTP],
+    "topology.double-nat": [topology("double-nat", verdict="warn"), ports(("no-rule", "UDP 5060"))],
+    "port-forwarding.host-firewall": [ports(("host-firewall", "UDP 5060"), ("blocked", "UDP 5060"))],
+    "sip-alg.destroyed": [alg("UDP 5060", cause="destroyed")],
+    "sip-alg.answered-by-other": [alg("UDP 5060", cause="answered-by-other")],
+    "sip-alg.inconsistent": [alg("UDP 5060", cause="inconsistent", located=False)],
+    "sip-alg.rewritten": [alg("UDP 5060"), RTP],
+    "port-forwarding.wrong-host": [ports(("wrong-host", "UDP 5060"))],
+    "port-forwarding.no-listener": [ports(("no-listener", "UDP 5060"))],
+    "port-forwarding.no-rule": [ports(("no-rule", "UDP 5060"), ("no-rule", "TCP 5061"))],
+    "port-forwarding.blocked": [ports(("blocked", "UDP 5060"))],
+    "port-forwarding.refused": [ports(("refused", "TCP 5060"))],
+    "rtp-range.inbound-blocked": [RTP],
+    "rtp-range.outbound-blocked": [result(finding("rtp-range.outbound-blocked", "fail", "UDP 10000-10099"))],
+    "rtp-range.return-blocked": [result(finding("rtp-range.return-blocked", "fail", "UDP 10000-10099"))],
+    "nat-behavior.endpoint-dependent-mapping": [symmetric(), remapped()],
+    "rtp-range.remapped": [remapped()],
+    "sip-alg.only-sip-passes": [alg("UDP 5060", cause="only-sip-passes", located=False)],
+    "port-preservation.remapped": [result(finding("port-preservation.remapped", "fail", "UDP"))],
+    "port-preservation.one-port-remapped": [result(finding("port-preservation.one-port-remapped", "fail", "UDP 5060"))],
+    "mapping-lifetime.very-short": [result(finding("mapping-lifetime.very-short", "fail", "UDP mapping", observed="5 to 10 s"))],
+    "nat-behavior.pooling": [result(finding("nat-behavior.pooling", "fail", "addresses"))],
+}
+SENTENCES = {
+    "nat-behavior.udp-blocked": "No calls over UDP are possible here: UDP does not leave this network.",
+    "outbound.udp-blocked": "No calls over UDP are possible here: no UDP gets out.",
+    "topology.carrier-grade-nat": "Calls from outside may not arrive, and calls may be silent: the provider translates addresses too "
+    "(carrier-grade NAT), so no port can be forwarded to here.",
+    "topology.double-nat": "Calls from outside may not arrive: two routers in a row translate addresses (double NAT), and UDP 5060 does not "
+    "arrive through both.",
+    "port-forwarding.host-firewall": "Calls from outside may not arrive: this machine's own firewall drops UDP 5060.",
+    "sip-alg.destroyed": "Registrations and calls may fail: 192.168.1.1 drops SIP on UDP 5060.",
+    "sip-alg.answered-by-other": "Registrations and calls may fail: 192.168.1.1 answers SIP itself on UDP 5060.",
+    "sip-alg.inconsistent": "Calls may drop, go silent or stop arriving: something on the path rewrites SIP inconsistently on UDP 5060.",
+    "sip-alg.rewritten": "Calls may ring but be silent: 192.168.1.1 rewrites SIP on UDP 5060, and RTP 15000-15009 does not arrive.",
+    "port-forwarding.wrong-host": "Calls from outside may not arrive: UDP 5060 leads to another machine.",
+    "port-forwarding.no-listener": "Calls from outside may not arrive: nothing listens on UDP 5060 here.",
+    "port-forwarding.no-rule": "Calls from outside may not arrive: UDP 5060 and TCP 5061 are not forwarded.",
+    "port-forwarding.blocked": "Calls from outside may not arrive: UDP 5060 does not arrive.",
+    "port-forwarding.refused": "Calls from outside may not arrive: TCP 5060 is refused.",
+    "rtp-range.inbound-blocked": "Calls may ring but be silent: RTP 15000-15009 does not arrive.",
+    "rtp-range.outbound-blocked": "Calls may ring but be silent: RTP 10000-10099 does not get out.",
+    "rtp-range.return-blocked": "Calls may ring but be silent: RTP 10000-10099 gets no answer back.",
+    "nat-behavior.endpoint-dependent-mapping": 'Audio may go one way only: the public port changes with each destination ("symmetric" NAT), '
+    "that of RTP 10000-20000 too.",
+    "rtp-range.remapped": "Audio may go one way only: RTP 10000-20000 leaves by other ports.",
+    "sip-alg.only-sip-passes": "Phones and trunks that register may be unreachable between keep-alives: something on the path drops "
+    "keep-alives on UDP 5060.",
+    "port-preservation.remapped": "Audio may go one way only: the NAT changes port numbers.",
+    "port-preservation.one-port-remapped": "Audio may go one way only: UDP 5060 leaves by another port.",
+    "mapping-lifetime.very-short": "Phones and trunks that register may be unreachable between keep-alives: the UDP mapping lives 5 to 10 s only.",
+    "nat-behavior.pooling": "Audio may go one way only: this network leaves by several public addresses.",
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.causes[0])
+def test_each_rule_has_its_sentence(rule):
+    assert headline(*SAVED[rule.causes[0]]) == SENTENCES[rule.causes[0]]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.causes[0])
+def test_each_rule_says_nothing_of_what_passed(rule):
+    """The same ids as passes: nothing holds."""
+    passed = result(*(finding(cause, "pass") for cause in rule.causes), id="x")
+    assert held(Facts((passed,), PROFILE, SERVER)) == ()
+
+
+def test_what_follows_is_not_told_again():
+    """One cause, one step: nobody is sent to forward ports behind the provider's NAT."""
+    steps = advice(topology("carrier-grade-nat"), ports(("blocked", "UDP 5060"), ("blocked", "TCP 5061")), RTP, nat())
+    assert steps[0].startswith("Ask the provider for a public address")
+    assert not any("forward UDP" in step for step in steps)
+
+
+def test_a_warning_is_as_grave_as_what_follows_from_it():
+    facts = Facts((topology("carrier-grade-nat", verdict="warn"), ports(("blocked", "UDP 5060"))), PROFILE, SERVER)
+    (one,) = held(facts)
+    assert one.verdict == "fail"
+
+
+def test_the_hosts_firewall_explains_only_the_ports_that_it_drops():
+    sentence = headline(ports(("host-firewall", "UDP 5060"), ("no-rule", "TCP 5061")))
+    assert sentence == "Calls from outside may not arrive: this machine's own firewall drops UDP 5060, and TCP 5061 is not forwarded."
+
+
+def test_two_causes_that_fit_are_both_told():
+    sentence = headline(topology("double-nat", verdict="warn"), ports(("host-firewall", "UDP 5060"), ("no-rule", "TCP 5061")))
+    assert "two routers in a row translate addresses (double NAT), and TCP 5061 does not arrive through both" in sentence
+    assert "this machine's own firewall drops UDP 5060" in sentence
+
+
+def test_carrier_grade_nat_excuses_no_alg():
+    sentence = headline(topology("carrier-grade-nat"), ports(("blocked", "UDP 5060")), alg("UDP 5060"))
+    assert "carrier-grade NAT" in sentence
+    assert "192.168.1.1 rewrites SIP on UDP 5060" in sentence
+
+
+def test_udp_that_is_blocked_explains_no_tcp():
+    blocked = SAVED["nat-behavior.udp-blocked"][0]
+    steps = advice(blocked, ports(("blocked", "UDP 5060"), ("blocked", "TCP 5061")), RTP)
+    assert any("forward TCP 5061" in step or "forward UDP 5060 and TCP 5061" in step for step in steps)
+    assert not any("RTP" in step and "forward" in step for step in steps)
+
+
+def test_a_symmetric_nat_of_which_nothing_else_is_known_says_no_more():
+    assert headline(symmetric()) == 'Audio may go one way only: the public port changes with each destination ("symmetric" NAT).'
+
+
+def test_the_located_box_is_blamed_only_for_what_was_followed_to_it():
+    """SIP over TCP is rewritten, too; who does that was not looked for."""
+    both = result(
+        finding("sip-alg.rewritten", "fail", "UDP 5060", "Hop 1 (192.168.1.1) rewrites SIP on UDP 5060."),
+        finding("sip-alg.rewritten", "fail", "TCP 5060", "Something on the path rewrites SIP on TCP 5060."),
+        observation={"located": [{"hop": 1, "address": "192.168.1.1", "where": ["Via"]}]},
+    )
+    assert "192.168.1.1 rewrites SIP on UDP 5060 and something on the path rewrites SIP on TCP 5060" in headline(both).replace(",", "")
+
+
+def test_two_boxes_in_a_row_are_both_named():
+    row = result(
+        finding("sip-alg.rewritten", "fail", "UDP 5060", "Hop 1 (192.168.1.1) and hop 2 (100.64.0.1) rewrites SIP on UDP 5060."),
+        observation={"located": [{"hop": 1, "address": "192.168.1.1", "where": []}, {"hop": 2, "address": "100.64.0.1", "where": []}]},
+    )
+    assert "192.168.1.1 and 100.64.0.1 rewrite SIP" in headline(row)
+
+
+def test_sdp_is_named_where_it_is_touched():
+    touched = alg("UDP 5060")
+    probes = [{"transport": "udp", "server_port": 5060, "changes": [{"direction": "request", "where": "sdp c=", "action": "rewritten"}]}]
+    touched = msgspec.structs.replace(touched, observation={**touched.observation, "probes": probes})
+    assert "192.168.1.1 rewrites SIP and SDP on UDP 5060" in headline(touched)
+
+
+def test_a_failure_without_a_rule_stands_beside_the_others():
+    sentence = headline(RTP, result(finding("host.sip-helper", "fail", "host", "This machine's own kernel rewrites SIP.")))
+    assert sentence == "Calls may ring but be silent: RTP 15000-15009 does not arrive, and this machine's own kernel rewrites SIP."
