@@ -11,6 +11,7 @@ import msgspec
 
 from edgecheck.model.evidence import Exchange
 from edgecheck.model.profile import Profile
+from edgecheck.model.router import RouterFacts
 from edgecheck.model.verdict import Finding
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
@@ -215,6 +216,9 @@ class Network(Protocol):
 
     async def proved(self, socket: UdpSocket) -> Endpoint | None:
         """The socket's mapped endpoint towards the primary address, which the server may then probe; None when silent."""
+
+    async def router(self) -> RouterFacts:
+        """What the default router says of itself (UPnP, NAT-PMP, PCP; read only), asked once in a run, 3 s at most: claims, no proofs."""
 
     @property
     def primary(self) -> Endpoint:

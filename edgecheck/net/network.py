@@ -8,6 +8,7 @@ from typing import Protocol
 from edgecheck.model.check import Listener, Memory, PortBatch, Stream, UdpSocket
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
+from edgecheck.model.router import RouterFacts
 from edgecheck.net.schedule import COPIES, stun_offsets, stun_patience
 from edgecheck.net.transport import Transport
 from edgecheck.wire import control, probe, stun
@@ -89,6 +90,7 @@ class EdgeNetwork:
         self._last_series = _CLAIM_SERIES
         self._proved = {observed}
         self._progress = progress
+        self._router: asyncio.Task[RouterFacts] | None = None
         memory.note_contact(primary_host)
 
     @property
@@ -147,6 +149,13 @@ class EdgeNetwork:
         await self.gate.pass_through()
         if self.service.alternate is not None:
             self.memory.note_contact(self.service.alternate)
+
+    async def router(self) -> RouterFacts:
+        if self.source == self.observed:
+            return RouterFacts(reason="this machine has the public address itself: no router translates for it")
+        if self._router is None:
+            self._router = asyncio.create_task(self._transport.read_router())
+        return await asyncio.shield(self._router)  # one check that is canceled takes nothing from the others
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         self._progress(done, total, note)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from edgecheck.model.check import Arrival, Listener, PortBatch, Quote, Stream, UdpSocket
+from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.net.failure import local_failure
 from edgecheck.net.port_batch import RealPortBatch, capacity
@@ -288,3 +289,8 @@ class RealTransport:
             tcp.close()
             raise
         return stream
+
+    async def read_router(self) -> RouterFacts:
+        from edgecheck.net.router import read_router
+
+        return await read_router(self.source)

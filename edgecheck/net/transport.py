@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edgecheck.model.check import Listener, PortBatch, Stream, UdpSocket
+from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.wire.address import Endpoint
 
@@ -23,3 +24,6 @@ class Transport(Protocol):
     async def listen_tcp(self, port: int) -> Listener: ...
 
     async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> Stream: ...
+
+    async def read_router(self) -> RouterFacts:
+        """Ask the default router of this local address what it says of itself. Never raises."""

@@ -16,6 +16,7 @@ from echo_server.prober import Attempt, Dialing, Sending
 from echo_server.roles import endpoint
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
+from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.net.memory import NoMemory
 from edgecheck.net.network import EdgeNetwork
@@ -149,6 +150,9 @@ class Edge:
         self.listeners: dict[int, FakeListener] = {}
         self.taken: set[tuple[str, int]] = set()
         """(transport, port) that another program of this machine holds."""
+        self.router = RouterFacts(gateway="192.168.1.1", reason="the router 192.168.1.1 told nothing")
+        """What the client's router says of itself."""
+        self.router_asked = 0
         self.alternate_dead = alternate_dead
         self.server_blocks: set[int] = set()
         """Media ports that the server's own firewall drops."""
@@ -282,6 +286,11 @@ class Edge:
 
         stream = FakeStream(self, Endpoint(self.source, port), to, hear)
         return stream
+
+    async def read_router(self) -> RouterFacts:
+        self.router_asked += 1
+        await asyncio.sleep(0.01)
+        return self.router
 
     # ---- the client's control session
 
