@@ -12,6 +12,7 @@ edgecheck finds out what this network's edge does to VoIP.
 
   edgecheck run edge://TOKEN@HOST    check this network against your echo server
   edgecheck run                      try it on this machine alone (embedded server)
+  edgecheck register sip:me@domain   why does this account not register?
   edgecheck stun HOST                ask any STUN server how this network's NAT behaves
   edgecheck explain ID|REPORT.json   what a finding means; a saved report judged anew
 
@@ -88,6 +89,56 @@ def run(
         quick=quick,
     )
     raise typer.Exit(command.run(asked, command.Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+
+
+@app.command()
+def register(
+    account: Annotated[str, typer.Argument(metavar="sip:USER@DOMAIN[:PORT][;transport=T]", help="The account, as a phone has it.")],
+    auth_user: Annotated[
+        str | None, typer.Option("--auth-user", metavar="U", help="User name for authentication, where it is another one.")
+    ] = None,
+    password_file: Annotated[
+        str | None,
+        typer.Option("--password-file", metavar="F", help="The password, read from a file (or EDGECHECK_SIP_PASSWORD, or a prompt)."),
+    ] = None,
+    proxy: Annotated[str | None, typer.Option("--proxy", metavar="sip:HOST[:PORT][;transport=T]", help="Outbound proxy.")] = None,
+    resolver: Annotated[
+        str | None, typer.Option("--resolver", metavar="IP[:PORT]", help="Ask this DNS server, and compare with this machine's own.")
+    ] = None,
+    ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Trust these certificate authorities as well (PEM).")] = None,
+    dry: Annotated[bool, typer.Option("--dry", help="Stop after the challenge: register nothing.")] = False,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", metavar="FILE.zip", help="Write what a provider's support asks for: report, messages, pcap.")
+    ] = None,
+    json: options.Json = None,
+    junit: options.Junit = None,
+    source: options.Source = None,
+    ipv4: options.Ipv4 = False,
+    ipv6: options.Ipv6 = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")] = None,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Why does this account not register?"""
+    from edgecheck.cli import register as command
+    from edgecheck.cli.output import Output
+    from edgecheck.cli.run import family
+
+    asked = command.Asked(
+        account=account,
+        auth_user=auth_user,
+        password_file=password_file,
+        proxy=proxy,
+        resolver=resolver,
+        ca=ca,
+        dry=dry,
+        bundle=bundle,
+        source=source,
+        family=family(ipv4, ipv6),
+        timeout=timeout,
+    )
+    raise typer.Exit(command.register(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
 
 
 @app.command()

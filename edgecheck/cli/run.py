@@ -6,7 +6,7 @@ import difflib
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from edgecheck.cli.output import Output, is_terminal
 from edgecheck.cli.target import is_target, target_of
@@ -16,10 +16,13 @@ from edgecheck.wire.address import Target, parse_host
 from edgecheck.wire.errors import Malformed
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from edgecheck.course import Show
     from edgecheck.runner import Settings
 
-__all__ = ["Asked", "Output", "event_loop", "family", "run"]
+__all__ = ["Asked", "Output", "carry_out", "end_as_by_ctrl_c", "event_loop", "family", "live", "run", "source_of"]
+T = TypeVar("T")
 
 
 class Asked(NamedTuple):
@@ -53,12 +56,12 @@ def run(asked: Asked, output: Output) -> int:
     target = _target(asked)
     checks = _checks(asked.words)
     profile = profiles.load(asked.profile)
-    source = _source(asked)
+    source = source_of(asked.source, asked.family)
     if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
         raise UsageError("--timeout takes seconds, more than 0.")
-    _end_as_by_ctrl_c()
+    end_as_by_ctrl_c()
     with contextlib.ExitStack() as stack:
-        show = _show(output, stack)
+        show = live(output, stack)
         pace = asked.pace
         local_only = target is None
         if target is None:
@@ -79,25 +82,29 @@ def run(asked: Asked, output: Output) -> int:
             quick=asked.quick,
             local_only=local_only,
         )
-        report = _carry_out(settings, show)
+        report = _checked(settings, show)
     return output.write(report)
 
 
-def _carry_out(settings: "Settings", show: "Show") -> Report:
-    # The first Ctrl-C cancels the run, which turns into a report of what is known so far; the second raises at once (asyncio.Runner).
-    with asyncio.Runner(loop_factory=event_loop) as runner:
-        return runner.run(_until_told_to_end(settings, show))
-
-
-async def _until_told_to_end(settings: "Settings", show: "Show") -> Report:
+def _checked(settings: "Settings", show: "Show") -> Report:
     from edgecheck import runner
 
+    return carry_out(lambda: runner.run(settings, show))
+
+
+def carry_out(work: "Callable[[], Awaitable[T]]") -> T:
+    """Run to the end. The first Ctrl-C cancels the work, which turns into a report of what is known so far; the second raises at once."""
+    with asyncio.Runner(loop_factory=event_loop) as runner:
+        return runner.run(_until_told_to_end(work))
+
+
+async def _until_told_to_end(work: "Callable[[], Awaitable[T]]") -> T:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for number in _ended_by():
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, task.cancel)
-    return await runner.run(settings, show)
+    return await work()
 
 
 def _ended_by() -> list[signal.Signals]:
@@ -106,7 +113,7 @@ def _ended_by() -> list[signal.Signals]:
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def _end_as_by_ctrl_c() -> None:
+def end_as_by_ctrl_c() -> None:
     """Before and after the event loop, too: the embedded server and its folder must not stay behind."""
 
     def interrupt(number: int, frame: object) -> None:
@@ -130,12 +137,15 @@ def _target(asked: Asked) -> Target | None:
 
 
 def _checks(words: tuple[str, ...]) -> tuple[str, ...]:
-    from edgecheck.checks import BY_ID
+    from edgecheck.checks import ALL, DOCTOR
 
+    known = {check.id for check in ALL}
     chosen = tuple(dict.fromkeys(word for word in words if not is_target(word)))
     for word in chosen:
-        if word not in BY_ID:
-            near = difflib.get_close_matches(word, BY_ID, 1)
+        if word in {check.id for check in DOCTOR}:
+            raise UsageError(f"{word} is a check of a SIP account: edgecheck register sip:USER@DOMAIN runs it.")
+        if word not in known:
+            near = difflib.get_close_matches(word, known, 1)
             if near:
                 raise UsageError(f"There is no check {word!r}: did you mean {near[0]}?")
             server = " A server is given as edge://TOKEN@HOST or by --server." if set(word) & set(".:@/") else ""
@@ -148,19 +158,20 @@ def _unsecret(word: str) -> str:
     return word.rpartition("@")[2]
 
 
-def _source(asked: Asked) -> str | None:
-    if asked.source is None:
+def source_of(text: str | None, family: int | None) -> str | None:
+    """``--source`` as an address that fits ``-4`` or ``-6``. Raises ``UsageError``."""
+    if text is None:
         return None
     try:
-        source = parse_host(asked.source)
+        source = parse_host(text)
     except Malformed as error:
         raise UsageError(f"--source: {error}.") from None
-    if asked.family is not None and (":" in source) != (asked.family == 6):
-        raise UsageError(f"--source {source} is not an IPv{asked.family} address, as -{asked.family} asks for.")
+    if family is not None and (":" in source) != (family == 6):
+        raise UsageError(f"--source {source} is not an IPv{family} address, as -{family} asks for.")
     return source
 
 
-def _show(output: Output, stack: contextlib.ExitStack) -> "Show":
+def live(output: Output, stack: contextlib.ExitStack) -> "Show":
     """Progress on stderr: live lines where a person looks, else only what must be said."""
     from edgecheck.cli.progress import Quiet, Words
 

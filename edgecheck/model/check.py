@@ -74,11 +74,15 @@ class Stream(Protocol):
 
     local: Endpoint
     remote: Endpoint
-    received: bytearray
-    closed: str | None
-    """Why it ended, in words; ``None`` while it is open."""
     certificate: bytes | None
     """DER, where it is TLS."""
+
+    @property
+    def received(self) -> bytearray: ...
+
+    @property
+    def closed(self) -> str | None:
+        """Why it ended, in words; ``None`` while it is open."""
 
     def send(self, data: bytes) -> None: ...
 

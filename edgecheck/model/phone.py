@@ -72,7 +72,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     """``ip:port`` of the DNS server that answered or was asked last; ``system`` for the system's own way (hosts file and all)."""
     rcode: str
-    """``NOERROR``, ``NXDOMAIN``, ``SERVFAIL``, ``REFUSED``...; ``TIMEOUT``: no server answered; ``UNREACHABLE``: none could be asked;
+    """``NOERROR``, ``NXDOMAIN``, ``SERVFAIL``, ``REFUSED``...; ``NONE``: the system's own way knows no address (it does not tell
+    whether the name exists); ``TIMEOUT``: no server answered; ``UNREACHABLE``: none could be asked;
     ``MALFORMED``: what came was no answer."""
     records: tuple[Record, ...] = ()
     """Of the type asked for, and the aliases on the way, in the order received."""
@@ -141,8 +142,11 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True):
     alert: str | None = None
     """The alert that ended it, in TLS's words: ``protocol version``, ``handshake failure``."""
     failure: str | None = None
-    """Why it was not finished: ``not-tls``, ``alert``, ``closed``, ``timeout``, ``refused``, ``reset``, ``no-route``, ``other``;
+    """Why it was not finished: ``not-tls`` (something else answered), ``alert``, ``old-version`` (only versions below the floor),
+    ``closed``, ``timeout`` (connected, then nothing), ``other``; before that ``refused``, ``reset``, ``no-answer``, ``no-route``;
     None: it was finished."""
+    words: str = ""
+    """The failure in the system's words, where there was none of TLS's."""
     heard: bytes = b""
     """First bytes of an answer that was no TLS."""
 
@@ -153,18 +157,22 @@ class Link(Protocol):
     transport: SipTransport
     local: Endpoint
     remote: Endpoint
-    inbox: list[Arrival]
-    """Whole messages, in order, each with where it came from; over UDP whatever reaches the socket, from anywhere."""
     unframed: bytes
     """Over a stream: what could not be read as SIP, from where the framing broke."""
-    closed: str | None
-    """Why the connection ended, in words; None while it is open (UDP: always)."""
     errors: list[str]
     """ICMP errors and what else the system reported, in words."""
     quotes: list[Quote]
     """ICMP errors with what they quote (UDP, where the platform shows them)."""
     handshake: Handshake | None
     """Over TLS and WSS."""
+
+    @property
+    def inbox(self) -> list[Arrival]:
+        """Whole messages, in order, each with where it came from; over UDP whatever reaches the socket, from anywhere."""
+
+    @property
+    def closed(self) -> str | None:
+        """Why the connection ended, in words; None while it is open (UDP: always)."""
 
     def send(self, data: bytes) -> None:
         """Send one message now."""
@@ -200,8 +208,10 @@ class Phone(Protocol):
     """Left by ``transport``: the first target in that order that answered SIP; None: none did, or it has not been tried."""
     public_address: str | None
     """Left by ``transport``: ``ip:port`` from which the server says it saw us (``received`` and ``rport``)."""
-    traffic: list[Packet]
-    """Everything sent and received, in order, for the bundle."""
+
+    @property
+    def traffic(self) -> list[Packet]:
+        """Everything sent and received so far, in order, for the bundle."""
 
     def secret(self) -> str | None:
         """The password; None: none was given. It must reach no observation, finding, message or log."""

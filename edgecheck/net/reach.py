@@ -37,7 +37,7 @@ async def resolve(host: str, port: int, family: int | None) -> str:
         if family and (6 if ":" in parse_host(host) else 4) != family:
             raise ServerUnreachable(f"{host} is not an IPv{family} address, as the options ask for (-4, -6, --source): change one of them.")
     try:
-        found = await _look_up(lambda: socket.getaddrinfo(host, port, family=wanted, type=socket.SOCK_STREAM))
+        found = await look_up(lambda: socket.getaddrinfo(host, port, family=wanted, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
         of_family = f" as an IPv{family} address" if family else ""
         raise ServerUnreachable(f"The name {host} could not be resolved{of_family}: check the spelling and this machine's DNS.") from error
@@ -46,7 +46,7 @@ async def resolve(host: str, port: int, family: int | None) -> str:
     return str(found[0][4][0])
 
 
-async def _look_up(ask: Callable[[], list[Any]]) -> list[Any]:
+async def look_up(ask: Callable[[], list[Any]]) -> list[Any]:
     """In a thread that nobody waits for at the end: the system's resolver may be silent for a minute, and cannot be stopped."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Any]] = loop.create_future()
