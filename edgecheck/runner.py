@@ -93,6 +93,8 @@ class _Run(Course):
             if network is not None:
                 if session.intercepted:
                     await self._find_own_address(network)
+                if not session.intercepted or network.service.alternate is not None:
+                    self.client = msgspec.structs.replace(self.client, public_address=network.observed)
                 await self._execute(network, session)
                 if session.lost is not None:
                     text = (

@@ -15,6 +15,7 @@ edgecheck finds out what this network's edge does to VoIP.
   edgecheck register sip:me@domain   why does this account not register?
   edgecheck stun HOST                ask any STUN server how this network's NAT behaves
   edgecheck explain ID|REPORT.json   what a finding means; a saved report judged anew
+  edgecheck compare BEFORE AFTER     what changed between two saved reports
 
 No echo server yet? Install edgecheck on a host outside and start there:  edgecheck-server
 Every option: edgecheck --help, edgecheck run --help
@@ -69,6 +70,9 @@ def run(
     pace: Annotated[int | None, typer.Option("--pace", metavar="N", min=0, help="Probes a second at most; 0 = as fast as it goes.")] = None,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole run, seconds.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="mapping-lifetime: idle times up to 45 s only, not to 180 s.")] = False,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="NAME|FILE", help="Compare with this earlier report; a regression is a failure.")
+    ] = None,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
     verbose: options.Verbose = False,
@@ -87,6 +91,7 @@ def run(
         pace=pace,
         timeout=timeout,
         quick=quick,
+        baseline=baseline,
     )
     raise typer.Exit(command.run(asked, command.Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
 
@@ -192,3 +197,77 @@ def stun(
     from edgecheck.cli import stun as command
 
     raise typer.Exit(command.stun(host, source, command.family(ipv4, ipv6), json, no_color))
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The earlier report: a .json file, - for stdin, or a baseline's name.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The later one.")],
+    json: options.Json = None,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Tell what changed between two saved reports; a regression is a failure."""
+    from edgecheck.cli import compare as command
+
+    raise typer.Exit(command.compare(before, after, command.Sink(json=json, quiet=quiet, no_color=no_color)))
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
+    form: Annotated[str, typer.Option("--format", metavar="F", help="markdown, text, junit, csv or json.")] = "markdown",
+    redact: Annotated[bool, typer.Option("--redact", help="Words in place of addresses and names, for a public ticket.")] = False,
+    tried: Annotated[
+        list[str] | None, typer.Option("--tried", metavar="TEXT", help="A step already tried; may be given again.", show_default=False)
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")] = "-",
+    verbose: options.Verbose = False,
+) -> None:
+    """Turn a saved report into a ticket, a table or JUnit XML."""
+    from edgecheck.cli import report as command
+
+    raise typer.Exit(command.report(name, command.form(form), redacted=redact, tried=tuple(tried or ()), output=output))
+
+
+baselines = typer.Typer(help="Keep reports under a name, to compare with later (run --baseline NAME).", no_args_is_help=True)
+app.add_typer(baselines, name="baseline")
+
+
+@baselines.command("save")
+def baseline_save(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '.', '_', '-'.")],
+    report: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
+    verbose: options.Verbose = False,
+) -> None:
+    """Keep a saved report under a name."""
+    from edgecheck.cli import compare as command
+
+    raise typer.Exit(command.save(name, report))
+
+
+@baselines.command("list")
+def baseline_list(verbose: options.Verbose = False) -> None:
+    """List what is kept."""
+    from edgecheck.cli import compare as command
+
+    raise typer.Exit(command.listing())
+
+
+@baselines.command("show")
+def baseline_show(
+    name: Annotated[str, typer.Argument(metavar="NAME")], no_color: options.NoColor = False, verbose: options.Verbose = False
+) -> None:
+    """Show a kept report, judged by this version."""
+    from edgecheck.cli import compare as command
+
+    raise typer.Exit(command.show(name, no_color))
+
+
+@baselines.command("remove")
+def baseline_remove(name: Annotated[str, typer.Argument(metavar="NAME")], verbose: options.Verbose = False) -> None:
+    """Forget a kept report."""
+    from edgecheck.cli import compare as command
+
+    raise typer.Exit(command.remove(name))

@@ -1,16 +1,15 @@
 """Where a report goes: the terminal, files, or stdout alone."""
 
-import contextlib
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from edgecheck.cli import status
 from edgecheck.model.errors import UsageError
 from edgecheck.model.verdict import Report
+from edgecheck.store.files import replace
 
 
 class Output(NamedTuple):
@@ -70,30 +69,11 @@ def put(name: str, data: bytes) -> bool:
         sys.stdout.buffer.write(data)
         return True
     try:
-        _replace(Path(name), data)
+        replace(Path(name), data)
     except OSError as error:
         print(f"Could not write {name}: {error.strerror or error}.", file=sys.stderr)
         return False
     return True
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Write whole or not at all: a dashboard may read the file at any moment. A device or pipe is written to as it is."""
-    if file.exists() and not file.is_file():
-        file.write_bytes(data)
-        return
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        Path(temporary).replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
 
 
 def colored(stream: object, no_color: bool) -> bool:

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from edgecheck.cli import status
 from edgecheck.cli.output import Output, is_terminal
 from edgecheck.cli.target import is_target, target_of
 from edgecheck.model.errors import UsageError
@@ -38,6 +39,8 @@ class Asked(NamedTuple):
     pace: int | None
     timeout: float | None
     quick: bool
+    baseline: str | None = None
+    """An earlier report to compare with: a baseline's name, or a file."""
 
 
 def family(ipv4: bool, ipv6: bool) -> int | None:
@@ -57,6 +60,7 @@ def run(asked: Asked, output: Output) -> int:
     checks = _checks(asked.words)
     profile = profiles.load(asked.profile)
     source = source_of(asked.source, asked.family)
+    earlier = _baseline(asked, output)
     if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
         raise UsageError("--timeout takes seconds, more than 0.")
     end_as_by_ctrl_c()
@@ -83,7 +87,27 @@ def run(asked: Asked, output: Output) -> int:
             local_only=local_only,
         )
         report = _checked(settings, show)
-    return output.write(report)
+    code = output.write(report)
+    return code if earlier is None else status.worse(code, _compare(earlier, report, output))
+
+
+def _baseline(asked: Asked, output: Output) -> Report | None:
+    """Read before the run: a name that is wrong is said at once."""
+    if asked.baseline is None:
+        return None
+    from edgecheck.cli import saved
+
+    if output.stdout_taken:
+        raise UsageError("--baseline prints what changed on stdout: give --json and --junit a file then, or use edgecheck compare.")
+    return saved.baseline(asked.baseline)
+
+
+def _compare(earlier: Report, report: Report, output: Output) -> int:
+    from edgecheck.cli.compare import Sink, compared, tell
+
+    if not output.quiet:
+        print(f"\nCompared with {earlier.started_at}:")
+    return tell(compared(earlier, report), Sink(quiet=output.quiet, no_color=output.no_color))
 
 
 def _checked(settings: "Settings", show: "Show") -> Report:

@@ -19,3 +19,8 @@ USAGE = 64
 def of(verdict: "Verdict") -> int:
     """The exit status that a report's verdict asks for."""
     return {"pass": FINE, "warn": WARNED, "fail": FAILED}.get(verdict.value, UNDECIDED)
+
+
+def worse(one: int, other: int) -> int:
+    """The graver of two exit statuses: a failure, else undecided, else a warning."""
+    return max(one, other, key=(FINE, WARNED, UNDECIDED, FAILED).index)

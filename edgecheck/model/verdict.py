@@ -90,6 +90,8 @@ class ClientFacts(msgspec.Struct, frozen=True, kw_only=True):
     """``{"name": "eth0", "addresses": ["192.168.1.20"]}``"""
     gateway: str | None = None
     platform: str = ""
+    public_address: str | None = None
+    """IP address from which the server saw this machine; None: no session, or another box answered in its place."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ def render(report: Report, *, color: bool = False, width: int = 0) -> str:
 
 def first_line(report: Report, *, color: bool = False) -> str:
     """Verdict and headline alone: what a monitoring system shows."""
-    return f"{_word(report.verdict, color, upper=True)}  {safe(report.headline)}"
+    return f"{verdict_word(report.verdict, color, upper=True)}  {safe(report.headline)}"
 
 
 def findings(found: Sequence[Finding], *, color: bool = False, width: int = 0) -> list[str]:
@@ -56,7 +56,8 @@ def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
     ) or [first]
 
 
-def _word(verdict: Verdict, color: bool, upper: bool = False, column: int = 0) -> str:
+def verdict_word(verdict: Verdict, color: bool, upper: bool = False, column: int = 0) -> str:
+    """The verdict as a word, in its color where there is color, padded to a column."""
     word = verdict.value.upper() if upper else verdict.value
     blanks = " " * (column - len(word))
     return f"\x1b[{_COLORS[verdict]}m{word}\x1b[0m{blanks}" if color else word + blanks
@@ -162,7 +163,7 @@ class _Mark:
         return self.styled(False)
 
     def styled(self, color: bool) -> str:
-        return f"{self._indent}{_word(self._verdict, color, self._upper, self._column)}  {self._after}"
+        return f"{self._indent}{verdict_word(self._verdict, color, self._upper, self._column)}  {self._after}"
 
 
 def _row(sentence: str) -> str:

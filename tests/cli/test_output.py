@@ -55,7 +55,7 @@ def test_a_report_that_cannot_be_written_is_not_a_success(tmp_path, capsys, monk
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(output, "_replace", full)
+    monkeypatch.setattr(output, "replace", full)
     assert Output(json=str(tmp_path / "r.json")).write(base) == code
     captured = capsys.readouterr()
     assert captured.err == f"Could not write {tmp_path / 'r.json'}: No space left on device.\n"

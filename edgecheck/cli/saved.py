@@ -1,0 +1,49 @@
+"""Reports that were saved: read from a file, from stdin or from the baselines, and judged anew."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from edgecheck.model.errors import UsageError
+from edgecheck.model.verdict import Report
+
+
+def is_file(word: str) -> bool:
+    """Whether this word means a file (or stdin), not a name or a finding's id."""
+    return word == "-" or word.endswith(".json") or len(Path(word).parts) > 1 or Path(word).is_file()
+
+
+def read(name: str) -> Report:
+    """The report in this file (``-``: stdin), judged anew. Raises ``UsageError``."""
+    from edgecheck.report import json
+
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(json.MAX_SIZE + 1)
+        else:
+            with Path(name).open("rb") as stream:
+                data = stream.read(json.MAX_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read ({error.strerror or error}).") from None
+    try:
+        return judged_anew(json.read(data), name)
+    except UsageError as error:
+        raise UsageError(str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}") from None
+
+
+def baseline(word: str) -> Report:
+    """A baseline by its name, or a report in a file. Raises ``UsageError``."""
+    from edgecheck.store import baselines
+
+    return read(word) if is_file(word) else judged_anew(baselines.load(word), f"baseline {word}")
+
+
+def judged_anew(report: Report, name: str) -> Report:
+    """The same observations, judged by this version. Raises ``UsageError``."""
+    from edgecheck.course import rejudge
+
+    try:
+        return rejudge(report)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise UsageError(f"{name}: This report was damaged or edited by hand: {str(error).replace('`', chr(39))}.") from None

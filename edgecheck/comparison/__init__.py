@@ -1,0 +1,71 @@
+"""Two reports compared: a semantic difference, and what could not be compared and why. Pure.
+
+What is measured anew in every run (a random port, a round trip, an interval that overlaps the earlier one) is no change. What one
+of the two could not decide is no change either: it is listed as not compared.
+"""
+
+from collections.abc import Iterable
+
+from edgecheck.comparison.facts import facts_changed
+from edgecheck.comparison.findings import findings_changed
+from edgecheck.comparison.forwarding import forwarding_changed
+from edgecheck.comparison.headline import headline
+from edgecheck.comparison.lifetime import lifetime_changed
+from edgecheck.comparison.media import media_changed
+from edgecheck.comparison.rtp import rtp_changed
+from edgecheck.comparison.sides import observation, side, together, undecided
+from edgecheck.comparison.sip import sip_changed
+from edgecheck.model.comparison import Change, Comparison, Kind
+from edgecheck.model.verdict import CheckResult, Report, Verdict
+
+_ORDER = tuple(Kind)
+_SPECIAL = {
+    "port-forwarding": forwarding_changed,
+    "rtp-range": rtp_changed,
+    "sip-alg": sip_changed,
+    "mapping-lifetime": lifetime_changed,
+    "media-quality": media_changed,
+}
+"""Checks whose troubles are told port by port or as an interval: there the observations are compared, and not the findings' ids."""
+
+
+def compare(before: Report, after: Report) -> Comparison:
+    """What changed from ``before`` to ``after``."""
+    changes = sorted(_changes(before, after), key=lambda change: (_ORDER.index(change.kind), not change.required))
+    return Comparison(
+        verdict=_verdict(changes),
+        headline=headline(changes),
+        before=side(before),
+        after=side(after),
+        changes=tuple(changes),
+    )
+
+
+def _changes(before: Report, after: Report) -> Iterable[Change]:
+    yield from together(before, after)
+    earlier = {result.id: result for result in before.checks}
+    for now in after.checks:
+        was = earlier.get(now.id)
+        if was is not None and now.id != "control":
+            yield from _check(was, now)
+
+
+def _check(was: CheckResult, now: CheckResult) -> Iterable[Change]:
+    for result, words in ((was, "before"), (now, "now")):
+        if undecided(result):
+            untold = "not tested" if result.verdict is Verdict.SKIPPED else "not told"
+            why = f"{now.id}: {words} it was {untold} ({result.summary.rstrip('.')})."
+            yield Change(kind=Kind.NOT_COMPARED, check=now.id, subject=now.id, summary=why)
+            return
+    special = _SPECIAL.get(now.id)
+    yield from special(observation(was), observation(now)) if special else findings_changed(was, now)
+    yield from facts_changed(now.id, observation(was), observation(now))
+
+
+def _verdict(changes: list[Change]) -> Verdict:
+    worse = [change for change in changes if change.kind is Kind.WORSE]
+    if any(change.required for change in worse):
+        return Verdict.FAIL
+    if any(change.kind is Kind.NOT_COMPARED for change in changes):
+        return Verdict.INCONCLUSIVE
+    return Verdict.WARN if worse else Verdict.PASS
