@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from edgecheck.comparison import compare
+from edgecheck.course import rejudge
 from edgecheck.model.comparison import Kind
 from edgecheck.model.verdict import Verdict
 from edgecheck.report import json as saved
-from edgecheck.course import rejudge
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.routers import Forward, KernelRouter, rules
