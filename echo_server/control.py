@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from echo_server import prober, roles
+from echo_server import prober, roles, sip_caller
 from echo_server.effects import Closing, Effect, MediaOpening, Reply
 from echo_server.ledger import SentTable
 from echo_server.media import MediaPort, MediaPorts
@@ -54,12 +54,15 @@ class Refusal(Exception):
 class Requests:
     """What each request of an open session asks to be done."""
 
-    def __init__(self, sessions: Sessions, media: MediaPorts, cookies: Cookies, services: dict[int, Service], reached: Reached) -> None:
+    def __init__(
+        self, sessions: Sessions, media: MediaPorts, cookies: Cookies, services: dict[int, Service], reached: Reached, key: bytes
+    ) -> None:
         self._sessions = sessions
         self._media = media
         self._cookies = cookies
         self._services = services
         self._reached = reached
+        self._key = key
 
     def handle(self, session: Session, request: control.Message, now: float) -> list[Effect]:
         """The effects of one request; a refusal is a reply too. Never raises for what a peer may send."""
@@ -76,6 +79,8 @@ class Requests:
                     return [Reply(self._prove(session, request, now))]
                 case control.Probe():
                     return [self._probe(session, request)]
+                case control.Call():
+                    return [self._call(session, request, now)]
                 case control.Dial():
                     return [self._dial(session, request)]
                 case control.OpenMedia():
@@ -126,6 +131,21 @@ class Requests:
             raise Refusal("limit", f"More than {MAX_DATAGRAMS} datagrams in one request.")
         tables: dict[str, SentTable] = {sender: _table(session, request.series, sender, low, high) for sender in request.senders}
         return prober.Sending(service, session, request, tables)
+
+    def _call(self, session: Session, request: control.Call, now: float) -> sip_caller.Calling:
+        limits = session.limits
+        _within("series", request.series, 0, 65535)
+        for item in (request.registered, *request.items):
+            _within("item", item, 0, 65535)
+        _within("copies", request.copies, 1, limits.copies)
+        _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
+        if not request.methods or len(set(request.methods)) != len(request.methods) or len(request.items) != len(request.methods) + 1:
+            raise Refusal("malformed", "Each method once, one at least; an item for each, and one for the probes.")
+        phone = sip_caller.registered(session, request.series, request.registered)
+        if phone is None:
+            raise Refusal("unavailable", "No REGISTER with that item and a Contact came over UDP.")
+        service = self._service(session, phone.peer.host)
+        return sip_caller.Calling(service, session, request, phone, session.at_ms(now), self._key)
 
     def _dial(self, session: Session, request: control.Dial) -> prober.Dialing:
         service, limits = self._service(session, request.address), session.limits

@@ -67,7 +67,7 @@ class EchoServer:
         self._cookies = Cookies(key)
         self.media_ports = MediaPorts()
         self._reached = Reached()
-        self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services, self._reached)
+        self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services, self._reached, key)
         self._conversations: WeakSet[Conversation] = WeakSet()
         """On the SIP ports."""
         self._opened = 0

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from echo_server.media import MediaPort, MediaPorts
 from echo_server.prober import Dialing, Sending
 from echo_server.session import Session
+from echo_server.sip_caller import Calling
 from edgecheck.wire import control, ports
 
 
@@ -41,4 +42,4 @@ class MediaOpening:
         return control.MediaOpened(id=self._id, ports=ports.compress(self.session.media_ports))
 
 
-Effect = Reply | Closing | MediaOpening | Sending | Dialing
+Effect = Reply | Closing | MediaOpening | Sending | Calling | Dialing

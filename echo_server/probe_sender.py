@@ -6,7 +6,8 @@ from time import monotonic
 from echo_server.listeners import UdpSockets
 from echo_server.outbound import Outbound
 from echo_server.prober import Sending
-from edgecheck.wire.control import Probed
+from echo_server.sip_caller import Calling
+from edgecheck.wire.control import Called, Probed
 
 _SLICE_S = 0.004
 """Longest time on end that one plan keeps the loop."""
@@ -16,7 +17,7 @@ _FULL_TRIES = 200
 """Waits of a millisecond for room in a full send buffer before a datagram is given up."""
 
 
-async def send(plan: Sending, sockets: UdpSockets) -> Probed:
+async def send(plan: Sending | Calling, sockets: UdpSockets) -> Probed | Called:
     """Send all of the plan and return the reply; ends early when the session does."""
     start = monotonic()
     turn_ends = start + _SLICE_S

@@ -17,6 +17,7 @@ from echo_server.listeners import UdpSockets
 from echo_server.media_sockets import MediaSockets
 from echo_server.prober import Dialing, Sending
 from echo_server.session import Session
+from echo_server.sip_caller import Calling
 from echo_server.streams import Watched
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
@@ -219,7 +220,7 @@ class Conversation:
         match effect:
             case Reply():
                 return effect.message
-            case Sending():
+            case Sending() | Calling():
                 return await probe_sender.send(effect, self._udp)
             case Dialing():
                 return await dialer.dial(effect, self._hosts[effect.local, self._session.family])

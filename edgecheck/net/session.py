@@ -33,6 +33,7 @@ _ANSWERS: dict[type[control.Request], type[control.Reply]] = {
     control.CloseMedia: control.MediaOpened,
     control.Account: control.Accounted,
     control.Mirror: control.Mirrored,
+    control.Call: control.Called,
     control.Ping: control.Pong,
 }
 ASK_S = 30.0

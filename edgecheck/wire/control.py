@@ -79,7 +79,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     media: tuple[int, int] | None = None
     """RTP range that may be asked to be opened, on the primary address."""
     capabilities: tuple[str, ...] = ()
-    """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``media``, ``udp-errors`` (ICMP seen), ``dial``."""
+    """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
+    seen), ``dial``."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -319,6 +320,35 @@ class MirrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Exact; base64 in JSON, so that an ALG on the way back cannot undo its own work."""
 
 
+class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
+    """Send me SIP requests of your own, as a PBX does to a phone that has registered.
+
+    They leave from the UDP socket that the REGISTER came to, for the place that it came from, if that address has proved itself; beside
+    each round goes a ``PROBE`` as long as the longest of them, which is no SIP. Answered with ``Called`` when the last copy has left.
+    """
+
+    id: int
+    series: int
+    """Of the REGISTER, of the requests and of the probes."""
+    registered: int
+    """The REGISTER's item: its Contact, as it arrived, is called."""
+    methods: tuple[Literal["OPTIONS", "INVITE"], ...]
+    """OPTIONS goes to the Contact as it arrived (RFC 3261 section 16.6); INVITE to the same user at the place that the REGISTER came
+    from, as PBXs do that mend the Contact of phones behind a NAT."""
+    items: tuple[int, ...]
+    """One for each method, and a last one for the probes."""
+    copies: int = 1
+    spacing_ms: int = 25
+
+
+class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
+    id: int
+    sent: int
+    """Datagrams that left; the SIP among them is in the mirror as ``sent``."""
+    controls: int
+    """Probes that left."""
+
+
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
     id: int
 
@@ -337,8 +367,8 @@ class Declined(msgspec.Struct, frozen=True, kw_only=True, tag="declined"):
     message: str
 
 
-Request = Prove | Probe | Dial | OpenMedia | CloseMedia | Account | Mirror | Ping
-Reply = Proved | Probed | Dialed | MediaOpened | Accounted | Mirrored | Pong | Declined
+Request = Prove | Probe | Dial | OpenMedia | CloseMedia | Account | Mirror | Call | Ping
+Reply = Proved | Probed | Dialed | MediaOpened | Accounted | Mirrored | Called | Pong | Declined
 Message = Hello | Authenticate | Welcome | Refused | Request | Reply
 
 _ENCODER = msgspec.json.Encoder()

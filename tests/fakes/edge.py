@@ -14,6 +14,7 @@ from echo_server.effects import Closing, MediaOpening, Reply
 from echo_server.outbound import Outbound
 from echo_server.prober import Attempt, Dialing, Sending
 from echo_server.roles import endpoint
+from echo_server.sip_caller import Calling
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.router import RouterFacts
@@ -306,7 +307,7 @@ class Edge:
         for effect in effects:
             if isinstance(effect, Reply):
                 reply = effect.message
-            elif isinstance(effect, Sending):
+            elif isinstance(effect, Sending | Calling):
                 began = loop.time()
                 for at, outbound in effect.steps():
                     await asyncio.sleep(max(0.0, began + at - loop.time()))
