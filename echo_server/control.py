@@ -121,6 +121,7 @@ class Requests:
         low, high = _span(request.ports, limits)
         _within("series", request.series, 0, 65535)
         _within("copies", request.copies, 1, limits.copies)
+        _within("hops", request.hops, 0, 255)
         _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
         missing = [sender for sender in request.senders if sender not in roles.listeners(service)]
         if missing:
@@ -155,6 +156,7 @@ class Requests:
         _within("series", request.series, 0, 65535)
         _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
         _within("patience_ms", request.patience_ms, 1, MAX_PATIENCE_MS)
+        _within("hops", request.hops, 0, 255)
         _within("attempts", request.attempts, 1, limits.dials)
         _within("attempts in all", request.attempts * ports.count(request.ports), 1, limits.dials)
         table = _table(session, request.series, f"{request.sender}/tcp", low, high)

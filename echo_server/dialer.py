@@ -7,9 +7,10 @@ import socket
 from time import monotonic
 
 from echo_server import icmp
+from echo_server.listeners import limit_hops
 from echo_server.prober import Attempt, Dialing
 from edgecheck.wire import probe
-from edgecheck.wire.control import Dialed
+from edgecheck.wire.control import Dialed, ErrorRow
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EPROTO})
 _TOLD = 80
@@ -59,12 +60,15 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
     connected = False
     received = b""
     outcome, detail = "unsent", ""
+    told: icmp.IcmpError | None = None
     made: socket.socket | None = None
     try:
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
         made.bind((host, 0))
         icmp.want_errors(made)
+        if plan.request.hops:
+            limit_hops(made, plan.request.hops)
         outcome = "silent"
         async with asyncio.timeout(plan.request.patience_ms / 1000):
             plan.left(port)
@@ -77,7 +81,8 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         pass  # the patience is at an end, or the system's own
     except OSError as error:
         if made is not None and not connected and outcome == "silent":
-            outcome, detail = _refusal(made, error)
+            told = icmp.read_error(made) if icmp.SUPPORTED else None
+            outcome, detail = _refusal(told, error)
         else:
             detail = _words(error)
     finally:
@@ -88,14 +93,18 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         if outcome != "proved" and received:
             # An echo service, or a port forwarded to one: our own bytes are nobody's words.
             detail = "it returned what it was sent" if received.startswith(probe.MAGIC) else _printable(received)
-    plan.ended(port, Attempt(outcome, (monotonic() - begun) * 1000, detail))
+    row = _row(port, plan.local, told) if told is not None else None
+    plan.ended(port, Attempt(outcome, (monotonic() - begun) * 1000, detail, row))
     if outcome == "proved":
         proved.set()
 
 
-def _refusal(made: socket.socket, error: OSError) -> tuple[str, str]:
+def _row(port: int, local: str, told: icmp.IcmpError) -> ErrorRow:
+    return ErrorRow(port=port, sender=f"{local}/tcp", icmp_type=told.type, icmp_code=told.code, offender=told.offender, ttl=told.ttl)
+
+
+def _refusal(icmp_error: icmp.IcmpError | None, error: OSError) -> tuple[str, str]:
     """What a failed connect means: a reset, an ICMP error (and whose), or our own system."""
-    icmp_error = icmp.read_error(made) if icmp.SUPPORTED else None
     if icmp_error is not None:
         # Also where errno says "refused": a firewall's REJECT is an ICMP port unreachable, no reset.
         return "unreachable", f"ICMP {icmp_error.type}/{icmp_error.code} from {icmp_error.offender}"

@@ -21,6 +21,15 @@ _TRIES = 8
 """Each pending ICMP error makes one call fail; so many errors may come in between two tries to send."""
 
 
+def limit_hops(sock: socket.socket, hops: int) -> int:
+    """What is sent from now on expires at the router that many hops away; returns what held before. Raises ``OSError``."""
+    six = sock.family == socket.AF_INET6
+    level, option = (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if six else (socket.IPPROTO_IP, socket.IP_TTL)
+    before = sock.getsockopt(level, option)
+    sock.setsockopt(level, option, hops)
+    return before
+
+
 class UdpSockets:
     """All UDP sockets but those for media, by listener and family."""
 
@@ -39,6 +48,15 @@ class UdpSockets:
         sock = self._sockets.get(key)
         if sock is None:
             return False
+        if not outbound.hops:
+            return self._send(key, sock, outbound)
+        usual = limit_hops(sock, outbound.hops)
+        try:
+            return self._send(key, sock, outbound)
+        finally:
+            limit_hops(sock, usual)  # a later packet of this socket must not expire
+
+    def _send(self, key: Key, sock: socket.socket, outbound: Outbound) -> bool:
         for _ in range(_TRIES):
             try:
                 sock.sendto(outbound.data, outbound.destination)

@@ -15,3 +15,5 @@ class Outbound(NamedTuple):
     data: bytes
     take_back: Callable[[], None] | None = None
     """To be called when our own system refused to send it: a receipt must not claim an answer that never left."""
+    hops: int = 0
+    """TTL or hop limit; 0 = the system's default."""

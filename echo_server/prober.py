@@ -77,7 +77,7 @@ class Sending:
                 data = probe.serialize(Probe(Kind.PROBE, name, series, port, copy, sender_port))
                 if request.dress == "rtp":
                     data = rtp.probe_packet(data, copy, copy * 160, series << 16 | port)
-                yield at, Outbound(sender, Endpoint(host, port), data)
+                yield at, Outbound(sender, Endpoint(host, port), data, hops=request.hops)
 
     def left(self, outbound: Outbound) -> None:
         """The datagram has left this machine."""
@@ -100,6 +100,7 @@ class Attempt(NamedTuple):
     """As in ``DialRow``."""
     elapsed_ms: float
     detail: str = ""
+    icmp: control.ErrorRow | None = None
 
 
 class Dialing:
@@ -151,4 +152,5 @@ def _row(port: int, attempts: list[Attempt]) -> DialRow:
         attempts=len(attempts),
         elapsed_ms=round(best.elapsed_ms, 3),
         detail=best.detail,
+        icmp=best.icmp,
     )

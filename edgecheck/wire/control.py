@@ -80,7 +80,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """RTP range that may be asked to be opened, on the primary address."""
     capabilities: tuple[str, ...] = ()
     """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
-    seen), ``dial``."""
+    seen), ``dial``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -161,6 +161,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
     """Between the copies to one port."""
     pace: int = 0
     """Datagrams a second; 0 = as fast as the server allows."""
+    hops: int = 0
+    """Routers that the probes may reach before they expire (TTL, hop limit); 0 = the system's default. Needs ``hop-limit``."""
     shuffle: int = 0
     """Non-zero: ports in a pseudo-random order seeded with it, so that a burst of loss does not look like a hole."""
 
@@ -186,6 +188,8 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True, tag="dial"):
     spacing_ms: int = 120
     patience_ms: int = 900
     """How long each attempt may take."""
+    hops: int = 0
+    """As in ``Probe``."""
 
 
 class Dialed(msgspec.Struct, frozen=True, kw_only=True, tag="dialed"):
@@ -203,6 +207,8 @@ class DialRow(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_ms: float
     detail: str = ""
     """Words: errno text, or the first bytes that the stranger said (printable ASCII, 80 at most)."""
+    icmp: "ErrorRow | None" = None
+    """``unreachable``: the ICMP error, where the server's system tells it."""
 
 
 class OpenMedia(msgspec.Struct, frozen=True, kw_only=True, tag="open-media"):
