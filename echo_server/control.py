@@ -20,6 +20,8 @@ from edgecheck.wire.errors import WireError
 MAX_SPACING_MS = 10_000
 MAX_PATIENCE_MS = 10_000
 MAX_DATAGRAMS = 1 << 20
+FIRST_SOURCE_PORT = 32768
+"""A client may name the port that it is dialed from, but none that a service of this machine could have."""
 """Of one probe request: 16 copies to every port there is."""
 
 
@@ -159,6 +161,9 @@ class Requests:
         _within("hops", request.hops, 0, 255)
         _within("attempts", request.attempts, 1, limits.dials)
         _within("attempts in all", request.attempts * ports.count(request.ports), 1, limits.dials)
+        if request.source_port:
+            _within("source_port", request.source_port, FIRST_SOURCE_PORT, 65535)
+            _within("attempts from one port", request.attempts * ports.count(request.ports), 1, 1)
         table = _table(session, request.series, f"{request.sender}/tcp", low, high)
         return prober.Dialing(session, request, request.sender, table)
 

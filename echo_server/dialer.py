@@ -65,7 +65,7 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
     try:
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         made.setblocking(False)
-        made.bind((host, 0))
+        made.bind((host, plan.request.source_port))
         icmp.want_errors(made)
         if plan.request.hops:
             limit_hops(made, plan.request.hops)

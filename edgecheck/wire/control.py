@@ -190,6 +190,8 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True, tag="dial"):
     """How long each attempt may take."""
     hops: int = 0
     """As in ``Probe``."""
+    source_port: int = 0
+    """Connect from this port, 32768 or above, so that it may be expected; for one attempt to one port. 0 = any. Needs ``hop-limit``."""
 
 
 class Dialed(msgspec.Struct, frozen=True, kw_only=True, tag="dialed"):

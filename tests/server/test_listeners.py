@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import sys
 from typing import Any
 
 import pytest
@@ -62,6 +63,29 @@ def test_a_refusal_of_our_own_system_is_told(memory: Any, code: int) -> None:
 def test_full_buffers_are_no_refusal(memory: Any, code: int) -> None:
     with pytest.raises(BlockingIOError):
         sockets(memory(), Moody(code)).send(Outbound("A1", TO, b"data"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the TTL as Linux tells it")
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_what_expires_on_the_way_does_so_alone(memory: Any, family: int, host: str) -> None:
+    """The TTL of one datagram is not the next one's, told by the system where it arrives."""
+    try:
+        made, hears = socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_DGRAM)
+        made.bind((host, 0))
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    six = family == socket.AF_INET6
+    with made, hears:
+        hears.bind((host, 0))
+        hears.setsockopt(socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP, 51 if six else 12, 1)  # IPV6_RECVHOPLIMIT, IP_RECVTTL
+        udp = UdpSockets(memory().core, {Key("A1", 6 if six else 4): made})
+        to = Endpoint(*hears.getsockname()[:2])
+        seen = []
+        for hops in (0, 3, 0):
+            assert udp.send(Outbound("A1", to, b"data", hops=hops))
+            ancillary = hears.recvmsg(100, 100)[1]
+            seen.append(int.from_bytes(ancillary[0][2][:4], sys.byteorder))
+    assert seen[0] == seen[2] > seen[1] == 3
 
 
 def test_an_unknown_sender_is_refused(memory: Any) -> None:

@@ -44,6 +44,38 @@ def test_a_shuffled_order_takes_neighbors_far_apart() -> None:
         assert min(later - earlier for earlier, later in itertools.pairwise(eaten)) > 10
 
 
+@pytest.mark.parametrize("hops", [0, 7])
+def test_probes_may_be_made_to_expire(memory: Any, hops: int) -> None:
+    server = memory()
+    assert {one.hops for _, one in carry_out(plan(server, server.session(), hops=hops))} == {hops}
+
+
+@pytest.mark.parametrize("fields", [{"hops": -1}, {"hops": 256}])
+def test_hops_outside_the_field_are_refused(memory: Any, fields: dict[str, int]) -> None:
+    server = memory()
+    session = server.session()
+    for request in (control.Probe, control.Dial):
+        asked: dict[str, Any] = {"series": 3, "address": HOST, "ports": ((5060, 5060),)}
+        asked |= {"senders": ("B1",)} if request is control.Probe else {}
+        declined = server.ask(session, request, **asked, **fields)
+        assert declined.reason == "limit"
+
+
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        ({"source_port": 40000, "attempts": 1}, True),
+        ({"source_port": 40000, "attempts": 2}, False),
+        ({"source_port": 40000, "attempts": 1, "ports": ((5060, 5061),)}, False),
+        ({"source_port": 22, "attempts": 1}, False),
+    ],
+)
+def test_a_source_port_is_for_one_connection_and_no_services(memory: Any, fields: dict[str, Any], allowed: bool) -> None:
+    server = memory()
+    asked: dict[str, Any] = {"series": 3, "address": HOST, "ports": ((5060, 5060),)}
+    assert isinstance(server.ask(server.session(), control.Dial, **(asked | fields)), Dialing) == allowed
+
+
 def test_probes_say_what_they_are(memory: Any) -> None:
     server = memory()
     session = server.session()

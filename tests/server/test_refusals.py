@@ -42,6 +42,7 @@ async def work(target):
         accounted = await client.ask(control.Account, series=2)
         return {
             "dialed": {row.port: [row.outcome, row.detail] for row in dialed.rows},
+            "icmp": {row.port: [row.icmp.icmp_type, row.icmp.icmp_code, row.icmp.ttl] for row in dialed.rows if row.icmp},
             "probed": [probed.sent, probed.failed],
             "sent": [row.ports for row in accounted.sent],
             "errors": [[row.port, row.icmp_type, row.icmp_code, row.offender, row.ttl] for row in accounted.errors],
@@ -83,6 +84,7 @@ def test_icmp_and_resets_are_told_apart_and_a_probe_that_was_not_sent_is_not_cou
         "7779": ["silent", ""],
         "7780": ["refused", os.strerror(111)],
     }
+    assert told["icmp"] == {"7777": [3, 3, 64], "7778": [3, 13, 64]}
     assert told["probed"] == [3, 1]
     assert told["sent"] == [[[7777, 7779]]]
     assert told["errors"] == [[7777, 3, 13, "127.0.0.1", 64], [7779, 3, 3, "127.0.0.1", 64]]
