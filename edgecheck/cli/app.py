@@ -73,6 +73,7 @@ def run(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="NAME|FILE", help="Compare with this earlier report; a regression is a failure.")
     ] = None,
+    no_history: options.NoHistory = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
     verbose: options.Verbose = False,
@@ -92,6 +93,7 @@ def run(
         timeout=timeout,
         quick=quick,
         baseline=baseline,
+        history=not no_history,
     )
     raise typer.Exit(command.run(asked, command.Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
 
@@ -121,6 +123,7 @@ def register(
     ipv4: options.Ipv4 = False,
     ipv6: options.Ipv6 = False,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")] = None,
+    no_history: options.NoHistory = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
     verbose: options.Verbose = False,
@@ -142,6 +145,7 @@ def register(
         source=source,
         family=family(ipv4, ipv6),
         timeout=timeout,
+        history=not no_history,
     )
     raise typer.Exit(command.register(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
 
@@ -271,3 +275,17 @@ def baseline_remove(name: Annotated[str, typer.Argument(metavar="NAME")], verbos
     from edgecheck.cli import compare as command
 
     raise typer.Exit(command.remove(name))
+
+
+@app.command()
+def history(
+    what: Annotated[str, typer.Argument(metavar="[show|trends|remove]", help="Nothing: list the runs.", show_default=False)] = "",
+    run: Annotated[str, typer.Argument(metavar="[@RUN]", help="A run as listed (@12, @last); remove takes all, too.")] = "@last",
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="How many are listed.")] = 20,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the runs that were kept; show one, or how a place went over time."""
+    from edgecheck.cli import history as command
+
+    raise typer.Exit(command.history(what, run, most, no_color))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgecheck.cli import history
 from edgecheck.cli.output import Output, is_terminal
 from edgecheck.cli.run import carry_out, end_as_by_ctrl_c, live, source_of
 from edgecheck.model.errors import UsageError
@@ -40,6 +41,8 @@ class Asked(NamedTuple):
     source: str | None
     family: int | None
     timeout: float | None
+    history: bool = True
+    """Whether the run is kept."""
 
 
 def register(asked: Asked, output: Output) -> int:
@@ -66,7 +69,9 @@ def register(asked: Asked, output: Output) -> int:
     settings = Settings(account=account, source=source, family=asked.family, timeout=asked.timeout)
     with contextlib.ExitStack() as stack:
         report, _ = _look(settings, secret, live(output, stack))
-    return output.write(report)
+    code = output.write(report)
+    history.keep(report, asked.history)
+    return code
 
 
 def _look(settings: "Settings", secret: str | None, show: "Show") -> "tuple[Report, Phone]":

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from edgecheck.cli import status
+from edgecheck.cli import history, status
 from edgecheck.cli.output import Output, is_terminal
 from edgecheck.cli.target import is_target, target_of
 from edgecheck.model.errors import UsageError
@@ -41,6 +41,8 @@ class Asked(NamedTuple):
     quick: bool
     baseline: str | None = None
     """An earlier report to compare with: a baseline's name, or a file."""
+    history: bool = True
+    """Whether the run is kept."""
 
 
 def family(ipv4: bool, ipv6: bool) -> int | None:
@@ -88,6 +90,7 @@ def run(asked: Asked, output: Output) -> int:
         )
         report = _checked(settings, show)
     code = output.write(report)
+    history.keep(report, asked.history)
     return code if earlier is None else status.worse(code, _compare(earlier, report, output))
 
 

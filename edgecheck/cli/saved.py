@@ -33,9 +33,13 @@ def read(name: str) -> Report:
 
 
 def baseline(word: str) -> Report:
-    """A baseline by its name, or a report in a file. Raises ``UsageError``."""
+    """A baseline by its name, a run of the history (``@12``, ``@last``), or a report in a file. Raises ``UsageError``."""
+    from edgecheck.cli import history
     from edgecheck.store import baselines
 
+    number = history.number_of(word)
+    if number is not None:
+        return history.run(number)
     return read(word) if is_file(word) else judged_anew(baselines.load(word), f"baseline {word}")
 
 

@@ -46,7 +46,9 @@ def changes(before, after, kind=None):
 
 
 def test_a_report_compared_with_itself_is_unchanged():
-    one = report(forwarding((5060, "udp", "forwarded", True, None)), rtp(), nat(), lifetime([30, 45]), sip(("udp", 5060, "rewriting", ["Via"])))
+    one = report(
+        forwarding((5060, "udp", "forwarded", True, None)), rtp(), nat(), lifetime([30, 45]), sip(("udp", 5060, "rewriting", ["Via"]))
+    )
     found = compare(one, one)
     assert (found.verdict, found.changes) == (Verdict.PASS, ())
     assert found.headline.startswith("Unchanged")
@@ -78,7 +80,9 @@ def test_lifetimes_are_intervals(was, now, kind):
     assert [found for found, _ in changes(lifetime(was), lifetime(now))] == ([] if kind is None else [kind])
 
 
-@pytest.mark.parametrize(("was", "now", "kind"), [(4.3, 4.1, None), (4.3, 3.6, Kind.WORSE), (3.6, 4.3, Kind.BETTER), (4.3, None, Kind.NOT_COMPARED)])
+@pytest.mark.parametrize(
+    ("was", "now", "kind"), [(4.3, 4.1, None), (4.3, 3.6, Kind.WORSE), (3.6, 4.3, Kind.BETTER), (4.3, None, Kind.NOT_COMPARED)]
+)
 def test_a_mean_opinion_score_has_noise(was, now, kind):
     before, after = (
         result(finding("media-quality.good", "pass"), observation={"up": {"mos": mos}, "down": {"mos": 4.2}}) for mos in (was, now)
@@ -144,7 +148,9 @@ def test_sip_that_could_not_be_told_is_not_compared():
 
 
 def test_another_box_that_touches_sip():
-    before, after = (sip(("udp", 5060, "rewriting", ["Via"]), located=[{"hop": 1, "address": host}]) for host in ("192.168.1.1", "192.168.1.254"))
+    before, after = (
+        sip(("udp", 5060, "rewriting", ["Via"]), located=[{"hop": 1, "address": host}]) for host in ("192.168.1.1", "192.168.1.254")
+    )
     assert changes(before, after) == [(Kind.DIFFERENT, "box")]
 
 
@@ -163,7 +169,9 @@ def test_a_warning_that_became_a_failure_is_worse():
 
 def test_what_may_be_behind_a_regression_is_said_beside_it():
     clients = (ClientFacts(source="192.168.1.20", gateway=gateway) for gateway in ("192.168.1.1", "192.168.1.254"))
-    before, after = (report(rtp(inbound_blocked=holes), client=client) for holes, client in zip(([], [[10000, 20000]]), clients, strict=True))
+    before, after = (
+        report(rtp(inbound_blocked=holes), client=client) for holes, client in zip(([], [[10000, 20000]]), clients, strict=True)
+    )
     assert "It goes with this: another default gateway: 192.168.1.1 before, 192.168.1.254 now" in compare(before, after).headline
 
 
@@ -224,12 +232,16 @@ def test_only_ports_of_both_ranges_are_compared():
 WEIRD = [None, 7, "x", [], {}, [1], [[1]], [None], [["a", "b"]], [[5, 1]], {"a": []}, True, 1.5, [{"port": "x"}], [[0, 70000]]]
 
 
-@pytest.mark.parametrize("check", ["port-forwarding", "rtp-range", "sip-alg", "mapping-lifetime", "media-quality", "nat-behavior", "topology", "dns", "tls"])
+@pytest.mark.parametrize(
+    "check", ["port-forwarding", "rtp-range", "sip-alg", "mapping-lifetime", "media-quality", "nat-behavior", "topology", "dns", "tls"]
+)
 def test_facts_of_any_shape_are_compared_without_a_fault(check):
     fields = ("ports", "range", "inbound_blocked", "undecided", "busy", "probes", "located", "udp_s", "tcp_s", "up", "mapped_address", "hops",
               "router", "targets", "names")  # fmt: skip
     dice = random.Random(check)
     for _ in range(150):
-        before, after = (result(finding(f"{check}.x", "pass"), observation={field: dice.choice(WEIRD) for field in fields}) for _ in range(2))
+        before, after = (
+            result(finding(f"{check}.x", "pass"), observation={field: dice.choice(WEIRD) for field in fields}) for _ in range(2)
+        )
         found = compare(report(before), report(after))
         assert found.verdict in Verdict

@@ -1,0 +1,119 @@
+"""``edgecheck history``, and keeping each run."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from edgecheck.cli import status
+from edgecheck.cli.output import colored, width
+from edgecheck.model.errors import UsageError
+from edgecheck.model.verdict import Report
+
+T = TypeVar("T")
+
+
+def keep(report: Report, wanted: bool) -> None:
+    """Keep this run. What goes wrong is one line on stderr: the run has its report whatever becomes of the history."""
+    if not wanted:
+        return
+    from edgecheck.store.history import History, HistoryFailed
+
+    try:
+        History().keep(report)
+    except HistoryFailed as error:
+        print(f"This run was not kept. {error}", file=sys.stderr)
+
+
+def history(what: str, word: str, most: int, no_color: bool) -> int:
+    """``edgecheck history [show|trends|remove] [@RUN]``."""
+    if what == "":
+        return listing(most)
+    if what == "remove":
+        return remove(word)
+    number = number_of(word)
+    if number is None:
+        raise UsageError(f"{word[:40]!r} is no run: give @NUMBER as edgecheck history lists it, or @last.")
+    if what == "show":
+        return show(number, no_color)
+    if what == "trends":
+        return trends(number)
+    raise UsageError(f"edgecheck history {what[:40]}: there are show, trends and remove; without a word the runs are listed.")
+
+
+def listing(most: int) -> int:
+    """The newest runs, newest first."""
+    from edgecheck.report.text import safe
+    from edgecheck.store.history import History
+
+    entries = _asked(lambda: History().entries(most))
+    if not entries:
+        print("No run was kept yet: each edgecheck run is, unless --no-history says otherwise.")
+    for entry in entries:
+        print(safe(f"@{entry.id:<5} {entry.started_at}  {entry.verdict.value:12}  {entry.place}  {entry.headline}"))
+    return status.FINE
+
+
+def show(number: int, no_color: bool) -> int:
+    """One run's report, judged by this version."""
+    from edgecheck.report import text
+
+    report = run(number)
+    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout)))
+    return status.of(report.verdict)
+
+
+def run(number: int) -> Report:
+    """One run's report, judged by this version. Raises ``UsageError``."""
+    from edgecheck.cli.saved import judged_anew
+    from edgecheck.store.history import History
+
+    return judged_anew(_asked(lambda: History().load(number)), f"@{number}")
+
+
+def trends(number: int) -> int:
+    """How the checks of one place went over time; the place is that of this run (0: the newest)."""
+    from edgecheck.report.text import safe
+    from edgecheck.store.history import History, place_of
+
+    history = History()
+    place = place_of(_asked(lambda: history.load(number)))
+    print(safe(f"{place}"))
+    before = ""
+    for stretch in _asked(lambda: history.stretches(place)):
+        name = stretch.check if stretch.check != before else ""
+        before = stretch.check
+        since = stretch.first if stretch.runs == 1 else f"{stretch.first} to {stretch.last}"
+        times = "once" if stretch.runs == 1 else f"{stretch.runs} times"
+        print(safe(f"  {name:18} {stretch.verdict.value:12}  {times:10}  {since}  {stretch.summary}"))
+    return status.FINE
+
+
+def remove(word: str) -> int:
+    """Forget one run (``@12``), or ``all``."""
+    from edgecheck.store.history import History
+
+    number = None if word == "all" else number_of(word)
+    if word != "all" and (number is None or number <= 0):
+        raise UsageError(f"{word[:40]!r}: to remove, give @NUMBER as edgecheck history lists it, or all.")
+    gone = _asked(lambda: History().remove(number))
+    print(f"Removed {gone} run{'' if gone == 1 else 's'}.")
+    return status.FINE
+
+
+def number_of(word: str) -> int | None:
+    """``@12`` is 12, ``@last`` the newest; None for any other word."""
+    if word == "@last":
+        return 0
+    digits = word.removeprefix("@")
+    if word.startswith("@") and digits.removeprefix("-").isdecimal() and len(digits) < 12:
+        return int(digits)
+    return None
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    from edgecheck.store.history import HistoryFailed
+
+    try:
+        return ask()
+    except HistoryFailed as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,59 @@
+"""``edgecheck history``, and that a run ends with its report whatever becomes of the history."""
+
+import pytest
+
+from edgecheck.cli import invoke
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgecheck.store.history.data_directory", lambda: tmp_path / "data")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return tmp_path / "data"
+
+
+def outcome(capsys, *arguments):
+    code = invoke(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_each_run_is_kept_unless_it_should_not(capsys, place):
+    assert outcome(capsys, "history")[1].startswith("No run was kept yet")
+    assert outcome(capsys, "run", "nat-behavior", "--no-history", "--quiet")[0] == 0
+    assert not place.exists()
+    assert outcome(capsys, "run", "nat-behavior", "--quiet")[0] == 0
+    assert outcome(capsys, "run", "nat-behavior", "--quiet")[0] == 0
+    _, listed, _ = outcome(capsys, "history")
+    assert [line.split()[0] for line in listed.splitlines()] == ["@2", "@1"]
+    code, shown, _ = outcome(capsys, "history", "show", "@1")
+    assert (code, shown[:4]) == (0, "PASS")
+    assert "2 times" in outcome(capsys, "history", "trends")[1]
+    assert outcome(capsys, "compare", "@1", "@last", "--quiet")[1].startswith("PASS  Unchanged")
+    assert outcome(capsys, "run", "nat-behavior", "--baseline", "@1", "--quiet")[0] == 0
+    assert outcome(capsys, "history", "remove", "@1")[1] == "Removed 1 run.\n"
+    assert outcome(capsys, "history", "remove", "all")[1] == "Removed 2 runs.\n"
+
+
+def test_a_history_that_cannot_be_written_does_not_stop_the_run(capsys, place):
+    place.write_text("in the way")
+    code, out, err = outcome(capsys, "run", "nat-behavior", "--quiet")
+    assert code == 0
+    assert out.startswith("PASS")
+    assert err.startswith("This run was not kept. The history in ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "12"), "is no run: give @NUMBER"),
+        (("show", "@99"), "There is no run @99"),
+        (("sohw",), "there are show, trends and remove"),
+        (("remove",), "give @NUMBER as edgecheck history lists it, or all"),
+    ],
+)
+def test_one_sentence_for_what_is_wrong(capsys, arguments, words):
+    code, out, err = outcome(capsys, "history", *arguments)
+    assert (code, out, err.count("\n")) == (64, "", 1)
+    assert words in err
