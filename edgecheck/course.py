@@ -17,7 +17,7 @@ import msgspec
 
 from edgecheck import __version__
 from edgecheck.checks import BY_ID
-from edgecheck.diagnosis import diagnose
+from edgecheck.diagnosis import diagnose, settings_for_pbx
 from edgecheck.model.check import Check, Observation
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.profile import Profile
@@ -197,7 +197,8 @@ def _assemble(
     server: ServerFacts | None,
 ) -> Report:
     diagnosed, headline, advice = diagnose(tuple(results), profile, server)
-    return make(tuple(diagnosed), headline, tuple(advice))
+    report = make(tuple(diagnosed), headline, tuple(advice))
+    return msgspec.structs.replace(report, settings_for_pbx=settings_for_pbx(report.checks, profile, server, report.client))
 
 
 def judged(check: Check, observation: Observation, profile: Profile, duration: float) -> CheckResult:

@@ -188,6 +188,23 @@ def explain(
 
 
 @app.command()
+def settings(
+    report: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
+    pbx: Annotated[
+        str | None,
+        typer.Option(
+            "--pbx", metavar="NAME", help="asterisk, freepbx, freeswitch, fusionpbx, kamailio or 3cx (default: as the report's profile)."
+        ),
+    ] = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Print what a saved report's edge calls for in a PBX, ready to paste."""
+    from edgecheck.cli import settings as command
+
+    raise typer.Exit(command.settings(report, pbx))
+
+
+@app.command()
 def stun(
     host: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Any STUN server (RFC 5780; port 3478 if none is given).")],
     json: options.Json = None,

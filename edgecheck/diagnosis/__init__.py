@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from edgecheck.diagnosis.advice import advise, remedies
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.headline import headline
+from edgecheck.diagnosis.pbx import settings_for, settings_of_report
 from edgecheck.model.profile import Profile
-from edgecheck.model.verdict import CheckResult, ServerFacts
+from edgecheck.model.verdict import CheckResult, ClientFacts, PbxSettings, ServerFacts
 
 
 def diagnose(
@@ -21,3 +22,11 @@ def diagnose(
         for result in results
     )
     return treated, headline(facts), advise(facts)
+
+
+def settings_for_pbx(
+    results: Sequence[CheckResult], profile: Profile, server: ServerFacts | None, client: ClientFacts, pbx: str = ""
+) -> tuple[PbxSettings, ...]:
+    """What this edge calls for in the PBX of the profile, or in one of the family asked for (see ``pbx.FAMILIES``)."""
+    facts = Facts(results, profile, server)
+    return (settings_for(pbx, facts, client),) if pbx else settings_of_report(facts, client)

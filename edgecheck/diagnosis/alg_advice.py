@@ -38,7 +38,8 @@ def _in_router(router: RouterFacts, located: bool) -> str:
     row = router.rows[0]
     if not row.switch:
         return f"{router.found} has no switch for a SIP ALG that is known: {row.told()}.{doubt}"
-    return f"Switch the SIP ALG off in {router.found}: {row.told()}. Reboot it, run this again.{doubt}"
+    again = "Run this again." if "reboot" in row.told() else "Reboot it, run this again."
+    return f"Switch the SIP ALG off in {router.found}: {row.told()}. {again}{doubt}"
 
 
 def _by_vendor(finding: Finding) -> str:

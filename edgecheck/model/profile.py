@@ -50,6 +50,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ports: tuple[PortNeed, ...] = ()
     rtp: tuple[int, int] | None = None
     """The RTP range, inclusive; None: the service takes no media here."""
+    pbx: Literal["", "asterisk", "freepbx", "freeswitch", "fusionpbx", "kamailio", "3cx"] = ""
+    """Whose settings the report prints, ready to paste."""
     preservation_sample: int = 32
     """RTP ports sampled by ``port-preservation``; 0 = all of them."""
     expect: Expectation = Expectation()

@@ -87,11 +87,29 @@ class ClientFacts(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
     """Local address that the checks used."""
     interfaces: tuple[dict[str, Any], ...] = ()
-    """``{"name": "eth0", "addresses": ["192.168.1.20"]}``"""
+    """``{"name": "eth0", "addresses": ["192.168.1.20"], "networks": ["192.168.1.0/24"]}``"""
     gateway: str | None = None
     platform: str = ""
     public_address: str | None = None
     """IP address from which the server saw this machine; None: no session, or another box answered in its place."""
+
+
+class SettingsPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines for one place of a PBX's configuration."""
+
+    where: str
+    """``pjsip.conf``; ``admin console, Advanced > Network``."""
+    text: str
+    """Ready to paste: each line ends with a line feed."""
+
+
+class PbxSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What this edge calls for in a PBX; only what was measured stands there as a setting, the rest as a comment."""
+
+    pbx: str
+    """``asterisk``, ``freepbx``, ``freeswitch``, ``fusionpbx``, ``kamailio``, ``3cx``."""
+    title: str
+    parts: tuple[SettingsPart, ...]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,5 +130,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...]
     advice: tuple[str, ...] = ()
     """What to do, in order; from the diagnosis."""
+    settings_for_pbx: tuple[PbxSettings, ...] = ()
+    """For the PBX that the profile names; empty where it names none or the public side was not seen."""
     notes: tuple[str, ...] = ()
     """Limits of the run itself: interrupted, only this machine checked, one address only."""

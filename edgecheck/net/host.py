@@ -1,6 +1,7 @@
 """What this machine says of itself: interfaces, gateway, platform, and where its state may be kept."""
 
 import contextlib
+import ipaddress
 import os
 import platform
 import sys
@@ -33,8 +34,20 @@ def _interfaces() -> list[dict[str, Any]]:
             both = [*rows.get(netifaces.AF_INET, ()), *rows.get(netifaces.AF_INET6, ())]
             addresses = [str(row["addr"]).partition("%")[0] for row in both if "addr" in row]  # a tunnel may have a peer alone
             if addresses:
-                found.append({"name": str(name), "addresses": addresses})
+                networks = list(dict.fromkeys(network for row in both if (network := _network(row)) is not None))
+                found.append({"name": str(name), "addresses": addresses, "networks": networks})
     return found
+
+
+def _network(row: dict[str, Any]) -> str | None:
+    """``192.168.1.0/24``; None where the platform tells no mask. An IPv6 mask may be told as ``ffff:ffff::/32``."""
+    mask = str(row.get("netmask") or "")
+    with contextlib.suppress(ValueError, KeyError):
+        if not mask:
+            return None
+        prefix = mask.rpartition("/")[2] if "/" in mask else str(int(ipaddress.IPv6Address(mask)).bit_count()) if ":" in mask else mask
+        return str(ipaddress.ip_interface(f"{str(row['addr']).partition('%')[0]}/{prefix}").network)
+    return None
 
 
 def gateway(family: int) -> str | None:

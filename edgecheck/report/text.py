@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from edgecheck.model.verdict import CheckResult, Finding, Report, Verdict
+from edgecheck.model.verdict import CheckResult, Finding, PbxSettings, Report, Verdict
 from edgecheck.report.plain import Plain
 
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.PASS)
@@ -39,6 +39,14 @@ def first_line(report: Report, *, color: bool = False) -> str:
 def findings(found: Sequence[Finding], *, color: bool = False, width: int = 0) -> list[str]:
     """A row a finding, gravest first: where there is no whole report."""
     return list(_Page(color, width).rows(found))
+
+
+def settings_lines(settings: PbxSettings) -> list[str]:
+    """A PBX's settings: never wrapped and not indented, so that they can be pasted."""
+    lines = [f"Settings for {settings.title}, as this edge calls for them"]
+    for part in settings.parts:
+        lines += ["", f"  {safe(part.where)}:", *map(safe, part.text.splitlines())]
+    return lines
 
 
 def safe(text: str) -> str:
@@ -82,6 +90,9 @@ class _Page:
             yield from self._table(rows)
         yield from self._section("Not tested", _untested(report.checks), numbered=False)
         yield from self._section("What to do", list(report.advice), numbered=True)
+        for one in report.settings_for_pbx:
+            yield ""
+            yield from settings_lines(one)
         if report.notes:
             yield ""
         for note in report.notes:

@@ -26,11 +26,18 @@ def test_an_interface_without_an_address_of_its_own_is_left_out(monkeypatch: pyt
     """A tunnel may have a peer and no address."""
     rows: dict[str, dict[int, list[dict[str, str]]]] = {
         "tun0": {host.netifaces.AF_INET: [{"peer": "10.8.0.1"}]},
-        "eth0": {host.netifaces.AF_INET: [{"addr": "192.0.2.7"}], host.netifaces.AF_INET6: [{"addr": "fe80::1%eth0"}]},
+        "eth0": {
+            host.netifaces.AF_INET: [{"addr": "192.0.2.7", "netmask": "255.255.255.128"}],
+            host.netifaces.AF_INET6: [{"addr": "fe80::1%eth0", "netmask": "ffff:ffff:ffff:ffff::/64"}, {"addr": "fd00::1", "netmask": "ffff::"}],
+        },
+        "ppp0": {host.netifaces.AF_INET: [{"addr": "198.51.100.7"}, {"addr": "198.51.100.8", "netmask": "odd"}]},
     }
     monkeypatch.setattr(host.netifaces, "interfaces", lambda: list(rows))
     monkeypatch.setattr(host.netifaces, "ifaddresses", rows.__getitem__)
-    assert host.facts(None).interfaces == ({"name": "eth0", "addresses": ["192.0.2.7", "fe80::1"]},)
+    assert host.facts(None).interfaces == (
+        {"name": "eth0", "addresses": ["192.0.2.7", "fe80::1", "fd00::1"], "networks": ["192.0.2.0/25", "fe80::/64", "fd00::/16"]},
+        {"name": "ppp0", "addresses": ["198.51.100.7", "198.51.100.8"], "networks": []},
+    )
 
 
 @pytest.mark.parametrize("error", [OSError("no netlink"), ValueError("no such interface")])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecheck.model.verdict import PbxSettings, SettingsPart
 from edgecheck.report import text
 from tests.reports import alg, finding, forwarded, nat, preserved, report, result, rtp, rtp_open, skipped
 
@@ -161,3 +162,13 @@ def test_findings_alone():
 def test_an_address_is_never_cut():
     target = "edge://" + "k" * 60 + "@host.example"
     assert any(target in line for line in lines(rtp_open(), advice=(f"Run {target} there.",), width=50))
+
+
+def test_settings_can_be_pasted_and_obey_no_peer():
+    settings = PbxSettings(pbx="x", title="X", parts=(SettingsPart(where="x.conf", text="a=1\n; " + "long " * 60 + "\nb=\x1b[2J\n"),))
+    told = lines(nat(), settings_for_pbx=(settings,), width=80)
+    start = told.index("  x.conf:")
+    assert told[start + 1] == "a=1"
+    assert told[start + 2].startswith("; long long")
+    assert len(told[start + 2]) > 80, "a wrapped line would be two settings"
+    assert told[start + 3] == "b=\\x1b[2J"
