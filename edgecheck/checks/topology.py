@@ -1,21 +1,23 @@
-"""What stands between here and the internet? NAT layers, carrier-grade NAT, the hops to the server.
+"""What stands between here and the internet? The router in its own words, NAT layers, carrier-grade NAT, the hops to the server.
 
 Two walks with growing TTL: one to the server, one to this network's own public address. The box that owns the public address takes the
 packet for itself, whatever its TTL; a box before it lets it expire. So the owner is the first hop that does *not* say "expired" of a
-packet to the public address; where it says nothing at all, the walk to the server shows whether that hop speaks when packets do expire.
+packet to the public address; where it says nothing at all, the same packet to the server shows whether that hop speaks when packets expire.
 
-What that cannot tell: whether each hop before the owner translates, or only routes. Only an address of the shared range
-100.64.0.0/10 (RFC 6598) among them, or nothing before the owner, decides.
+Meanwhile the default router is asked who it is and what WAN address it has. That is a claim: ``nat_layers`` weighs it against what was
+measured.
 """
 
-import ipaddress
-from typing import Literal
+import asyncio
 
 import msgspec
 
 from edgecheck.checks.hops import Expiry, expire
+from edgecheck.checks.nat_layers import Hop, Layers, OwnAddressStep, addresses, is_private, is_shared, layers, neighbors
 from edgecheck.model.check import Check, Network, Observation
+from edgecheck.model.evidence import Answered
 from edgecheck.model.profile import Profile
+from edgecheck.model.router import RouterClaims, RouterFacts
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import probe
 from edgecheck.wire.address import Endpoint
@@ -23,25 +25,8 @@ from edgecheck.wire.address import Endpoint
 MOST_HOPS = 10
 SILENT_HOPS = 3
 OWN_COPIES = 5
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
-
-
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """One router on the way to the server."""
-
-    hop: int
-    address: str | None
-    """None = it said nothing."""
-    owns_public_address: bool = False
-
-
-class OwnAddressStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A packet to the own public address that lived for so many hops."""
-
-    hop: int
-    outcome: Literal["expired", "refused", "arrived", "silent"]
-    """``refused``: taken and answered by an ICMP error other than expiry. ``arrived``: it came back to this machine (hairpinned)."""
-    offender: str | None = None
+SOCKETS = 4
+"""Ports from which the public address is asked for: a router with several lines spreads them."""
 
 
 class TopologyObservation(Observation, frozen=True, kw_only=True):
@@ -49,30 +34,55 @@ class TopologyObservation(Observation, frozen=True, kw_only=True):
 
     source: str
     public_address: str
+    public_addresses: tuple[str, ...] = ()
+    """All under which the server saw this network, over UDP from several ports and over the control channel."""
     nat_layers: int | None
     cgnat: bool | None
+    router: RouterClaims | None = None
+    """The default router's own words."""
     hops: tuple[Hop, ...] = ()
     own_address: tuple[OwnAddressStep, ...] = ()
     owner_hop: int | None = None
     """The hop whose box owns the public address; 0 = this machine."""
+    other_gateways: tuple[str, ...] = ()
+    """Other machines of this network that call themselves internet gateways."""
+    other_routes: tuple[str, ...] = ()
+    """This machine's other default routes."""
     reasons: dict[str, str] = {}
 
 
 async def probe_network(net: Network, profile: Profile) -> TopologyObservation:
-    """Walk to the server, then to the own public address, then to the server's first hops again: are they still speaking?"""
-    if net.source == net.observed:
+    """Ask the router, walk, and ask for the public address from several ports; the router's answers come meanwhile."""
+    asking = asyncio.ensure_future(net.router())
+    try:
+        if net.source == net.observed:
+            hops = await _walk_to_server(net) if net.sees_quotes else ()
+            return _observed(net, await asking, hops, (), (net.observed,))
+        seen = await _public_addresses(net)
         hops = await _walk_to_server(net) if net.sees_quotes else ()
-        return TopologyObservation(
-            source=net.source, public_address=net.observed, nat_layers=0, cgnat=False, hops=hops, owner_hop=0
-        )
-    if not net.sees_quotes:
-        why = "this platform shows a program without privileges no ICMP errors"
-        return TopologyObservation(
-            source=net.source, public_address=net.observed, nat_layers=None, cgnat=None, reasons={"nat_layers": why, "cgnat": why}
-        )
-    hops = await _walk_to_server(net)
-    steps = await _walk_to_own(net, hops)
-    return interpret(net.source, net.observed, hops, steps)
+        steps = await _walk_to_own(net, hops) if net.sees_quotes else ()
+        return _observed(net, await asking, hops, steps, seen)
+    finally:
+        asking.cancel()
+
+
+def _observed(
+    net: Network, facts: RouterFacts, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...]
+) -> TopologyObservation:
+    return interpret(net.source, net.observed, hops, steps, facts, seen, sees_quotes=net.sees_quotes)
+
+
+async def _public_addresses(net: Network) -> tuple[str, ...]:
+    """The control channel's first."""
+    sockets = [await net.open_udp() for _ in range(SOCKETS)]
+    try:
+        exchanges = await asyncio.gather(*(net.stun(socket, net.primary) for socket in sockets))
+    finally:
+        for socket in sockets:
+            socket.close()
+    outcomes = [exchange.outcome for exchange in exchanges]
+    mapped = [outcome.mapped for outcome in outcomes if isinstance(outcome, Answered) and outcome.mapped is not None]
+    return tuple(dict.fromkeys([net.observed, *(host.rpartition(":")[0].strip("[]") for host in sorted(mapped))]))
 
 
 async def _walk_to_server(net: Network) -> tuple[Hop, ...]:
@@ -104,11 +114,11 @@ async def _walk_to_own(net: Network, hops: tuple[Hop, ...]) -> tuple[OwnAddressS
             steps.append(_step(ttl, found))
             if steps[-1].outcome != "expired":
                 break
-        if steps[-1].outcome == "silent":
-            # Does that hop still speak of packets that expire? Asked in the same moments as it was silent.
-            again = await expire(net, socket, net.primary, _packet(net, socket.local.port), steps[-1].hop, OWN_COPIES)
-            if again.quote is None or not again.quote.expired:
-                steps.append(OwnAddressStep(hop=steps[-1].hop, outcome="silent", offender=None))
+        if steps[-1].outcome in ("silent", "refused"):
+            # Does that hop treat the same packet to another address alike? Same port, same number of hops, in the same moments.
+            other = Endpoint(net.primary.host, to.port)
+            control = await expire(net, socket, other, _packet(net, socket.local.port), steps[-1].hop, OWN_COPIES)
+            steps[-1] = msgspec.structs.replace(steps[-1], control=_step(steps[-1].hop, control).outcome)
     finally:
         socket.close()
     return tuple(steps)
@@ -127,94 +137,155 @@ def _packet(net: Network, port: int) -> bytes:
     return probe.serialize(probe.Probe(probe.Kind.ECHO, net.session, net.new_series(), 0, port=port))
 
 
-def interpret(source: str, public: str, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> TopologyObservation:
-    """From what the hops said to layers of NAT. Pure."""
-    owner, reason = _owner(hops, steps)
-    # The first hop alone proves nothing: some clouds and offices number their own networks from the shared range.
-    shared = [hop for hop in hops if hop.hop > 1 and hop.address and ipaddress.ip_address(hop.address) in _SHARED]
-    layers: int | None = None
-    reasons: dict[str, str] = {}
-    if owner == 1:
-        layers = 1
-    elif owner is None:
-        reasons["nat_layers"] = reason
-    elif shared and owner == 2:
-        layers = 2
+def interpret(
+    source: str,
+    public: str,
+    hops: tuple[Hop, ...],
+    steps: tuple[OwnAddressStep, ...],
+    facts: RouterFacts | None = None,
+    seen: tuple[str, ...] = (),
+    *,
+    sees_quotes: bool = True,
+) -> TopologyObservation:
+    """The observation, from all that was seen. Pure."""
+    facts = facts or RouterFacts(reason="the router was not asked")
+    if source == public:
+        found = Layers(0, False, 0, {})
+    elif sees_quotes:
+        found = layers(public, hops, steps, facts.told, seen)
     else:
-        reasons["nat_layers"] = (
-            f"the first router lets packets to the public address pass on to hop {owner}: either two routers in a row translate "
-            "(double NAT), or it hands them to another machine of this network (DMZ host)"
-        )
-    cgnat: bool | None = None
-    if owner == 1:
-        cgnat = False
-    elif shared:
-        cgnat = True
-    else:
-        reasons["cgnat"] = reasons["nat_layers"]
+        why = "this platform shows a program without privileges no ICMP errors, so nothing was measured"
+        found = Layers(None, None, None, {"nat_layers": why, "cgnat": why})
+    nat_layers, cgnat, owner, reasons = found
     return TopologyObservation(
         source=source,
         public_address=public,
-        nat_layers=layers,
+        public_addresses=seen or (public,),
+        nat_layers=nat_layers,
         cgnat=cgnat,
+        router=facts.told,
         hops=tuple(msgspec.structs.replace(hop, owns_public_address=hop.hop == owner) for hop in hops),
         own_address=steps,
         owner_hop=owner,
-        reasons=reasons,
+        other_gateways=facts.other_gateways,
+        other_routes=facts.other_routes,
+        reasons=reasons if facts.told else {**reasons, "router": facts.reason},
     )
-
-
-def _owner(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple[int | None, str]:
-    if not steps:
-        return None, "no packet to the own public address was sent"
-    last = steps[-1]
-    if last.outcome == "refused":
-        return last.hop, ""
-    if last.outcome == "arrived":
-        # Let in and sent back to this machine: it lived one hop longer than the way to the box that owns the address.
-        return (last.hop - 1 if last.hop > 1 else 1), ""
-    if last.outcome == "expired":
-        return None, "packets to the own public address expire as far as hops could be followed"
-    speaks = any(hop.hop == last.hop and hop.address for hop in hops) and sum(step.hop == last.hop for step in steps) == 1
-    if speaks:
-        return last.hop, ""  # it says "expired" of packets to the server, and nothing of those to its own address: it took them
-    return None, f"hop {last.hop} says nothing of expired packets, so its silence proves nothing"
 
 
 def judge(seen: TopologyObservation, profile: Profile) -> tuple[Finding, ...]:
     """Carrier-grade NAT is a failure where ports must be forwarded: no rule of one's own reaches the outer box."""
     needs_forwarding = profile.expect.forwarding == "fail" and any(need.direction == "in" for need in profile.ports)
     evidence = _evidence(seen)
+    public = seen.public_address
+    findings: list[Finding] = []
 
-    def finding(cause: str, verdict: Verdict, summary: str, observed: str) -> Finding:
-        return Finding(
-            id=f"topology.{cause}",
-            verdict=verdict,
-            subject="path",
-            summary=summary,
-            observed=observed,
-            evidence=evidence,
-            reference="RFC 6598" if cause == "carrier-grade-nat" else "RFC 4787 section 2",
+    def finding(cause: str, verdict: Verdict, summary: str, observed: str, subject: str = "path") -> None:
+        findings.append(
+            Finding(
+                id=f"topology.{cause}",
+                verdict=verdict,
+                subject=subject,
+                summary=summary,
+                observed=observed,
+                evidence=evidence,
+                reference="RFC 6598" if cause == "carrier-grade-nat" else "RFC 4787 section 2",
+            )
         )
 
     if seen.cgnat:
-        text = f"The provider translates addresses too (carrier-grade NAT): {seen.public_address} is not this network's own address"
+        text = f"The provider translates addresses too (carrier-grade NAT): {public} is not this network's own address"
         if needs_forwarding:
             text += ", so no port can be forwarded from outside. Ask the provider for a public address"
-        layers = f"{seen.nat_layers} layers of NAT" if seen.nat_layers else "at least two layers of NAT"
-        return (finding("carrier-grade-nat", Verdict.FAIL if needs_forwarding else Verdict.WARN, f"{text}.", layers),)
-    if seen.nat_layers == 0:
-        return (finding("no-nat", Verdict.PASS, "No NAT: this machine has the public address itself.", "no NAT"),)
+        count = f"{seen.nat_layers} layers of NAT" if seen.nat_layers else "at least two layers of NAT"
+        finding("carrier-grade-nat", Verdict.FAIL if needs_forwarding else Verdict.WARN, f"{text}.", count)
+    elif seen.nat_layers == 0:
+        finding("no-nat", Verdict.PASS, "No NAT: this machine has the public address itself.", "no NAT")
+    elif seen.nat_layers == 1:
+        name = _router_name(seen)
+        finding("single-nat", Verdict.PASS, f"One NAT: {name}the first router, owns the public address.", "one layer of NAT")
+    elif seen.nat_layers == 2:
+        first, second = (next((hop.address for hop in seen.hops if hop.hop == number), None) for number in (1, 2))
+        text = (
+            f"Two routers in a row (double NAT): {first or 'the first one'} has the private WAN address {_wan(seen)}, and {second} behind "
+            f"it owns {public}. A port must be forwarded on both; or make one of them a bridge. If {second} is the provider's, only the "
+            "provider can"
+        )
+        finding("double-nat", Verdict.WARN, f"{text}.", "two layers of NAT")
+    else:
+        why = seen.reasons.get("nat_layers", "no reason noted")
+        finding("undecided", Verdict.INCONCLUSIVE, f"How many routers translate could not be told: {why}.", "undecided")
+
+    differs = _wan_differs(seen)
+    if differs:
+        verdict = Verdict.WARN if seen.nat_layers else Verdict.INCONCLUSIVE
+        finding("wan-address-differs", verdict, differs, f"WAN address {_wan(seen)} by the router's word, {public} from outside", "router")
+    if len(seen.public_addresses) > 1:
+        text = (
+            f"This network is seen under several public addresses ({', '.join(seen.public_addresses)}): it has several lines, or the "
+            "provider translates from a pool, or a proxy takes the control channel. Signaling and media may leave by different ones, and "
+            "calls then lose their audio. The router's page on its WAN lines tells which; pin the PBX to one of them"
+        )
+        finding("several-addresses", Verdict.WARN, f"{text}.", ", ".join(seen.public_addresses), "public address")
+    if seen.other_routes:
+        text = (
+            f"This machine has other default routes ({', '.join(seen.other_routes)}): what is told here holds for the way from "
+            f"{seen.source}. Give --source to check another, and bind the PBX to the address that it is to use"
+        )
+        finding("several-routes", Verdict.WARN, f"{text}.", ", ".join(seen.other_routes), "this machine")
+    return tuple(findings)
+
+
+def _router_name(seen: TopologyObservation) -> str:
+    """``Maker Model at 192.168.1.1, ``, as much of it as is known."""
+    box = next((hop.address for hop in seen.hops if hop.owns_public_address and hop.address), None)
+    known = seen.router if seen.router is not None and seen.owner_hop == 1 else None
+    model = " ".join(filter(None, (known.manufacturer, known.model))) if known else ""
+    where = box or (known.gateway if known else None)
+    return f"{model} at {where}, " if model and where else f"{where}, " if where else ""
+
+
+def _wan(seen: TopologyObservation) -> str:
+    return (seen.router.wan_address if seen.router else None) or "unknown"
+
+
+def _wan_differs(seen: TopologyObservation) -> str:
+    """What is to be said of a claimed WAN address that nobody outside sees; empty when there is none, or when a second NAT explains it."""
+    claimed = addresses(seen.router)
+    if not claimed or claimed & set(seen.public_addresses) or seen.nat_layers == 0:
+        return ""
+    says = f"The router says that its WAN address is {' or '.join(sorted(claimed))}, but from outside this network is {seen.public_address}"
+    if seen.cgnat and all(is_shared(claim) or is_private(claim) for claim in claimed):
+        return ""
+    if seen.nat_layers == 2 and any(hop.hop == 2 and hop.address and neighbors(_wan(seen), hop.address) for hop in seen.hops):
+        return ""
     if seen.nat_layers == 1:
-        box = next((hop.address for hop in seen.hops if hop.owns_public_address and hop.address), None)
-        name = f"{box}, " if box else ""
-        return (finding("single-nat", Verdict.PASS, f"One NAT: {name}the first router, owns the public address.", "one layer of NAT"),)
-    why = seen.reasons.get("nat_layers", "no reason noted")
-    return (finding("undecided", Verdict.INCONCLUSIVE, f"How many routers translate could not be told: {why}.", "undecided"),)
+        return (
+            f"{says}, and measured by TTL the first router owns that address itself. So its word is wrong, or it speaks of another of its "
+            "lines: its WAN status page tells. Programs that ask it by UPnP or NAT-PMP get an address at which nobody reaches them: set "
+            "the PBX's external address by hand."
+        )
+    if seen.cgnat:
+        return (
+            f"{says}, and behind it the provider translates: its word is wrong, or it speaks of another of its lines. "
+            "Its WAN status page tells."
+        )
+    return (
+        f"{says}. Either a second NAT stands behind it (the provider's, or another router), or its word is wrong, or it speaks of another "
+        "of its lines. The WAN address on its status page tells: if it is the one said here, a second NAT stands behind."
+    )
 
 
 def _evidence(seen: TopologyObservation) -> tuple[str, ...]:
-    out = [f"this machine is {seen.source}, outside it is seen as {seen.public_address}"]
+    out = [f"this machine is {seen.source}, outside it is seen as {', '.join(seen.public_addresses)}"]
+    if seen.router is not None:
+        name = " ".join(filter(None, (seen.router.manufacturer, seen.router.model, seen.router.model_number))) or "a router without a name"
+        out.append(f"the default router {seen.router.gateway} answers {', '.join(seen.router.protocols)}: {name}")
+        for claim in seen.router.claims:
+            line = " ".join(filter(None, (claim.protocol, claim.line, claim.status)))
+            out.append(f"the router says ({line}): WAN address {claim.address or 'none'}")
+    out += [f"{address} calls itself an internet gateway too" for address in seen.other_gateways]
+    out += [f"another default route of this machine: {route}" for route in seen.other_routes]
     out += [f"hop {hop.hop} on the way to the server: {hop.address or 'says nothing'}" for hop in seen.hops]
     words = {
         "expired": "expired at {}",
@@ -222,10 +293,12 @@ def _evidence(seen: TopologyObservation) -> tuple[str, ...]:
         "arrived": "came back to this machine",
         "silent": "vanished without a word",
     }
-    out += [
-        f"a packet to {seen.public_address} that may live {step.hop} hops {words[step.outcome].format(step.offender or 'nobody')}"
-        for step in seen.own_address
-    ]
+    for step in seen.own_address:
+        out.append(
+            f"a packet to {seen.public_address} that may live {step.hop} hops {words[step.outcome].format(step.offender or 'nobody')}"
+        )
+        if step.control is not None:
+            out.append(f"the same packet to the server, as many hops: {step.control}")
     return tuple(out)
 
 

@@ -36,8 +36,8 @@ class WanClaim(msgspec.Struct, frozen=True, kw_only=True):
     """UPnP: ``Connected``, ``Disconnected``... in the router's words."""
 
 
-class RouterFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The default router in its own words. ``protocol`` is None when it answered nothing; then ``reason`` says why."""
+class RouterClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """The default router in its own words."""
 
     gateway: str | None = None
     """The default route's next hop; nothing else was asked."""
@@ -59,9 +59,21 @@ class RouterFacts(msgspec.Struct, frozen=True, kw_only=True):
     nothing; that one is here is a strong hint."""
     mappings_complete: bool = False
     """The list was read to the end that the router named. It is still only what UPnP lists."""
+    reason: str = ""
+    """Why nothing is known, or why what is known is not whole; empty when it is."""
+
+
+class RouterFacts(RouterClaims, frozen=True, kw_only=True):
+    """The router's claims, and what was found beside them. ``protocol`` is None when it answered nothing; then ``reason`` says why."""
+
     other_gateways: tuple[str, ...] = ()
     """Other machines of this network that call themselves internet gateways (heard by multicast, not asked anything)."""
     other_routes: tuple[str, ...] = ()
     """This machine's other default routes: ``192.168.2.1 (wlan0)``."""
-    reason: str = ""
-    """Why nothing is known, or why what is known is not whole; empty when it is."""
+
+    @property
+    def told(self) -> RouterClaims | None:
+        """The router's own words alone; None when it answered nothing."""
+        if self.protocol is None:
+            return None
+        return RouterClaims(**{name: getattr(self, name) for name in RouterClaims.__struct_fields__})

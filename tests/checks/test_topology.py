@@ -1,14 +1,24 @@
-"""What the hops say, and what follows: pure, for every mixture of words and silence."""
+"""What the hops and the router say, and what follows: pure, for every mixture of words, silence and lies; and the check through the world
+in memory."""
+
+import itertools
 
 import msgspec
 import pytest
 
-from edgecheck.checks.topology import Hop, OwnAddressStep, interpret, judge
+from edgecheck.checks import topology
+from edgecheck.checks.nat_layers import Hop, Outcome, OwnAddressStep
+from edgecheck.checks.topology import TopologyObservation, interpret
 from edgecheck.model.profile import PortNeed, Profile
+from edgecheck.model.router import RouterFacts, WanClaim
 from edgecheck.model.verdict import Verdict
+from tests.checks.probing import Said, look, say
+from tests.fakes import clock
+from tests.fakes.edge import Edge
+from tests.fakes.nat import CLIENT, PUBLIC, Nat
 
 HOME, CARRIER, SECOND, CORE = "192.168.88.1", "100.64.0.1", "192.168.1.1", "203.0.113.14"
-PUBLIC = "203.0.113.1"
+AT_CARRIER, AT_SECOND, ELSEWHERE = "100.64.0.2", "192.168.1.2", "192.0.2.77"
 PBX = Profile(
     name="t", title="", source="", confidence="verified", checks=(), ports=(PortNeed(ports="5060", transport="udp", purpose="SIP"),)
 )
@@ -19,40 +29,225 @@ def hops(*addresses: str | None) -> tuple[Hop, ...]:
     return tuple(Hop(hop=number, address=address) for number, address in enumerate(addresses, 1))
 
 
-def steps(*outcomes: str) -> tuple[OwnAddressStep, ...]:
-    return tuple(OwnAddressStep(hop=number, outcome=outcome) for number, outcome in enumerate(outcomes, 1))  # type: ignore[arg-type]
+def steps(*outcomes: Outcome, control: Outcome | None = "expired") -> tuple[OwnAddressStep, ...]:
+    """The last one with its control, where one is sent."""
+    made = [OwnAddressStep(hop=number, outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
+    if made[-1].outcome in ("refused", "silent"):
+        made[-1] = msgspec.structs.replace(made[-1], control=control)
+    return tuple(made)
+
+
+def router(*claims: str | None) -> RouterFacts:
+    return RouterFacts(
+        gateway=HOME,
+        protocol="upnp",
+        protocols=("upnp",),
+        manufacturer="Maker",
+        model="Box",
+        wan_address=next((claim for claim in claims if claim and claim != "0.0.0.0"), None),
+        claims=tuple(WanClaim(protocol="upnp", address=claim, line="WANIPConnection:1", status="Connected") for claim in claims),
+        mappings_complete=True,
+    )
+
+
+SILENT_ROUTER = RouterFacts(gateway=HOME, reason="the router 192.168.88.1 told nothing")
+
+
+def seen(path: tuple[Hop, ...], own: tuple[OwnAddressStep, ...], told: RouterFacts = SILENT_ROUTER, **more: object) -> TopologyObservation:
+    return interpret(CLIENT, PUBLIC, path, own, told, **more)  # type: ignore[arg-type]
+
+
+def said(observed: TopologyObservation, profile: Profile = PBX) -> Said:
+    return say(topology.CHECK, observed, profile)
+
+
+MEASURED = [
+    (hops(HOME, CORE), steps("refused"), 1, False, "single-nat"),
+    (hops(HOME, CORE), steps("silent"), 1, False, "single-nat"),  # it speaks of others' packets, and took its own
+    (hops(None, CORE), steps("refused", control="silent"), 1, False, "single-nat"),  # never says "expired", refuses what is its own alone
+    (hops(HOME, CARRIER, CORE), steps("expired", "refused"), 2, True, "carrier-grade-nat"),
+    (hops(HOME, CARRIER, CORE), steps("expired", "silent"), 2, True, "carrier-grade-nat"),
+    (hops(HOME, CARRIER, None, CORE), steps("expired", "expired", "refused"), None, True, "carrier-grade-nat"),
+    (hops(HOME, CORE), steps("expired", "arrived"), 1, False, "single-nat"),  # DMZ host: let in, back to this machine
+    (hops(HOME, CARRIER, CORE), steps("expired", "expired", "expired", "arrived"), 2, True, "carrier-grade-nat"),  # and so twice
+    (hops(HOME, SECOND, CORE), steps("expired", "refused"), None, None, "undecided"),  # double NAT, or another machine's DMZ, or routed
+    (hops(HOME, CORE), steps("expired", "silent"), None, None, "undecided"),
+    (hops(HOME, CORE), steps("expired", "expired"), None, None, "undecided"),
+    (hops(HOME, CORE), steps("expired", "expired", "arrived"), None, None, "undecided"),  # as many hops as no box explains
+    (hops(CARRIER, CORE), steps("refused"), 1, False, "single-nat"),  # a cloud that numbers itself from the shared range
+    (hops(None, CORE), steps("silent", control="silent"), None, None, "undecided"),  # a router that never speaks
+    (hops(HOME, CORE), steps("silent", control="silent"), None, None, "undecided"),  # a firewall that drops this port, whoever owns what
+    (hops(HOME, CORE), steps("refused", control="refused"), None, None, "undecided"),  # ... that rejects it
+    ((), (), None, None, "undecided"),
+]
+
+
+@pytest.mark.parametrize(("path", "own", "layers", "cgnat", "cause"), MEASURED)
+def test_measured(path: tuple[Hop, ...], own: tuple[OwnAddressStep, ...], layers: int | None, cgnat: bool | None, cause: str) -> None:
+    observed = seen(path, own)
+    assert (observed.nat_layers, observed.cgnat, observed.router) == (layers, cgnat, None)
+    assert ("nat_layers" in observed.reasons, "cgnat" in observed.reasons) == (layers is None, cgnat is None)
+    assert observed.reasons["router"] == SILENT_ROUTER.reason
+    assert said(observed).ids == [cause]
+
+
+AT_HOME = (hops(HOME, CORE), steps("refused"))
+BEHIND_CARRIER = (hops(HOME, CARRIER, CORE), steps("expired", "refused"))
+BEHIND_SECOND = (hops(HOME, SECOND, CORE), steps("expired", "refused"))
+BEYOND = (hops(HOME, CORE), steps("expired", "refused"))
+UNKNOWN = (hops(None, None, None), steps("silent", control="silent"))
+Walk = tuple[tuple[Hop, ...], tuple[OwnAddressStep, ...]]
 
 
 @pytest.mark.parametrize(
-    ("path", "own", "layers", "cgnat", "cause"),
+    ("walk", "claims", "layers", "cgnat", "causes"),
     [
-        (hops(HOME, CORE), steps("refused"), 1, False, "single-nat"),
-        (hops(HOME, CORE), steps("silent"), 1, False, "single-nat"),  # it speaks of others' packets, and took its own
-        (hops(HOME, CARRIER, CORE), steps("expired", "refused"), 2, True, "carrier-grade-nat"),
-        (hops(HOME, CARRIER, CORE), steps("expired", "silent"), 2, True, "carrier-grade-nat"),
-        (hops(HOME, CORE), steps("expired", "arrived"), 1, False, "single-nat"),  # DMZ host: let in, back to this machine
-        (hops(HOME, SECOND, CORE), steps("expired", "refused"), None, None, "undecided"),  # double NAT, or another machine's DMZ
-        (hops(HOME, CORE), steps("expired", "silent"), None, None, "undecided"),
-        (hops(None, CORE), steps("silent"), None, None, "undecided"),  # a router that never speaks
-        (hops(CARRIER, CORE), steps("refused"), 1, False, "single-nat"),  # a cloud that numbers itself from the shared range
+        (AT_HOME, (PUBLIC,), 1, False, ["single-nat"]),
+        (AT_HOME, (None,), 1, False, ["single-nat"]),
+        (AT_HOME, ("0.0.0.0",), 1, False, ["single-nat"]),  # it says that it has none: no claim
+        (AT_HOME, (ELSEWHERE,), 1, False, ["single-nat", "wan-address-differs"]),
+        (AT_HOME, (AT_CARRIER,), 1, False, ["single-nat", "wan-address-differs"]),  # a lie makes no carrier-grade NAT
+        (AT_HOME, (AT_SECOND,), 1, False, ["single-nat", "wan-address-differs"]),  # nor a double NAT
+        (AT_HOME, (ELSEWHERE, PUBLIC), 1, False, ["single-nat"]),  # two lines, one of them this one
+        (BEHIND_CARRIER, (AT_CARRIER,), 2, True, ["carrier-grade-nat"]),
+        (BEHIND_CARRIER, ("10.1.2.3",), 2, True, ["carrier-grade-nat"]),
+        (BEHIND_CARRIER, ("0.0.0.0",), 2, True, ["carrier-grade-nat"]),
+        (BEHIND_CARRIER, (ELSEWHERE,), 2, True, ["carrier-grade-nat", "wan-address-differs"]),
+        (BEHIND_CARRIER, (PUBLIC,), None, None, ["undecided"]),  # by STUN, or a DMZ host and a provider that numbers itself so
+        (BEHIND_SECOND, (AT_SECOND,), 2, None, ["double-nat"]),
+        (BEHIND_SECOND, (PUBLIC,), None, None, ["undecided"]),
+        (BEHIND_SECOND, ("10.1.2.3",), None, None, ["undecided", "wan-address-differs"]),  # no measured address corroborates it
+        (BEHIND_SECOND, ("192.168.88.9",), None, None, ["undecided", "wan-address-differs"]),
+        (BEHIND_SECOND, (SECOND,), None, None, ["undecided", "wan-address-differs"]),  # it cannot have the next hop's address
+        (BEYOND, (AT_SECOND,), None, None, ["undecided", "wan-address-differs"]),
+        (BEYOND, (AT_CARRIER,), None, None, ["undecided", "wan-address-differs"]),
+        (UNKNOWN, (AT_CARRIER,), None, None, ["undecided", "wan-address-differs"]),
+        (UNKNOWN, (AT_SECOND,), None, None, ["undecided", "wan-address-differs"]),
+        (UNKNOWN, (PUBLIC,), None, None, ["undecided"]),  # it may have learned that by STUN
     ],
 )
-def test_layers(path: tuple[Hop, ...], own: tuple[OwnAddressStep, ...], layers: int | None, cgnat: bool | None, cause: str) -> None:
-    seen = interpret("192.168.88.2", PUBLIC, path, own)
-    assert (seen.nat_layers, seen.cgnat) == (layers, cgnat)
-    assert ("nat_layers" in seen.reasons, "cgnat" in seen.reasons) == (layers is None, cgnat is None)
-    (finding,) = judge(seen, PBX)
-    assert finding.id == f"topology.{cause}"
-    assert finding.evidence
+def test_the_routers_word_beside_what_was_measured(
+    walk: Walk, claims: tuple[str | None, ...], layers: int | None, cgnat: bool | None, causes: list[str]
+) -> None:
+    observed = seen(*walk, router(*claims))
+    assert (observed.nat_layers, observed.cgnat) == (layers, cgnat)
+    found = said(observed)
+    assert found.ids == causes
+    if "wan-address-differs" in causes:
+        finding = found.finding("wan-address-differs")
+        assert finding.verdict is (Verdict.WARN if layers else Verdict.INCONCLUSIVE)
+        assert PUBLIC in finding.summary
+        assert next(claim for claim in claims if claim) in finding.summary
+        assert "status page" in finding.summary, "what would tell them apart"
 
 
-def test_a_hop_that_stopped_speaking_proves_nothing() -> None:
-    twice_silent = (OwnAddressStep(hop=1, outcome="silent"), OwnAddressStep(hop=1, outcome="silent"))
-    seen = interpret("192.168.88.2", PUBLIC, hops(HOME, CORE), twice_silent)
-    assert (seen.nat_layers, seen.owner_hop) == (None, None)
+ANY_CLAIM = (None, "0.0.0.0", PUBLIC, ELSEWHERE, AT_CARRIER, AT_SECOND, "10.1.2.3", "192.168.88.9")
+
+
+@pytest.mark.parametrize("claims", list(itertools.combinations_with_replacement(ANY_CLAIM, 2)), ids=str)
+def test_no_claim_whatever_overturns_a_measurement(claims: tuple[str | None, str | None]) -> None:
+    """It may take one back; it never makes the contrary of what was measured, and it asserts nothing where nothing was measured."""
+    for path, own, layers, cgnat, _ in MEASURED:
+        observed = seen(path, own, router(*claims))
+        if layers is not None or cgnat is not None:
+            assert observed.nat_layers in (layers, None)
+            assert observed.cgnat in (cgnat, None)
+        else:
+            assert observed.cgnat is None
+            assert observed.nat_layers is None or (path == BEHIND_SECOND[0] and observed.nat_layers == 2)
 
 
 def test_carrier_grade_nat_fails_where_ports_must_be_forwarded() -> None:
-    seen = interpret("192.168.88.2", PUBLIC, hops(HOME, CARRIER, CORE), steps("expired", "refused"))
-    assert judge(seen, PBX)[0].verdict is Verdict.FAIL
-    assert judge(seen, PHONE)[0].verdict is Verdict.WARN
+    observed = seen(*BEHIND_CARRIER)
+    assert said(observed, PBX).verdict is Verdict.FAIL
+    assert said(observed, PHONE).verdict is Verdict.WARN
+
+
+def test_double_nat_names_both_boxes() -> None:
+    finding = said(seen(*BEHIND_SECOND, router(AT_SECOND))).finding("double-nat")
+    assert finding.verdict is Verdict.WARN
+    assert all(address in finding.summary for address in (HOME, SECOND, AT_SECOND, PUBLIC))
+
+
+def test_the_box_is_named_by_maker_and_model() -> None:
+    assert "Maker Box at 192.168.88.1" in said(seen(*AT_HOME, router(PUBLIC))).finding("single-nat").summary
+
+
+def test_where_nothing_can_be_measured_a_claim_stays_a_claim() -> None:
+    observed = seen((), (), router(AT_CARRIER), sees_quotes=False)
+    assert (observed.nat_layers, observed.cgnat) == (None, None)
+    found = said(observed)
+    assert found.ids == ["undecided", "wan-address-differs"]
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_several_public_addresses() -> None:
+    found = said(seen(*AT_HOME, router(PUBLIC), seen=(PUBLIC, ELSEWHERE)))
+    assert found.ids == ["single-nat", "several-addresses"]
+    assert found.finding("several-addresses").verdict is Verdict.WARN
+
+
+def test_the_address_of_the_other_line_differs_from_nothing() -> None:
+    assert said(seen(*AT_HOME, router(ELSEWHERE), seen=(PUBLIC, ELSEWHERE))).ids == ["single-nat", "several-addresses"]
+
+
+def test_several_default_routes() -> None:
+    told = msgspec.structs.replace(router(PUBLIC), other_routes=("10.0.0.1 (wlan0)",), other_gateways=("192.168.88.9",))
+    observed = seen(*AT_HOME, told)
+    found = said(observed)
+    assert found.ids == ["single-nat", "several-routes"]
+    assert "10.0.0.1 (wlan0)" in found.finding("several-routes").summary
+    assert any("192.168.88.9" in line for line in found.findings[0].evidence)
+
+
+def test_no_nat_needs_no_router() -> None:
+    observed = interpret(PUBLIC, PUBLIC, (), ())
+    assert (observed.nat_layers, observed.cgnat, observed.owner_hop) == (0, False, 0)
+    assert said(observed).ids == ["no-nat"]
+
+
+def test_a_saved_report_is_judged_anew() -> None:
+    observed = seen(*BEHIND_SECOND, router(AT_SECOND))
+    again = msgspec.convert(msgspec.json.decode(msgspec.json.encode(observed)), TopologyObservation)
+    assert said(again).findings == said(observed).findings
+
+
+# ------------------------------------------------------------------------------------------------------- through the world in memory
+
+
+def told_by(router_facts: RouterFacts, nat: Nat | None = None) -> TopologyObservation:
+    def edge() -> Edge:
+        made = Edge(nat or Nat())
+        made.router = router_facts
+        return made
+
+    observed = look(topology, edge)
+    assert isinstance(observed, TopologyObservation)
+    return observed
+
+
+def test_without_icmp_errors_nothing_is_concluded_and_the_router_is_told() -> None:
+    observed = told_by(router(AT_CARRIER))
+    assert (observed.nat_layers, observed.cgnat, observed.public_addresses) == (None, None, (PUBLIC,))
+    assert observed.router is not None
+    assert (observed.router.manufacturer, observed.router.model, observed.router.wan_address) == ("Maker", "Box", AT_CARRIER)
+
+
+def test_a_silent_router_is_null_with_the_reason() -> None:
+    observed = told_by(SILENT_ROUTER)
+    assert observed.router is None
+    assert observed.reasons["router"] == SILENT_ROUTER.reason
+
+
+def test_the_router_is_asked_once_and_not_without_a_nat() -> None:
+    async def work(edge: Edge) -> tuple[RouterFacts, RouterFacts, int]:
+        network = edge.network()
+        return await network.router(), await network.router(), edge.router_asked
+
+    behind = Edge(Nat())
+    first, second, asked = clock.run(work(behind))
+    assert first is second
+    assert asked == 1
+    open_internet, _, asked = clock.run(work(Edge(Nat(translate=False))))
+    assert (open_internet.protocol, asked) == (None, 0)
+    assert open_internet.reason

@@ -1,0 +1,150 @@
+"""From what the hops said, and what the router says of itself, to layers of NAT. Pure; for ``topology``.
+
+Two kinds of evidence, of unequal weight. *Measured*: which hop lets packets to the own public address expire, and which takes them.
+*Claimed*: the router's own word about its WAN address (UPnP, NAT-PMP), which may be a lie, another line's address, or one it learned by
+STUN. A claim decides nothing alone. Where a measured address corroborates it, it decides between two explanations that both fit what was
+measured; and it takes a measured verdict back where the two contradict each other and the measurement has a second explanation.
+"""
+
+import ipaddress
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from edgecheck.model.router import RouterClaims
+
+SHARED = ipaddress.ip_network("100.64.0.0/10")
+"""Kept for providers' NAT (RFC 6598)."""
+_PRIVATE = tuple(ipaddress.ip_network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+
+class Hop(msgspec.Struct, frozen=True, kw_only=True):
+    """One router on the way to the server."""
+
+    hop: int
+    address: str | None
+    """None = it said nothing."""
+    owns_public_address: bool = False
+
+
+Outcome = Literal["expired", "refused", "arrived", "silent"]
+"""``refused``: taken and answered by an ICMP error other than expiry. ``arrived``: it came back (the own packet: hairpinned)."""
+
+
+class OwnAddressStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A packet to the own public address that lived for so many hops."""
+
+    hop: int
+    outcome: Outcome
+    offender: str | None = None
+    control: Outcome | None = None
+    """What became of the same packet to the server, same port, same number of hops: a firewall that treats both alike owns neither.
+    None: not sent."""
+
+
+class Layers(NamedTuple):
+    """The conclusion. ``None`` = could not tell, and ``reasons`` says why, by field."""
+
+    nat_layers: int | None
+    cgnat: bool | None
+    owner_hop: int | None
+    reasons: dict[str, str]
+
+
+def layers(
+    public: str,
+    hops: tuple[Hop, ...],
+    steps: tuple[OwnAddressStep, ...],
+    router: RouterClaims | None = None,
+    seen: tuple[str, ...] = (),
+) -> Layers:
+    """What stands between, as far as it can be told; ``seen``: all public addresses of this network, where it has several."""
+    owner, reason = owner_hop(hops, steps)
+    if owner is None:
+        why = reason + _by_its_word(public, router)
+        return Layers(None, None, None, {"nat_layers": why, "cgnat": why})
+    if owner == 1:
+        return Layers(1, False, 1, {})
+    # The first hop alone proves nothing: some clouds and offices number their own networks from the shared range.
+    shared = next((hop for hop in hops if hop.hop > 1 and hop.address and ipaddress.ip_address(hop.address) in SHARED), None)
+    claimed = addresses(router)
+    passes = f"the first router lets packets to the public address pass on to hop {owner}"
+    owned = sorted(claimed & {public, *seen})
+    if shared is not None and owned:
+        why = (
+            f"{passes}, and hop {shared.hop} is {shared.address}, of the range kept for providers' NAT; but the router says that "
+            f"{owned[0]} is its own WAN address. Either the provider translates and the router's word is wrong (or learned by STUN), or "
+            "the router hands packets to another machine of this network (DMZ host) and the provider merely numbers its routers so"
+        )
+        return Layers(None, None, owner, {"nat_layers": why, "cgnat": why})
+    if shared is not None:
+        reasons = {} if owner == 2 else {"nat_layers": f"{passes}: which of the boxes between translate cannot be seen"}
+        return Layers(2 if owner == 2 else None, True, owner, reasons)
+    second = next((hop.address for hop in hops if hop.hop == 2), None)
+    if owner == 2 and second is not None and any(neighbors(claim, second) for claim in claimed):
+        why = f"hop 2 ({second}) owns the public address: it may be a second router of this network or the provider's NAT"
+        return Layers(2, None, 2, {"cgnat": why})
+    why = (
+        f"{passes}: either two routers in a row translate (double NAT), or the first only routes, or it hands them to another machine of "
+        "this network (DMZ host)"
+    )
+    why += _by_its_word(public, router)
+    return Layers(None, None, owner, {"nat_layers": why, "cgnat": why})
+
+
+def owner_hop(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple[int | None, str]:
+    """The hop whose box takes packets to the public address for itself, or None and why."""
+    if not steps:
+        return None, "no packet to the own public address was sent"
+    last = steps[-1]
+    if last.outcome == "refused":
+        if last.control == "refused":
+            return None, f"hop {last.hop} refuses packets to the server's same port as well: a firewall, whoever owns the public address"
+        return last.hop, ""
+    if last.outcome == "arrived":
+        # Let in and sent back to this machine: as many hops there as back, the owner's counted twice.
+        if last.hop == 1 or last.hop % 2 == 0:
+            return max(1, last.hop // 2), ""
+        return None, f"a packet to the own public address came back after {last.hop} hops, which fits no box on the way"
+    if last.outcome == "expired":
+        return None, "packets to the own public address expire as far as hops could be followed"
+    if last.control == "expired":
+        return last.hop, ""  # it says "expired" of the same packet to the server, and nothing of this one: it took it
+    return None, f"hop {last.hop} says nothing of expired packets, so its silence proves nothing"
+
+
+def addresses(router: RouterClaims | None) -> frozenset[str]:
+    """The WAN addresses that the router claims, less those that are none (0.0.0.0)."""
+    claims = router.claims if router is not None else ()
+    return frozenset(claim.address for claim in claims if claim.address is not None and claim.address != "0.0.0.0")
+
+
+def is_private(address: str) -> bool:
+    """RFC 1918."""
+    return any(ipaddress.ip_address(address) in block for block in _PRIVATE)
+
+
+def is_shared(address: str) -> bool:
+    """RFC 6598."""
+    return ipaddress.ip_address(address) in SHARED
+
+
+def neighbors(one: str, other: str) -> bool:
+    """Whether these are two private addresses of one /24: what the two ends of a link between two routers mostly are."""
+    return one != other and is_private(one) and ipaddress.ip_address(other) in ipaddress.ip_network(f"{one}/24", strict=False)
+
+
+def _by_its_word(public: str, router: RouterClaims | None) -> str:
+    """What the router says of it, told as what it is."""
+    claimed = sorted(addresses(router))
+    if not claimed:
+        return ""
+    if public in claimed:
+        return f". The router says that {public} is its own WAN address, which speaks for one NAT; but it may have learned it by STUN"
+    first = claimed[0]
+    says = f". The router says that its WAN address is {first}"
+    if is_shared(first):
+        return f"{says}, of the range kept for providers' NAT: if that is true, the provider translates"
+    if is_private(first):
+        return f"{says}, a private one: if that is true, a second NAT stands behind it"
+    return f"{says}, which is not {public}"
