@@ -39,6 +39,8 @@ class Reader:
     deed: Deed
     ports: frozenset[int] = frozenset({SIP_PORT})
     transports: frozenset[str] = frozenset({"udp"})
+    opens: bool = False
+    """It lets in, from the server's address, whatever goes to a port that has sent a REGISTER or that an INVITE's SDP names."""
 
 
 class SipPath(Edge):
@@ -64,6 +66,8 @@ class SipPath(Edge):
         self.outages: list[tuple[float, float]] = []
         """From when to when nothing passes."""
         self._own_mappings: dict[int, int] = {}
+        self._holes: dict[tuple[str, int], int] = {}
+        """(address let in, public port) -> local port."""
 
     def _reads(self, transport: str, port: int) -> Reader | None:
         reader = self.reader
@@ -90,6 +94,8 @@ class SipPath(Edge):
         if fate.kind:
             seen = Endpoint(SECOND_WAN, seen.port) if fate.kind == "address" else Endpoint(seen.host, seen.port ^ 1)
             self._own_mappings[seen.port] = port
+        if reader is not None and reader.opens and alg.is_sip(data):
+            self._open(port, data, seen, to)
         for message in fate.forward:
             self._later(self._at_server, seen, message, to)
         for answer in fate.back:
@@ -97,12 +103,20 @@ class SipPath(Edge):
 
     def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
         local = self._own_mappings.get(destination.port) or self.nat.inbound("udp", source, destination.port)
+        local = local or self._holes.get((source.host, destination.port))
         if local is None:
             return
         reader = self._reads("udp", source.port)
         fate = reader.deed("in", data, self._mapping(local, destination, source)) if reader else Fate((data,))
         for message in fate.forward:
             self._deliver(fate.private_port or local, Arrival(0.0, Endpoint(source.host, fate.remote_port or source.port), message))
+
+    def _open(self, port: int, data: bytes, seen: Endpoint, to: Endpoint) -> None:
+        if alg.method(data) == "REGISTER":
+            self._holes[to.host, seen.port] = port
+        elif alg.method(data) == "INVITE":
+            named = alg.media_port(data)
+            self._holes[to.host, named] = named
 
     def _mapping(self, port: int, seen: Endpoint, remote: Endpoint) -> alg.Edge:
         return alg.Edge(self.source, port, seen.host, seen.port, remote.host, remote.port)

@@ -73,6 +73,12 @@ def method(data: bytes) -> str:
     return "" if data.startswith(b"SIP/") else data.partition(b" ")[0].decode()
 
 
+def media_port(data: bytes) -> int:
+    """The port that the SDP names first; 0 where there is none."""
+    found = re.search(rb"^m=[a-z]+ ([0-9]{1,5}) ", split(data)[1], re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def apply(ids: tuple[str, ...], direction: str, data: bytes, edge: Edge) -> Fate:
     """Send one message through these mutations, in order."""
     fate = Fate((data,))

@@ -9,7 +9,8 @@ It prints ``ready``, and again for each further line of options on stdin (a new 
 dropped, after ``allowance`` packets), ``seed``; under ``up`` and ``down`` for one direction alone. The weather is on the far side of the
 NAT: a packet lost on its way in has not refreshed anything.
 ``nat``: ``user_nat.NatOptions``; absent = it routes only.
-``alg``: ``mutations`` (ids of ``alg.MUTATIONS``), ``ports`` (the server's), ``transports``.
+``alg``: ``mutations`` (ids of ``alg.MUTATIONS``), ``ports`` (the server's), ``transports``, ``pinholes`` (true: it lets in, from the
+server's address, what goes to a port that has sent a REGISTER, or that the SDP of an INVITE names).
 
 The kernel takes one off the TTL on either side of us; one of the two is given back, so that the router counts as one hop.
 """
@@ -105,6 +106,7 @@ class Router:
         self.nat = None if nat is None else Nat(NatOptions(**{name: _frozen(value) for name, value in nat.items()}))
         rules = options.get("alg", {})
         self.mutations: tuple[str, ...] = tuple(rules.get("mutations", ()))
+        self.pinholes: bool = rules.get("pinholes", False)
         for name in self.mutations:
             alg.MUTATIONS[name]  # a wrong id ends the program now, not at the first packet
         self.alg_ports = frozenset(rules.get("ports", (5060,)))
@@ -168,6 +170,7 @@ class Router:
         whole = ip.with_ttl(whole, min(255, whole[8] + 1))
         if found.protocol == ip.ICMP and ip.quoted(whole) is not None:
             return self._error_out(whole, now)
+        self._open_pinholes(whole, found, now)
         fate = self._fate(whole, found, "out", now)
         if fate is None:
             return self._translated(whole, found, now, "")
@@ -250,6 +253,16 @@ class Router:
         return [ip.with_quote(packet, ip.rewrite(excerpt, source=mapping.inside), destination=mapping.inside.host)]
 
     # --- ALG ---
+
+    def _open_pinholes(self, packet: bytes, found: ip.Header, now: float) -> None:
+        data = ip.payload(packet, found) if self.pinholes and found.destination.port in self.alg_ports else b""
+        if self.nat is None or found.protocol != ip.UDP or not alg.is_sip(data):
+            return
+        outside = self.nat.outbound(found.protocol, found.source, found.destination, now)
+        if alg.method(data) == "REGISTER":
+            self.nat.open(ip.UDP, outside, found.source, found.destination.host)
+        elif alg.method(data) == "INVITE" and (port := alg.media_port(data)):
+            self.nat.open(ip.UDP, End(outside.host, port), End(found.source.host, port), found.destination.host)
 
     def _fate(self, packet: bytes, found: ip.Header, direction: str, now: float, inside: End | None = None) -> alg.Fate | None:
         """What the ALG does with it; None: not its business (or, on TCP, beyond its powers)."""

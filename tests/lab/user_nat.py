@@ -68,6 +68,8 @@ class Nat:
         """By inside host: every address it has sent to."""
         self._answers: dict[tuple[int, End, End], End] = {}
         """What came in by a static rule is answered from where it came to: (protocol, inside, remote) -> outside."""
+        self._holes: dict[tuple[int, End, bytes], End] = {}
+        """What somebody who reads the traffic has let in: (protocol, outside, remote address) -> inside."""
         self._random = random.Random(options.seed)
         self._sequence = count()
         self._turn = count()
@@ -104,6 +106,9 @@ class Nat:
             if self.options.inbound_refreshes:
                 mapping.used = now
             return mapping.inside
+        hole = self._holes.get((protocol, outside, remote.host))
+        if hole is not None:
+            return hole
         transport = {6: "tcp", 17: "udp"}.get(protocol)
         for name, low, high, host in self.options.forwards:
             if name == transport and low <= outside.port <= high:
@@ -111,6 +116,10 @@ class Nat:
                 self._answers[(protocol, inside, remote)] = outside
                 return inside
         return None
+
+    def open(self, protocol: int, outside: End, inside: End, host: bytes) -> None:
+        """Let in what this remote address sends to this outside end, whether there is a mapping or not: an ALG's pinhole."""
+        self._holes[(protocol, outside, host)] = inside
 
     def find(self, protocol: int, outside: End, now: float) -> Mapping | None:
         """The living mapping of an outside end."""

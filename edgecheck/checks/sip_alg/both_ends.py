@@ -61,7 +61,8 @@ def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: in
     out = BothEnds(log, account)
     for record in account.records or ():
         item = recognize(record.data, session, series)
-        if item is None and (record.transport, record.server_port) == (log.transport, log.server.port):
+        here = (record.transport, record.server_port) == (log.transport, log.server.port)
+        if item is None and here and control.SIP_MARKER.search(record.data) is None:
             item = _by_sequence(log, record.data)  # every marker eaten: what is left is CSeq
         if item in log.sent and not (record.direction == "received" and is_fragment(record, log.sent[item].request.data)):
             (out.received if record.direction == "received" else out.sent).setdefault(item, []).append(record)

@@ -13,13 +13,16 @@ COPIES_OF_ACK = 2
 class Flow:
     """One method from one socket, from its first request to the last answer."""
 
-    def __init__(self, caller: Caller, method: str, log: ChannelLog) -> None:
+    def __init__(self, caller: Caller, method: str, log: ChannelLog, *, hold: bool = False) -> None:
+        """``hold``: the registration and the call are kept up until ``release``."""
         self.caller = caller
         self.method = method
         self.pending: list[Sent] = []
         """Requests to which no final answer has come; an ACK is none of them."""
         self.acks: list[Sent] = []
         self._log = log
+        self._hold = hold
+        self._held: list[Request] = []
 
     def begin(self) -> None:
         make = {"OPTIONS": messages.options, "REGISTER": messages.register, "INVITE": messages.invite}[self.method]
@@ -28,6 +31,18 @@ class Flow:
     def owns(self, sent: Sent) -> bool:
         """Whether this request is one of this flow's."""
         return messages.FLOW_OF[sent.request.step] == self.method and messages.split_item(sent.request.item)[1] == self.caller.attempt
+
+    def release(self) -> None:
+        """What was kept up is ended now: UNREGISTER, BYE."""
+        for request in self._held:
+            self._queue(request)
+        self._held.clear()
+
+    def _queue_last(self, request: Request) -> None:
+        if self._hold:
+            self._held.append(request)
+        else:
+            self._queue(request)
 
     def _queue(self, request: Request) -> None:
         sent = self._log.sent[request.item] = Sent(request, self.caller.local)
@@ -48,10 +63,10 @@ class Flow:
             self._queue(messages.register(self.caller, Step.AUTHORIZED, _challenge(answer.data)))
         elif step is Step.AUTHORIZED and 200 <= status < 300:
             challenge = _challenge(next((known.data for known in self._answers(Step.REGISTER)), b""))
-            self._queue(messages.register(self.caller, Step.UNREGISTER, challenge))
+            self._queue_last(messages.register(self.caller, Step.UNREGISTER, challenge))
         elif step is Step.INVITE and 200 <= status < 300:
             self._queue(messages.within_dialog(self.caller, Step.ACK, answer.data))
-            self._queue(messages.within_dialog(self.caller, Step.BYE, answer.data))
+            self._queue_last(messages.within_dialog(self.caller, Step.BYE, answer.data))
 
     def _answers(self, step: Step) -> list[Answer]:
         sent = self._log.sent.get(messages.item(self.caller.channel, self.caller.attempt, step))

@@ -104,6 +104,31 @@ def response_harms(request: bytes, sent: bytes | None, arrived: bytes, differenc
     return tuple(Harm(level=level, direction="response", text=text) for level, text in dict.fromkeys(found))
 
 
+def incoming_harms(sent: bytes, arrived: bytes, differences: Sequence[Difference], local: Endpoint) -> tuple[Harm, ...]:
+    """A request of the server's as it came to the phone at ``local``."""
+    before, after = _read(sent), _read(arrived)
+    if before is None or after is None:
+        return (Harm(level="destructive", direction="request", text="what arrives is no SIP message any more"),) if differences else ()
+    found = [*_length(before, after), *_missing(differences, after), *_answer_media(before, after)]
+    called, was = _uri_endpoint(after.message.uri), _uri_endpoint(before.message.uri)
+    if any(d.where == "Request-URI" for d in differences) and called != tuple(local):
+        if was == tuple(local):
+            found.append(("inconsistent", f"the phone registered as {_show(was)} and is called as {after.message.uri}: some refuse that"))
+        else:
+            found.append(("rewriting", f"the phone is called as {after.message.uri}, which is neither what was sent nor its own address"))
+    if before.message.method != after.message.method:
+        found.append(("destructive", f"{before.message.method} became {after.message.method}"))
+    for name in ("Via branch", "Call-ID"):
+        one, other = (
+            (view.via_parameters.get("branch") if name == "Via branch" else view.message.get("Call-ID")) for view in (before, after)
+        )
+        if one != other:
+            found.append(("inconsistent", f"it comes with another {name}: unless the answer is changed back, its sender does not know it"))
+    if after.contact and before.contact and after.contact != before.contact:
+        found.append(("rewriting", f"its Contact names {_show(after.contact)}: ACK, BYE and re-INVITE are sent there"))
+    return tuple(Harm(level=level, direction="request", text=text) for level, text in dict.fromkeys(found))
+
+
 _Found = list[tuple[Level, str]]
 
 

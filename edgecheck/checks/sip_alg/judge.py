@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from edgecheck.checks.sip_alg import interference
-from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -12,6 +12,10 @@ EXPECTED = "SIP arrives as it was sent, in both directions"
 _MOST_EVIDENCE = 24
 _ORDER = ("Status-Line", "Method", "Request-URI", "Via", "Contact", "From", "To", "Call-ID", "CSeq")
 _BREAKS = {
+    ("incoming INVITE", "out"): "calls do not come in",
+    ("incoming OPTIONS", "out"): "the PBX takes the phone for unreachable",
+    ("incoming INVITE", "back"): "callers hear nothing and give up",
+    ("incoming OPTIONS", "back"): "the PBX takes the phone for unreachable",
     ("INVITE", "out"): "calls cannot be made",
     ("ACK", "out"): "answered calls are cut off after 32 seconds",
     ("BYE", "out"): "calls are not ended at the other end",
@@ -27,14 +31,22 @@ _BREAKS = {
 class _Case:
     """One channel with its methods."""
 
-    def __init__(self, channel: Channel, probes: Sequence[SipProbe]) -> None:
+    def __init__(self, channel: Channel, probes: Sequence[SipProbe], pinholes: Sequence[Pinhole] = ()) -> None:
         self.channel = channel
         self.who = "something on the path"
+        self.several = False
+        """Who does it are several."""
         """The hops that do it, where they were found."""
         self.name = f"{channel.transport.upper()} {channel.server_port}"
         self.probes = [p for p in probes if (p.transport, p.server_port) == (channel.transport, channel.server_port)]
+        self.pinholes = [hole for hole in pinholes if (hole.transport, hole.server_port) == (channel.transport, channel.server_port)]
+        self.opened = [hole for hole in self.pinholes if hole.opened]
         self.undecided = [probe for probe in self.probes if probe.interference is None]
         self.level: Level = interference.gravest(probe.interference for probe in self.probes if probe.interference is not None)
+
+    def does(self, verb: str) -> str:
+        """The verb, as it follows ``who``."""
+        return verb if self.several else f"{verb}s"
 
     @property
     def changes(self) -> list[Change]:
@@ -42,8 +54,9 @@ class _Case:
         found: dict[tuple[str, str, str], Change] = {}
         for probe in self.probes:
             for change in probe.changes:
-                found.setdefault((change.direction, change.where, change.action), change)
-        return sorted(found.values(), key=lambda change: (change.direction, _place(change.where)))
+                incoming = change.message.startswith("incoming")
+                found.setdefault((f"{incoming} {change.direction}", change.where, change.action), change)
+        return sorted(found.values(), key=lambda change: (change.message.startswith("incoming"), change.direction, _place(change.where)))
 
     @property
     def harms(self) -> list[Harm]:
@@ -65,14 +78,15 @@ class _Case:
 
     @property
     def clean(self) -> bool:
-        return bool(self.probes) and self.level == "none" and not self.undecided and not self.channel.non_sip_dropped
+        return bool(self.probes) and self.level == "none" and not (self.undecided or self.channel.non_sip_dropped or self.opened)
 
 
 def _cases(seen: SipAlgObservation) -> list[_Case]:
-    cases = [_Case(channel, seen.probes) for channel in seen.channels]
+    cases = [_Case(channel, (*seen.probes, *seen.incoming), seen.pinholes) for channel in seen.channels]
     # Followed hop by hop was the first channel of UDP on which a request is rewritten.
     followed = [case for case in cases if case.channel.transport == "udp" and any(p.request == "rewritten" for p in case.probes)]
     if followed and seen.located:
+        followed[0].several = len(seen.located) > 1
         followed[0].who = _list([f"hop {one.hop} ({one.address})" if one.hop else "this machine itself" for one in seen.located])
     return cases
 
@@ -84,6 +98,7 @@ def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
     way_round = _way_round(clean)
     findings = [_touched(case, way_round, profile) for case in cases if case.level != "none"]
     findings += [_only_sip(case) for case in cases if case.channel.non_sip_dropped]
+    findings += [_pinholes(case) for case in cases if case.opened]
     if clean:
         findings.append(_untouched(clean))
     findings += _undecided([case for case in cases if case.level == "none" and case.undecided], seen)
@@ -100,15 +115,15 @@ def _touched(case: _Case, way_round: str, profile: Profile) -> Finding:
     found, who = _where(case.changes), _sentence(case.who)
     if case.level == "harmless":
         consequence = "no meaning is changed by that, but it is an ALG at work"
-        summary = f"{who} handles SIP on {case.name} ({found}): {consequence}{way_round}."
+        summary = f"{who} {case.does('handle')} SIP on {case.name} ({found}): {consequence}{way_round}."
         return _finding(case, "harmless", Verdict.WARN, summary, found)
     if case.level == "rewriting":
         consequence = "; ".join(case.consequences("rewriting")) or "calls usually survive that, but it is not what was sent"
-        summary = f"{who} rewrites SIP on {case.name} ({found}): {consequence}{way_round}."
+        summary = f"{who} {case.does('rewrite')} SIP on {case.name} ({found}): {consequence}{way_round}."
         return _finding(case, "rewritten", Verdict(profile.expect.alg), summary, found)
     consequence = "; ".join(case.consequences("inconsistent")[:3])
     summary = (
-        f"{who} rewrites SIP on {case.name} and gets it wrong ({found}): {consequence}. "
+        f"{who} {case.does('rewrite')} SIP on {case.name} and {case.does('get')} it wrong ({found}): {consequence}. "
         f"Registrations, calls or audio can fail by that{way_round}."
     )
     return _finding(case, "inconsistent", Verdict.FAIL, summary, found)
@@ -122,19 +137,19 @@ def _destroyed(case: _Case, way_round: str) -> Finding:
         unreached = any(probe.request == "answered-by-other" for probe in stolen)
         reached = "the server is not reached" if unreached else "the server's own answer comes too late"
         summary = (
-            f"{_sentence(case.who)} answers SIP on {case.name} itself, in the server's place ({methods}): {reached}, and whatever it is "
-            f"that answers decides over registrations and calls{way_round}."
+            f"{_sentence(case.who)} {case.does('answer')} SIP on {case.name} itself, in the server's place ({methods}): {reached}, and "
+            f"whatever it is that answers decides over registrations and calls{way_round}."
         )
         return _finding(case, "answered-by-other", Verdict.FAIL, summary, told or "answered by another")
     parts = []
-    for way, text in (("out", "no {} arrives"), ("back", "no answer to {} comes back, though the server sends it")):
+    for way, text in (("out", "no {} arrives"), ("back", "no answer to {} arrives, though it is sent")):
         lost = case.lost(way)
         if lost:
-            effects = _list([_BREAKS[name.partition(" ")[0], way] for name in lost])
+            effects = _list([_BREAKS[name if name.startswith("incoming") else name.partition(" ")[0], way] for name in lost])
             parts.append(f"{text.format(_list(lost, 'or'))}, while other packets of the same size pass: {effects}")
     parts += case.consequences("destructive")
     text = "; ".join(parts)
-    summary = f"{_sentence(case.who)} destroys SIP on {case.name}: {text}{way_round}."
+    summary = f"{_sentence(case.who)} {case.does('destroy')} SIP on {case.name}: {text}{way_round}."
     return _finding(case, "destroyed", Verdict.FAIL, summary, "; ".join(dict.fromkeys(p.reason for p in case.probes if p.reason)) or text)
 
 
@@ -162,6 +177,30 @@ def _only_sip(case: _Case) -> Finding:
         observed=f"none of {channel.control_sent} non-SIP datagrams of {channel.control_size} bytes arrived, SIP did",
         evidence=_evidence(case),
         reference="RFC 5626 section 3.5",
+    )
+
+
+def _pinholes(case: _Case) -> Finding:
+    by = _list([hole.opened_by for hole in case.opened])
+    wide = any(hole.from_address for hole in case.opened)
+    who = "anybody" if wide else "other ports of the server's address"
+    text = (
+        f"Something on the path reads SIP on {case.name} and opens ports for {who} ({by}): no harm by itself, but it is an ALG at work, "
+        "and what it opens closes again at its own time."
+    )
+    lines = []
+    for hole in case.opened:
+        counts = [f"{one.when}, from {one.sender} to {one.aimed_at}: {one.arrived} of {one.sent} came in" for one in hole.knocks]
+        lines.append(f"{hole.opened_by}, at {hole.local}: {'; '.join(counts)}")
+    return Finding(
+        id="sip-alg.pinhole",
+        verdict=Verdict.WARN,
+        subject=case.name,
+        summary=text,
+        expected="a port lets in what it has contacted itself, whatever SIP says",
+        observed=f"{by} opened a port",
+        evidence=tuple(lines),
+        reference="RFC 4787 section 5",
     )
 
 
@@ -274,12 +313,16 @@ def _way_round(clean: Sequence[_Case]) -> str:
 
 def _where(changes: Iterable[Change]) -> str:
     """``Via, Contact, sdp c= in requests; Via in responses``."""
-    parts = []
+    parts: dict[str, list[str]] = {}
     for direction in ("request", "response"):
-        names = list(dict.fromkeys(change.where for change in changes if change.direction == direction))
-        if names:
-            parts.append(f"{_list(names)} in {direction}s".replace("sdp ", "SDP "))
-    return "; ".join(parts)
+        for change in changes:
+            if change.direction == direction:
+                incoming = change.message.startswith("incoming")
+                kind = (
+                    f"{direction}s" if not incoming else "incoming requests" if direction == "request" else "answers to incoming requests"
+                )
+                parts.setdefault(kind, []).append(change.where)
+    return "; ".join(f"{_list(names)} in {kind}".replace("sdp ", "SDP ") for kind, names in parts.items())
 
 
 def _place(where: str) -> tuple[int, str]:
@@ -303,6 +346,9 @@ def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
     clean = [case.name for case in cases if case.clean]
     untouched = f"; {_list(clean)} pass untouched" if clean else ""
     touched = [case for case in cases if case.level != "none"]
+    opened = [case.name for case in cases if case.opened]
+    if not touched and opened:
+        return f"something reads SIP and opens ports by it on {_list(opened)}{untouched}"
     if not touched:
         if not findings or findings[0].verdict is not Verdict.PASS:
             return (findings[0].summary.rstrip(".") if findings else "nothing was tested") + (untouched if findings and clean else "")
@@ -318,12 +364,12 @@ def _deed(case: _Case) -> str:
     lost = [*case.lost("out"), *(f"the answers to {name}" for name in case.lost("back"))]
     stolen = [probe.method for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
     if stolen:
-        return f"{who} answers {_list(stolen)} in the server's place"
+        return f"{who} {case.does('answer')} {_list(stolen)} in the server's place"
     if lost:
-        return f"{who} drops {_list(lost)}"
+        return f"{who} {case.does('drop')} {_list(lost)}"
     names = list(dict.fromkeys(change.where.replace("sdp ", "SDP ") for change in case.changes))
     names = [name for name in names if name != "Content-Length"] or names  # it follows from the others
     shown = _list(names) if len(names) <= 5 else f"{', '.join(names[:5])} and more"
     if case.level == "harmless":
-        return f"{who} handles SIP without harm ({shown})"
-    return f"{who} {'destroys' if case.level == 'destructive' else 'rewrites'} {shown}"
+        return f"{who} {case.does('handle')} SIP without harm ({shown})"
+    return f"{who} {case.does('destroy' if case.level == 'destructive' else 'rewrite')} {shown}"

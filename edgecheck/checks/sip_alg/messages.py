@@ -51,8 +51,16 @@ class Step(IntEnum):
     INVITE = 5
     ACK = 6
     BYE = 7
+    CALLED_OPTIONS = 8
+    """From the server, to the phone that has registered."""
+    CALLED_INVITE = 9
+    CALL_CONTROL = 10
+    """Not SIP, from the server, as long as its INVITE."""
+    ANSWER_CONTROL = 11
+    """Not SIP: goes beside each answer to a request of the server's."""
 
 
+_STEPS = frozenset(int(step) for step in Step)
 METHODS = {
     Step.OPTIONS: "OPTIONS",
     Step.REGISTER: "REGISTER",
@@ -228,6 +236,32 @@ def invite(caller: Caller) -> Request:
     )
 
 
+def answer(caller: Caller, request: bytes) -> bytes | None:
+    """The phone's answer to a request of the server's: 200 to OPTIONS, 486 to INVITE, which ends the call. None: it is no request.
+
+    What a phone must repeat is repeated as it came (RFC 3261 section 8.2.6.2); Contact and Warning hold its own address.
+    """
+    try:
+        message = sip.parse_datagram(request)
+        if message.method not in ("OPTIONS", "INVITE"):
+            return None
+        status = "200 OK" if message.method == "OPTIONS" else "486 Busy Here"
+        to = message.get("To") or ""
+        headers = [("Via", via) for via in message.all("Via")]
+        headers += [
+            ("Contact", f"<sip:edgecheck@{caller.local};transport={caller.transport};ob>"),
+            ("From", message.get("From") or ""),
+            ("To", to if "tag" in sip.parameters(to) else f"{to};tag={caller.marker(Step.CALLED_INVITE)}"),
+            ("Call-ID", message.get("Call-ID") or ""),
+            ("CSeq", message.get("CSeq") or ""),
+            ("User-Agent", f"edgecheck/{__version__}"),
+            ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK"),
+        ]
+        return sip.build(f"SIP/2.0 {status}", headers)
+    except WireError:
+        return None
+
+
 def within_dialog(caller: Caller, step: Step, answer: bytes) -> Request:
     """ACK or BYE of the dialog that a 2xx (as it arrived) made: its To, its Contact, its Record-Route reversed (section 12.1.2)."""
     to, target, routes = f"<sip:{caller.marker(Step.INVITE)}@{caller.server}>", f"sip:{caller.marker(Step.INVITE)}@{caller.domain}", []
@@ -292,6 +326,17 @@ def authorization(challenge: str, user: str, method: str, uri: str) -> str:
     else:
         response = digest(f"{secret}:{nonce}:{request}")
     return f'{head}, response="{response}"'
+
+
+def marked(data: bytes, session: bytes, series: int) -> Step | None:
+    """The step that most markers of this session and series name; None where there is none."""
+    ours = [
+        int(item, 16)
+        for name, number, item in control.SIP_MARKER.findall(data)
+        if (name.decode(), int(number, 16)) == (session.hex(), series)
+    ]
+    steps = [step for step in (split_item(one)[2] for one in ours) if step in _STEPS]
+    return Step(max(set(steps), key=steps.count)) if steps else None
 
 
 def recognize(data: bytes, session: bytes, series: int) -> int | None:

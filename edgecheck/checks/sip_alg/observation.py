@@ -117,6 +117,35 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the certificate that was shown, where it is TLS."""
 
 
+class Knocks(msgspec.Struct, frozen=True, kw_only=True):
+    """Small datagrams that are no SIP, from one socket of the server's to one public port, unasked."""
+
+    when: Literal["before", "after", "beside"]
+    """``before`` any SIP; ``after`` it, with the registration or the call up; ``beside``: then too, to a port that SIP never used."""
+    sender: control.Sender
+    aimed_at: str
+    """``ip:port``"""
+    sent: int
+    arrived: int
+
+
+class Pinhole(msgspec.Struct, frozen=True, kw_only=True):
+    """Does SIP open a port to others than the server's SIP port?"""
+
+    transport: control.Transport
+    server_port: int
+    opened_by: Literal["REGISTER", "INVITE"]
+    """``REGISTER``: the port it was sent from; ``INVITE``: the media port that its SDP names."""
+    opened: bool | None
+    """None = could not tell: ``reason``."""
+    local: str
+    """``ip:port`` that was listened at."""
+    from_address: bool | None = None
+    """Opened, and the server's other address gets in as well; None = not known."""
+    knocks: tuple[Knocks, ...] = ()
+    reason: str = ""
+
+
 class Located(msgspec.Struct, frozen=True, kw_only=True):
     """A hop that changed the probe."""
 
@@ -136,3 +165,9 @@ class SipAlgObservation(Observation, frozen=True, kw_only=True):
     channels: tuple[Channel, ...] = ()
     mirror: str | None = None
     """Why the server's account of SIP is missing or not whole; None = it is whole."""
+    incoming: tuple[SipProbe, ...] = ()
+    """What the server sends to the phone that has registered: ``method`` is ``incoming OPTIONS``, ``incoming INVITE``; ``request`` is
+    the server's as it arrived here, ``response`` the phone's answer as it arrived there."""
+    incoming_reason: str = ""
+    """Why there is none."""
+    pinholes: tuple[Pinhole, ...] = ()

@@ -1,22 +1,24 @@
 """All channels at once; then what the server says; then, only where something could not be told, more of the same."""
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from edgecheck.checks.sip_alg import datagrams, interference
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
+from edgecheck.checks.sip_alg.incoming import read_incoming
 from edgecheck.checks.sip_alg.locate import locate, walk
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Request, Step, invite, options, register, split_item
-from edgecheck.checks.sip_alg.observation import Channel, Level, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.observation import Channel, Level, Pinhole, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.phone import Phone, PhoneLog, ask_mirror
+from edgecheck.checks.sip_alg.pinholes import read_pinholes
 from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
 from edgecheck.checks.sip_alg.stream import StreamTraffic
 from edgecheck.checks.sip_alg.udp import UdpTraffic
 from edgecheck.model.check import Network
-from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
+from edgecheck.model.errors import LocalFailure
 from edgecheck.model.profile import Profile
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
@@ -38,6 +40,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     for log in logs:
         if log.server.port == 0 or _CAPABILITIES[log.transport] not in net.service.capabilities:
             log.offered, log.not_tested = False, "the server does not offer it"
+    phones = _phones(net, logs)
     traffic: dict[int, UdpTraffic | StreamTraffic] = {}
     done = 0
 
@@ -51,7 +54,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
         net.progress(done, len(logs), log.name)
 
     try:
-        await asyncio.gather(*(run(log) for log in logs if log.not_tested is None))
+        await asyncio.gather(*(run(log) for log in logs if log.not_tested is None), *(phone.run() for phone in phones))
         account = await _ask(net, series)
         read = [sort_out(log, account, net.session, series) for log in logs]
         unsettled = {channel.log.number: items for channel in read if (items := _unsettled(channel)) and channel.log.number in traffic}
@@ -62,7 +65,9 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     finally:
         for opened in traffic.values():
             opened.close()
-    seen = read_all([sort_out(log, account, net.session, series) for log in logs], account)
+    for phone in phones:
+        phone.log.account = await _ask(net, phone.log.series)
+    seen = read_all([sort_out(log, account, net.session, series) for log in logs], account, [phone.log for phone in phones], net.session)
     return await _look_for_the_hop(net, logs, seen, profile)
 
 
@@ -94,7 +99,7 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
         stages, arrived = await walk(net, socket, log.server, request.data)
     finally:
         socket.close()
-    mirrored = await _mirror(net) if arrived else ""
+    mirrored = await ask_mirror(net) if arrived else ""
     marker = caller.marker(request.step).encode()
     received = [one.data for one in getattr(mirrored, "records", ()) if one.direction == "received" and marker in one.data]
     located, reason = locate(request.data, stages, received[0] if received else None)
@@ -102,6 +107,13 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
 
 
 _WALKED: dict[str, Callable[[Caller], Request]] = {"OPTIONS": options, "REGISTER": register, "INVITE": invite}
+
+
+def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:
+    """One for each port of UDP, where the server can call it."""
+    if "sip-calls" not in net.service.capabilities:
+        return []
+    return [Phone(net, log.number, log.server) for log in logs if log.transport == "udp" and log.not_tested is None]
 
 
 def _channels(service: control.Service) -> list[tuple[control.Transport, int]]:
@@ -153,20 +165,12 @@ async def _open(net: Network, log: ChannelLog, series: int, profile: Profile) ->
 
 
 async def _ask(net: Network, series: int) -> ServerAccount:
-    accounted, mirrored = await asyncio.gather(net.account(series), _mirror(net))
+    accounted, mirrored = await asyncio.gather(net.account(series), ask_mirror(net))
     controls = accounted.received if accounted is not None else None
     if isinstance(mirrored, str):
         return ServerAccount(None, controls, f"the server's account of SIP could not be had ({mirrored})")
     problem = f"the server kept no record of {mirrored.dropped} SIP messages, its limit was reached" if mirrored.dropped else None
     return ServerAccount(mirrored.records, controls, problem)
-
-
-async def _mirror(net: Network) -> control.Mirrored | str:
-    """The server's records; or why they cannot be had."""
-    try:
-        return cast(control.Mirrored, await net.ask(lambda id: control.Mirror(id=id)))
-    except (ControlLost, RequestDeclined) as error:
-        return str(error)
 
 
 def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:
@@ -195,21 +199,32 @@ async def _insist(traffic: UdpTraffic | StreamTraffic, wanting: dict[int, frozen
         await traffic.insist(frozenset(FLOW_OF[Step(split_item(item)[2])] for item in wanting))
 
 
-def read_all(channels: list[BothEnds], account: ServerAccount) -> SipAlgObservation:
+def read_all(channels: list[BothEnds], account: ServerAccount, phones: Sequence[PhoneLog] = (), session: bytes = b"") -> SipAlgObservation:
     """The facts, from what both ends saw. Pure."""
     facts = tuple(read_channel(channel) for channel in channels)
     probes = tuple(
         read_probe(channel, method) for channel, fact in zip(channels, facts, strict=True) if fact.not_tested is None for method in FLOWS
     )
-    return SipAlgObservation(interference=overall(facts, probes), probes=probes, channels=facts, mirror=account.problem)
+    incoming = tuple(row for phone in phones for row in read_incoming(phone, session))
+    pinholes = tuple(row for phone in phones for row in read_pinholes(phone))
+    return SipAlgObservation(
+        interference=overall(facts, (*probes, *incoming), pinholes),
+        probes=probes,
+        channels=facts,
+        mirror=account.problem,
+        incoming=incoming,
+        incoming_reason="; ".join(dict.fromkeys(phone.problem for phone in phones if phone.problem))
+        or ("" if phones else "the server makes no calls of its own"),
+        pinholes=pinholes,
+    )
 
 
-def overall(channels: tuple[Channel, ...], probes: tuple[SipProbe, ...]) -> Level | None:
+def overall(channels: tuple[Channel, ...], probes: tuple[SipProbe, ...], pinholes: Sequence[Pinhole] = ()) -> Level | None:
     """The gravest that was seen; ``none`` only where the first channel (UDP to the SIP port) and all that pass anything were decided."""
     seen = interference.gravest(probe.interference for probe in probes if probe.interference is not None)
     if seen != "none":
         return seen
-    if any(channel.non_sip_dropped for channel in channels):
+    if any(channel.non_sip_dropped for channel in channels) or any(hole.opened for hole in pinholes):
         return "harmless"  # something on the path knows SIP
     main = next((channel for channel in channels if channel.offered), None)
     if main is None or main.silent or main.not_tested is not None:

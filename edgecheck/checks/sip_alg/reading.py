@@ -93,7 +93,7 @@ def _read_request(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> li
             out.harms += [datagrams.harm_of_moving(moved)] if moved is not None else []
     elif any(is_final(answer.data) for answer in foreign):
         out.request = "answered-by-other"
-        out.reason = f"{name}: answered with {_first_line(foreign[0].data)!r}, but it never reached the server"
+        out.reason = f"{name}: answered with {first_line(foreign[0].data)!r}, but it never reached the server"
     elif ends.request_drop_is_proved(sents):
         out.request = "lost"
         out.reason = f"{name}: none of {out.copies} arrived, while {_control_tally(ends)}"
@@ -116,7 +116,7 @@ def _read_arrival(sent: Sent, record: control.MirrorRecord, answers: Sequence[by
     expected = 200 if out.step is Step.AUTHORIZED else interference.EXPECTED_STATUS.get(METHODS[out.step])
     refusals = [answer for answer in answers if is_final(answer) and status_of(answer) not in (expected, 200, 401)]
     if refusals:
-        text = f"the server had to refuse the {METHODS[out.step]} as it arrived: {_first_line(refusals[0])}"
+        text = f"the server had to refuse the {METHODS[out.step]} as it arrived: {first_line(refusals[0])}"
         out.harms.append(Harm(level="inconsistent", direction="request", text=text))
     if not out.proofs:
         out.proofs.append(Proof(direction="request", message=name, sent=as_text(sent.request.data), arrived=as_text(record.data)))
@@ -141,9 +141,9 @@ def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer],
     for answer in foreign:
         if out.response is None and is_final(answer.data):
             out.response = "answered-by-other"
-            out.reason = out.reason or f"{NAMES[out.step]}: {_first_line(answer.data)!r} was not sent by the server"
+            out.reason = out.reason or f"{NAMES[out.step]}: {first_line(answer.data)!r} was not sent by the server"
         elif not is_final(answer.data):
-            found.append(Difference(STATUS_LINE, "added", "", _first_line(answer.data)))
+            found.append(Difference(STATUS_LINE, "added", "", first_line(answer.data)))
             _add(out, "response", NAMES[out.step], found[-1:])
         out.proofs.append(Proof(direction="response", message=NAMES[out.step], sent="", arrived=as_text(answer.data)))
     found += _swallowed(ends, sents, sent_by_server, ours, out)
@@ -190,7 +190,7 @@ def _swallowed(
     for status in sorted(missing):
         copies = [record.data for record in sent if status_of(record.data) == status]
         if ends.answer_drop_is_proved(sents, len(copies)):
-            found.append(Difference(STATUS_LINE, "removed", _first_line(copies[0]), ""))
+            found.append(Difference(STATUS_LINE, "removed", first_line(copies[0]), ""))
             missing.discard(status)
             effect = _SWALLOWED.get(status, "the caller is left in the dark")
             out.harms.append(Harm(level="rewriting", direction="response", text=f"{effect}: {status} is swallowed"))
@@ -228,7 +228,7 @@ def read_probe(ends: BothEnds, method: str) -> SipProbe:
             changes.append(_change("request", NAMES[reading.step], made))
             break
     harms = tuple({(h.level, h.direction, h.text): h for reading in steps for h in reading.harms}.values())
-    level = _level(request, response, changes, harms)
+    level = level_of(request, response, changes, harms)
     reasons = [reading.reason for reading in steps if reading.reason]
     if level == "none" and (suspicion := datagrams.unproved(ends)):
         level = None
@@ -251,7 +251,7 @@ def _worst(states: Sequence[State]) -> State:
     return min(states, key=order.index, default="undecided")
 
 
-def _level(request: State, response: State, changes: Sequence[Change], harms: Sequence[Harm]) -> Level | None:
+def level_of(request: State, response: State, changes: Sequence[Change], harms: Sequence[Harm]) -> Level | None:
     if {"lost", "answered-by-other"} & {request, response}:
         return "destructive"
     differences = [Difference(change.where, change.action, change.sent, change.arrived) for change in changes]
@@ -341,7 +341,7 @@ def _control_tally(ends: BothEnds, *, back: bool = False) -> str:
     return f"{arrived} of {log.control_sent} {kind} of {log.control_size} bytes arrived"
 
 
-def _first_line(data: bytes) -> str:
+def first_line(data: bytes) -> str:
     return data.lstrip().partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "backslashreplace")[:200]
 
 

@@ -6,7 +6,7 @@ control meets it as often as SIP does. An order that merely takes turns is not e
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgecheck.checks.sip_alg.flow import COPIES_OF_ACK, Flow, control_probe, returned_control
@@ -37,7 +37,10 @@ class _Patience:
 class UdpTraffic:
     """One channel's socket and flows."""
 
-    def __init__(self, net: Network, caller: Caller, log: ChannelLog, socket: UdpSocket) -> None:
+    def __init__(
+        self, net: Network, caller: Caller, log: ChannelLog, socket: UdpSocket, methods: Sequence[str] = tuple(FLOWS), *, hold: bool = False
+    ) -> None:
+        """``hold``: registrations and calls are kept up until ``release``."""
         self._net = net
         self._caller = caller
         self._log = log
@@ -46,7 +49,7 @@ class UdpTraffic:
         self._controls = 0
         self._rounds = 0
         self._draw = random.Random(caller.marker(Step.CONTROL))
-        self._flows = [Flow(caller, method, log) for method in FLOWS]
+        self._flows = [Flow(caller, method, log, hold=hold) for method in methods]
         log.local = socket.local
         log.control_size = len(invite(caller).data)
 
@@ -55,12 +58,19 @@ class UdpTraffic:
         for flow in self._flows:
             flow.begin()
         await self._converse(COPIES, lambda: [sent for flow in self._flows for sent in flow.pending])
+        self._send_acks()
         if any(sent.answers for sent in self._log.sent.values()):
             for _ in range(CONTROLS_ALONE):
                 if self._log.control_returned:
                     break
                 self._send_control()
                 await self._net.until(self._control_is_back, SPACING_S)
+
+    async def release(self) -> None:
+        """End what is kept up."""
+        for flow in self._flows:
+            flow.release()
+        await self._converse(COPIES, lambda: [sent for flow in self._flows for sent in flow.pending])
 
     async def insist(self, wanting: Mapping[int, frozenset[int]]) -> None:
         """More copies of what could not be told yet, and of whatever follows from it.
@@ -114,14 +124,17 @@ class UdpTraffic:
 
     def _send_round(self, batch: list[Sent]) -> None:
         self._rounds += 1
-        for flow in self._flows:
-            for ack in flow.acks:
-                while ack.copies < COPIES_OF_ACK:
-                    self._send(ack)
+        self._send_acks()
         order: list[Sent | None] = [*batch, *[None] * (CONTROLS_FIRST if self._rounds == 1 else 1)]
         self._draw.shuffle(order)
         for sent in order:
             self._send_control() if sent is None else self._send(sent)
+
+    def _send_acks(self) -> None:
+        for flow in self._flows:
+            for ack in flow.acks:
+                while ack.copies < COPIES_OF_ACK:
+                    self._send(ack)
 
     def _send(self, sent: Sent) -> None:
         sent.times.append(self._net.now())
