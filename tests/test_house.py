@@ -57,7 +57,7 @@ def test_mypy_has_nothing_to_say():
     assert done.returncode == 0, done.stdout
 
 
-IMPORTED_AS = {"pystun3": "stun", "netifaces-plus": "netifaces", "dnspython": "dns"}
+IMPORTED_AS = {"prometheus-client": "prometheus_client", "pystun3": "stun", "netifaces-plus": "netifaces", "dnspython": "dns"}
 """Distribution -> the module that it installs, where the names differ."""
 
 

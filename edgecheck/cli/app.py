@@ -306,3 +306,56 @@ def history(
     from edgecheck.cli import history as command
 
     raise typer.Exit(command.history(what, run, most, no_color))
+
+
+@app.command()
+def watch(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CHECK|TARGET", show_default=False, help="As for run; without a check: those of the profile but rtp-range."),
+    ] = None,
+    every: Annotated[str, typer.Option("--every", metavar="T", help="How often: 90 (seconds), 15m, 1h; give or take a tenth.")] = "15m",
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="[HOST]:PORT", help="Serve Prometheus metrics there (:9595: on every address).")
+    ] = None,
+    textfile: Annotated[
+        str | None, typer.Option("--textfile", metavar="FILE", help="Write the metrics to this file (node exporter's textfile collector).")
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="URL", help="POST JSON there on every change (better: EDGECHECK_WEBHOOK).")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end: for a timer of one's own.")] = False,
+    server: Annotated[str | None, typer.Option("--server", metavar="HOST[:PORT]", help="The echo server (also: EDGECHECK_SERVER).")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", metavar="T", help="Its token; visible to other users of this machine (better: EDGECHECK_TOKEN)."),
+    ] = None,
+    token_file: Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")] = None,
+    profile: options.Profile = "generic-pbx",
+    source: options.Source = None,
+    ipv4: options.Ipv4 = False,
+    ipv6: options.Ipv6 = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on each look, seconds.")] = None,
+    no_history: options.NoHistory = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Look again and again; tell what changed."""
+    from edgecheck.cli import run as plain
+    from edgecheck.cli import watch as command
+
+    asked = plain.Asked(
+        words=tuple(words or ()),
+        server=server,
+        token=token,
+        token_file=token_file,
+        profile=profile,
+        source=source,
+        family=plain.family(ipv4, ipv6),
+        pace=None,
+        timeout=timeout,
+        quick=True,
+        history=not no_history,
+    )
+    watched = command.Watched(every=every, metrics=metrics, textfile=textfile, webhook=webhook, once=once, no_color=no_color)
+    raise typer.Exit(command.watch(asked, watched))

@@ -54,44 +54,63 @@ def family(ipv4: bool, ipv6: bool) -> int | None:
 
 def run(asked: Asked, output: Output) -> int:
     """Check, write the reports, return the exit status."""
-    from edgecheck import profiles
-    from edgecheck.runner import Settings
-
     output.check()
-    target = _target(asked)
-    checks = _checks(asked.words)
-    profile = profiles.load(asked.profile)
-    source = source_of(asked.source, asked.family)
     earlier = _baseline(asked, output)
-    if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
-        raise UsageError("--timeout takes seconds, more than 0.")
-    end_as_by_ctrl_c()
-    with contextlib.ExitStack() as stack:
-        show = live(output, stack)
-        pace = asked.pace
-        local_only = target is None
-        if target is None:
-            from edgecheck import embedded
-
-            server = stack.enter_context(embedded.started(profile.rtp, asked.family, source))
-            target, source = server.target, server.source
-            pace = 0 if pace is None else pace
-            show.notice(server.notice)
-        settings = Settings(
-            target=target,
-            checks=checks or profile.checks,
-            profile=profile,
-            source=source,
-            family=asked.family,
-            pace=pace,
-            timeout=asked.timeout,
-            quick=asked.quick,
-            local_only=local_only,
-        )
-        report = _checked(settings, show)
+    if _target(asked) is None:
+        report = _on_this_machine(asked, output)
+    else:
+        settings = settings_of(asked)
+        end_as_by_ctrl_c()
+        with contextlib.ExitStack() as stack:
+            report = _checked(settings, live(output, stack))
     code = output.write(report)
     history.keep(report, asked.history)
     return code if earlier is None else status.worse(code, _compare(earlier, report, output))
+
+
+def settings_of(asked: Asked, left_out: tuple[str, ...] = ()) -> "Settings":
+    """What is asked of a run against a server; ``left_out``: checks that it does not take from the profile. Raises ``UsageError``."""
+    target = _target(asked)
+    if target is None:
+        raise UsageError("A server is needed: edge://TOKEN@HOST, or --server HOST with --token-file F.")
+    return _settings(asked, target, source_of(asked.source, asked.family), left_out)
+
+
+def _on_this_machine(asked: Asked, output: Output) -> Report:
+    """Against an embedded server."""
+    from edgecheck import embedded, profiles
+
+    profile = profiles.load(asked.profile)
+    _checks(asked.words)
+    source = source_of(asked.source, asked.family)
+    end_as_by_ctrl_c()
+    with contextlib.ExitStack() as stack:
+        show = live(output, stack)
+        server = stack.enter_context(embedded.started(profile.rtp, asked.family, source))
+        show.notice(server.notice)
+        pace = 0 if asked.pace is None else asked.pace
+        settings = _settings(asked._replace(pace=pace), server.target, server.source, (), local_only=True)
+        return _checked(settings, show)
+
+
+def _settings(asked: Asked, target: Target, source: str | None, left_out: tuple[str, ...], local_only: bool = False) -> "Settings":
+    from edgecheck import profiles
+    from edgecheck.runner import Settings
+
+    profile = profiles.load(asked.profile)
+    if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
+        raise UsageError("--timeout takes seconds, more than 0.")
+    return Settings(
+        target=target,
+        checks=_checks(asked.words) or tuple(name for name in profile.checks if name not in left_out),
+        profile=profile,
+        source=source,
+        family=asked.family,
+        pace=asked.pace,
+        timeout=asked.timeout,
+        quick=asked.quick,
+        local_only=local_only,
+    )
 
 
 def _baseline(asked: Asked, output: Output) -> Report | None:
