@@ -100,7 +100,7 @@ from edgecheck.store.history import History
 history, report = History(Path(sys.argv[1])), json.read(Path(sys.argv[2]).read_bytes())
 print("ready", flush=True)
 for _ in range(int(sys.argv[3])):
-    history.keep(report)
+    print(history.keep(report), flush=True)
 """
 
 
@@ -114,16 +114,16 @@ def keeper(history, tmp_path, times):
 
 def test_two_runs_that_end_at_once_are_both_kept(history, tmp_path):
     both = [keeper(history, tmp_path, 20) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    for process in both:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in both] == [0, 0]
     assert len(history.entries(100)) == 40
 
 
 def test_a_kill_at_any_moment_leaves_whole_runs(history, tmp_path):
     process = keeper(history, tmp_path, 100_000)
     assert process.stdout is not None
-    process.stdout.readline()
-    while len(history.entries(100)) < 5:
-        pass
+    assert [process.stdout.readline() for _ in range(4)][-1] == b"3\n"
     process.send_signal(signal.SIGKILL if os.name != "nt" else signal.SIGTERM)
     process.wait(10)
     entries = history.entries(100_000)
