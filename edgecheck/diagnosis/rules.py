@@ -115,8 +115,16 @@ def _lifetime(facts: Facts, found: Found) -> str:
 
 
 def _symmetric(facts: Facts, found: Found) -> str:
+    return 'the public port changes with each destination ("symmetric" NAT)' + _rtp_too(facts)
+
+
+def _renumbered(facts: Facts, found: Found) -> str:
+    return "the NAT changes port numbers" + _rtp_too(facts)
+
+
+def _rtp_too(facts: Facts) -> str:
     rtp = few(facts.ranges("remapped")) if facts.having("rtp-range.remapped") else ""
-    return 'the public port changes with each destination ("symmetric" NAT)' + (f", that of RTP {rtp} too" if rtp else "")
+    return f", RTP {rtp} too" if rtp else ""
 
 
 # --------------------------------------------------------------------------------------------------------------------- what follows
@@ -187,9 +195,9 @@ RULES: tuple[Rule, ...] = (
         _symmetric,
         ("rtp-range.remapped", "port-preservation.remapped", "port-preservation.one-port-remapped"),
     ),
+    Rule(("port-preservation.remapped",), Effect.ONE_WAY, _renumbered, ("rtp-range.remapped",)),
     Rule(("rtp-range.remapped",), Effect.ONE_WAY, _rtp("remapped", "leaves by other ports")),
     Rule(("sip-alg.only-sip-passes",), Effect.FORGOTTEN, _alg("drops", "drop", "keep-alives")),
-    Rule(("port-preservation.remapped",), Effect.ONE_WAY, _say("the NAT changes port numbers")),
     Rule(("port-preservation.one-port-remapped",), Effect.ONE_WAY, lambda facts, found: f"{subjects(found)} leaves by another port"),
     Rule(("mapping-lifetime.very-short", "mapping-lifetime.short"), Effect.FORGOTTEN, _lifetime),
     Rule(("nat-behavior.pooling",), Effect.ONE_WAY, _say("this network leaves by several public addresses")),

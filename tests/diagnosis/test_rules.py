@@ -65,7 +65,7 @@ SAVED = {
     "nat-behavior.endpoint-dependent-mapping": [symmetric(), remapped()],
     "rtp-range.remapped": [remapped()],
     "sip-alg.only-sip-passes": [alg("UDP 5060", cause="only-sip-passes", located=False)],
-    "port-preservation.remapped": [result(finding("port-preservation.remapped", "fail", "UDP"))],
+    "port-preservation.remapped": [result(finding("port-preservation.remapped", "fail", "UDP")), remapped()],
     "port-preservation.one-port-remapped": [result(finding("port-preservation.one-port-remapped", "fail", "UDP 5060"))],
     "mapping-lifetime.very-short": [result(finding("mapping-lifetime.very-short", "fail", "UDP mapping", observed="5 to 10 s"))],
     "nat-behavior.pooling": [result(finding("nat-behavior.pooling", "fail", "addresses"))],
@@ -91,11 +91,11 @@ SENTENCES = {
     "rtp-range.outbound-blocked": "Calls may ring but be silent: RTP 10000-10099 does not get out.",
     "rtp-range.return-blocked": "Calls may ring but be silent: RTP 10000-10099 gets no answer back.",
     "nat-behavior.endpoint-dependent-mapping": 'Audio may go one way only: the public port changes with each destination ("symmetric" NAT), '
-    "that of RTP 10000-20000 too.",
+    "RTP 10000-20000 too.",
     "rtp-range.remapped": "Audio may go one way only: RTP 10000-20000 leaves by other ports.",
     "sip-alg.only-sip-passes": "Phones and trunks that register may be unreachable between keep-alives: something on the path drops "
     "keep-alives on UDP 5060.",
-    "port-preservation.remapped": "Audio may go one way only: the NAT changes port numbers.",
+    "port-preservation.remapped": "Audio may go one way only: the NAT changes port numbers, RTP 10000-20000 too.",
     "port-preservation.one-port-remapped": "Audio may go one way only: UDP 5060 leaves by another port.",
     "mapping-lifetime.very-short": "Phones and trunks that register may be unreachable between keep-alives: the UDP mapping lives 5 to 10 s only.",
     "nat-behavior.pooling": "Audio may go one way only: this network leaves by several public addresses.",

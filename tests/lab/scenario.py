@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.lab.causes import Truth
 from tests.lab.expectation import At, Between, Each, NearlyAll
 from tests.lab.nats import BY_KERNEL, EIM, Nat
 from tests.lab.routers import Forward, KernelRouter
@@ -38,6 +39,8 @@ class Scenario:
     """By check: field -> value or pattern."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """By check, where obvious."""
+    truth: Truth | None = None
+    """What is the matter there, for ``tests.bench.bench_causes``; None: it is no case of that benchmark."""
 
 
 def nat_behavior(nat: Nat, client: str = CLIENT) -> dict[str, Any]:
@@ -105,9 +108,26 @@ def of_nat(nat: Nat) -> Scenario:
             "rtp-range": "pass" if delivered else "fail",
             "sip-alg": "pass",
         },
+        truth=truth_of(nat),
     )
 
 
+NO_RULE = "port-forwarding.no-rule"
+
+
+def truth_of(nat: Nat) -> Truth:
+    """Of a NAT without any rule: what does not get in lacks one; a firewall that translates nothing has no port forwarding to lack."""
+    causes = [] if nat.unsolicited == "delivered" or not nat.behind else [NO_RULE]
+    if nat.mapping != EIM:
+        causes.append("nat-behavior.endpoint-dependent-mapping")
+    elif not nat.preserving:
+        causes.append("port-preservation.remapped")
+    if "carrier" in nat.name:
+        return Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=(NO_RULE, *CARRIER))
+    return Truth(causes=tuple(causes), also=("port-preservation.*",) if nat.mapping != EIM else () if nat.behind else (NO_RULE,))
+
+
+CARRIER = ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat", "topology.double-nat")
 BY_NAME = {nat.name: nat for nat in BY_KERNEL}
 APDF = BY_NAME["apdf"]
 PBX = (Forward(ports="5060-5061"), Forward(ports=f"{RTP[0]}-{RTP[1]}", transports=("udp",)))

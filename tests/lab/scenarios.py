@@ -3,11 +3,24 @@
 Here: the NATs, the router's rules, the kernel's ALG; ``scenarios_of_paths`` and ``scenarios_of_user_space`` have the others.
 """
 
+from tests.lab.causes import Truth
 from tests.lab.expectation import NearlyAll, one_of, rows
 from tests.lab.nats import BY_KERNEL
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.runs import RTP
-from tests.lab.scenario import BY_NAME, FORWARDED, PBX, Scenario, behind, forwarding, of_nat, routed_by, rtp_range
+from tests.lab.scenario import (
+    BY_NAME,
+    CARRIER,
+    FORWARDED,
+    NO_RULE,
+    PBX,
+    Scenario,
+    behind,
+    forwarding,
+    of_nat,
+    routed_by,
+    rtp_range,
+)
 from tests.lab.scenarios_of_paths import PATHS
 from tests.lab.scenarios_of_user_space import LIFETIMES, USER_SPACE
 from tests.lab.topology import LAN_HOST, Plan
@@ -20,6 +33,7 @@ RULES: tuple[Scenario, ...] = (
         routed_by(forwards=PBX),
         FORWARDED,
         {"": "pass", "port-forwarding": "pass", "rtp-range": "pass"},
+        truth=Truth(),
     ),
     behind(
         "rule ends early",
@@ -30,6 +44,7 @@ RULES: tuple[Scenario, ...] = (
             "rtp-range": {"inbound_open": _EARLY, "inbound_blocked": [[RTP[0] + _EARLY, RTP[1]]]},
         },
         {"rtp-range": "fail"},
+        truth=Truth(causes=("rtp-range.inbound-blocked",)),
     ),
     behind(
         "wrong host",
@@ -37,6 +52,7 @@ RULES: tuple[Scenario, ...] = (
         routed_by(forwards=(Forward(ports="5060-5061", to=LAN_HOST), PBX[1])),
         {"port-forwarding": forwarding("refused"), "rtp-range": rtp_range(True)},
         {"port-forwarding": "fail"},
+        truth=Truth(causes=("port-forwarding.wrong-host",)),
     ),
     behind(
         "wrong host with a service",
@@ -53,6 +69,7 @@ RULES: tuple[Scenario, ...] = (
             "rtp-range": rtp_range(True),
         },
         {"port-forwarding": "fail"},
+        truth=Truth(causes=("port-forwarding.wrong-host", NO_RULE)),
     ),
     behind(
         "host firewall",
@@ -60,6 +77,7 @@ RULES: tuple[Scenario, ...] = (
         Plan(home=KernelRouter(forwards=PBX), host_firewall=True),
         {},
         {"port-forwarding": "fail", "rtp-range": "fail"},
+        truth=Truth(causes=("port-forwarding.host-firewall",), also=("host.firewall*",)),
     ),
     behind(
         "reject",
@@ -67,6 +85,7 @@ RULES: tuple[Scenario, ...] = (
         routed_by(unsolicited="reject"),
         {"port-forwarding": forwarding("refused")},
         {"port-forwarding": "fail"},
+        truth=Truth(causes=(NO_RULE,)),
     ),
     behind(
         "udp only",
@@ -79,6 +98,7 @@ RULES: tuple[Scenario, ...] = (
             "rtp-range": rtp_range(True),
         },
         {"port-forwarding": "fail"},
+        truth=Truth(causes=(NO_RULE,)),
     ),
     behind(
         "carrier-grade nat",
@@ -86,6 +106,7 @@ RULES: tuple[Scenario, ...] = (
         Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
         {},
         {"port-forwarding": "fail", "rtp-range": "fail"},
+        truth=Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=CARRIER),
     ),
 )
 
@@ -105,7 +126,9 @@ def _alg(name: str, description: str, transports: tuple[str, ...]) -> Scenario:
     remapping = of_nat(BY_NAME["remapping"]).expected
     changes = {**FORWARDED, "port-preservation": remapping["port-preservation"], "sip-alg": {"interference": level, "probes": rows(*rules)}}
     changes["rtp-range"] = {**rtp_range(True), "remapped": NearlyAll(*RTP)}
-    return behind(name, description, plan, changes, {"sip-alg": "fail" if transports else "pass"})
+    causes = ("port-preservation.remapped", *(["sip-alg.rewritten|sip-alg.inconsistent"] if transports else []))
+    truth = Truth(causes=causes, hops=(1,) if "udp" in transports else None)
+    return behind(name, description, plan, changes, {"sip-alg": "fail" if transports else "pass"}, truth=truth)
 
 
 ALGS: tuple[Scenario, ...] = (

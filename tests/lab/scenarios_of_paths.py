@@ -1,5 +1,6 @@
 """Scenarios of what happens on the way: transports that do not get out, loss, delay, IPv6, a server with one address."""
 
+from tests.lab.causes import Truth
 from tests.lab.expectation import At, Between, Each, one_of, or_undecided, rows
 from tests.lab.nats import APDM, EIM
 from tests.lab.routers import KernelRouter
@@ -9,6 +10,7 @@ from tests.lab.scenario import (
     APDF,
     FORWARDED,
     NO_ALG,
+    NO_RULE,
     PBX,
     WHOLE,
     Expected,
@@ -57,6 +59,7 @@ PATHS: tuple[Scenario, ...] = (
         NO_UDP,
         {"nat-behavior": "fail", "rtp-range": "fail", "sip-alg": one_of("pass", "inconclusive")},
         witness=True,
+        truth=Truth(causes=("nat-behavior.udp-blocked|outbound.udp-blocked",), also=(NO_RULE, "outbound.*")),
     ),
     behind(
         "udp blocked, nobody else has come through",
@@ -68,6 +71,8 @@ PATHS: tuple[Scenario, ...] = (
             "rtp-range": one_of("fail", "inconclusive"),
             "sip-alg": one_of("pass", "inconclusive"),
         },
+        # its own side blocks; that the server's would is as likely to whoever asks first
+        truth=Truth(causes=(NO_RULE,), also=("nat-behavior.udp-blocked", "outbound.*")),
     ),
     behind(
         "one address",
@@ -91,6 +96,7 @@ PATHS: tuple[Scenario, ...] = (
         routed_by(forwards=PBX, udp_rate=500),
         {**FORWARDED, "rtp-range": _LOSSY_RANGE},
         {"rtp-range": one_of("pass", "inconclusive")},
+        truth=Truth(forbidden=("rtp-range.*", "port-forwarding.*")),
     ),
     Scenario(
         name="10 % loss",
@@ -110,6 +116,7 @@ PATHS: tuple[Scenario, ...] = (
             check: one_of("pass", "inconclusive")
             for check in ("", "nat-behavior", "port-preservation", "port-forwarding", "rtp-range", "sip-alg")
         },
+        truth=Truth(forbidden=("rtp-range.*", "port-forwarding.*")),
     ),
     behind(
         "50 ms away",
@@ -117,6 +124,7 @@ PATHS: tuple[Scenario, ...] = (
         Plan(home=KernelRouter(forwards=PBX), path=UserRouter(weather={"delay_ms": 25})),
         FORWARDED,
         {"": "pass"},
+        truth=Truth(forbidden=("rtp-range.*", "port-forwarding.*")),
     ),
     behind(
         "rough path",
@@ -127,6 +135,7 @@ PATHS: tuple[Scenario, ...] = (
         # Copies that arrive twice by chance on SIP alone may look like somebody's doing: then it is left open, never called touched.
         {**FORWARDED, "sip-alg": {"interference": or_undecided("none")}},
         {"": one_of("pass", "inconclusive")},
+        truth=Truth(forbidden=("rtp-range.*", "port-forwarding.*")),
     ),
     Scenario(
         name="ipv6 firewall",
@@ -149,5 +158,6 @@ PATHS: tuple[Scenario, ...] = (
             "sip-alg": NO_ALG,
         },
         verdicts={"rtp-range": "fail", "port-forwarding": "pass"},
+        truth=Truth(causes=("rtp-range.inbound-blocked",)),
     ),
 )

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tests.lab.causes import Truth
 from tests.lab.expectation import At, one_of, or_undecided
 from tests.lab.routers import KernelRouter
-from tests.lab.scenario import BY_NAME, TESTED, WHOLE, Expected, Scenario, behind, forwarding, preservation, routed_by, rtp_range
+from tests.lab.scenario import BY_NAME, NO_RULE, TESTED, WHOLE, Expected, Scenario, behind, forwarding, preservation, routed_by, rtp_range
 from tests.lab.topology import SECOND_WAN, WAN, Plan, UserRouter
 
 
-def _user(name: str, description: str, nat: dict[str, Any], changes: Expected) -> Scenario:
-    return behind(name, description, Plan(home=UserRouter(nat=nat)), changes)
+def _user(name: str, description: str, nat: dict[str, Any], changes: Expected, *causes: str, also: tuple[str, ...] = ()) -> Scenario:
+    truth = Truth(causes=causes or (NO_RULE,), also=also)
+    return behind(name, description, Plan(home=UserRouter(nat=nat)), changes, truth=truth)
 
 
 USER_SPACE: tuple[Scenario, ...] = (
@@ -22,6 +24,8 @@ USER_SPACE: tuple[Scenario, ...] = (
             "port-preservation": {"tested": TESTED, "preserved": 0, "allocation": "sequential", "parity_kept": one_of(True, False)},
             "rtp-range": rtp_range(False, remapped=True),
         },
+        NO_RULE,
+        "port-preservation.remapped",
     ),
     _user(
         "parity kept",
@@ -31,6 +35,8 @@ USER_SPACE: tuple[Scenario, ...] = (
             "port-preservation": {"tested": TESTED, "preserved": 0, "allocation": "parity", "parity_kept": True},
             "rtp-range": rtp_range(False, remapped=True),
         },
+        NO_RULE,
+        "port-preservation.remapped",
     ),
     _user(
         "address-dependent mapping",
@@ -41,6 +47,9 @@ USER_SPACE: tuple[Scenario, ...] = (
             "port-preservation": preservation(False),
             "rtp-range": rtp_range(False, remapped=True),
         },
+        NO_RULE,
+        "nat-behavior.endpoint-dependent-mapping",
+        also=("port-preservation.*",),
     ),
     _user(
         "two public addresses",
@@ -56,6 +65,8 @@ USER_SPACE: tuple[Scenario, ...] = (
             "port-forwarding": forwarding("undecided"),
             "rtp-range": {"inbound_open": one_of(0, None), "inbound_blocked": [], "undecided": WHOLE},
         },
+        "nat-behavior.pooling|topology.several-addresses",
+        also=(NO_RULE,),
     ),
     _user(
         "hairpinning full cone",
@@ -72,11 +83,13 @@ USER_SPACE: tuple[Scenario, ...] = (
             "port-preservation": preservation(False),
             "rtp-range": rtp_range(False, remapped=True),
         },
+        NO_RULE,
+        "port-preservation.remapped",
     ),
 )
 
 
-def _lifetimes(name: str, description: str, plan: Plan, expected: Mapping[str, Any], verdict: Any) -> Scenario:
+def _lifetimes(name: str, description: str, plan: Plan, expected: Mapping[str, Any], verdict: Any, truth: Truth) -> Scenario:
     """``mapping-lifetime`` alone, by name. The routers forget within seconds, so it ends early: two idle times in a row were too long."""
     options = ("mapping-lifetime", "--quick")
     return Scenario(
@@ -86,9 +99,11 @@ def _lifetimes(name: str, description: str, plan: Plan, expected: Mapping[str, A
         options=options,
         expected={"mapping-lifetime": expected},
         verdicts={"mapping-lifetime": verdict},
+        truth=truth,
     )
 
 
+_SHORT = Truth(causes=("mapping-lifetime.very-short|mapping-lifetime.short",), also=("mapping-lifetime.*",))
 _GONE_AT_ONCE = one_of([0, 5], [0, 10], [None, None])
 LIFETIMES: tuple[Scenario, ...] = (
     _lifetimes(
@@ -104,6 +119,7 @@ LIFETIMES: tuple[Scenario, ...] = (
             "lets_in_all": False,
         },
         "fail",
+        _SHORT,
     ),
     _lifetimes(
         "mappings that outside does not refresh",
@@ -111,6 +127,7 @@ LIFETIMES: tuple[Scenario, ...] = (
         Plan(home=UserRouter(nat={"lifetime_s": 7, "inbound_refreshes": False})),
         {"udp_s": [5, 10], "udp_stream_s": [5, 10], "inbound_refreshes": False, "recommended_keepalive_s": 4, "lets_in_all": False},
         "fail",
+        _SHORT,
     ),
     _lifetimes(
         "a firewall that forgets, 10 % loss",
@@ -123,6 +140,7 @@ LIFETIMES: tuple[Scenario, ...] = (
             "lets_in_all": or_undecided(False),
         },
         one_of("fail", "inconclusive"),
+        _SHORT,
     ),
     _lifetimes(
         "nothing to forget",
@@ -137,5 +155,6 @@ LIFETIMES: tuple[Scenario, ...] = (
             "points": [],
         },
         "pass",
+        Truth(),
     ),
 )

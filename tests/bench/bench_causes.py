@@ -1,0 +1,116 @@
+"""Cause accuracy: every laboratory edge whose truth is known, and look-alikes; right, could not tell, wrong.
+
+    python -m tests.bench.bench_causes [--only WORD] [--workers 3] [--raw FOLDER] [--verbose]
+
+A case is a scenario of ``tests.lab`` with a ``truth``; each stands a network of its own, runs edgecheck there with every check that
+takes no minutes (a scenario that names checks: with those), and holds what the report asserts against the truth:
+
+- *right*: every cause is asserted, and nothing that is not so;
+- *inconclusive*: a cause is not told (only its symptom, or two that fit), and nothing that is not so is asserted;
+- *wrong*: something is asserted that is not so, or an ALG is placed at a hop where it is not.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecheck.checks import ALL
+from tests.bench.measure import Bars, conditions, table
+from tests.lab import runs
+from tests.lab.causes import Judged, Judgement, asserted, judge
+from tests.lab.ground import LabError
+from tests.lab.scenario import Scenario
+from tests.lab.scenarios import SCENARIOS
+from tests.lab.scenarios_of_causes import LOOKALIKES
+from tests.lab.topology import Topology
+
+BAR = 0.95
+QUICK = tuple(check.id for check in ALL if not check.lengthy)
+_NAMED = {check.id for check in ALL}
+
+
+class Outcome(NamedTuple):
+    """One case."""
+
+    case: Scenario
+    judged: Judged
+    asserted: list[str]
+    headline: str
+    seconds: float
+
+
+def cases(only: str) -> Iterator[Scenario]:
+    """Every scenario whose truth is told."""
+    for one in (*SCENARIOS, *LOOKALIKES):
+        if one.truth is not None and only in one.name:
+            yield one
+
+
+def play(case: Scenario, raw: Path | None) -> Outcome:
+    """One network, one run."""
+    assert case.truth is not None
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with Topology(case.plan, directory / "lab") as topology:
+            server = runs.serve(topology, case.server, directory)
+            if case.witness:
+                runs.run(topology, case.server, directory / "witness", "nat-behavior", "rtp-range", rtp=case.rtp, namespace="outside")
+            named = () if _NAMED & set(case.options) else QUICK
+            report = runs.run(topology, case.server, directory, *named, *case.options, rtp=case.rtp, timeout=300)
+            if "Traceback" in server.stderr:
+                raise LabError(f"the server stumbled:\n{server.stderr}")
+    if raw is not None:
+        (raw / f"{case.name.replace(' ', '-').replace('/', '-')}.json").write_text(json.dumps(report, indent=1))
+    return Outcome(case, _with_faults(report, judge(report, case.truth)), asserted(report), report["headline"], time.monotonic() - began)
+
+
+def _with_faults(report: dict[str, Any], judged: Judged) -> Judged:
+    """A fault of edgecheck's own counts as wrong: it is nobody's cause."""
+    faults = runs.faults(report)
+    return Judged("wrong", faults[0].splitlines()[-1]) if faults else judged
+
+
+def tell(outcomes: list[Outcome], verbose: bool) -> int:
+    """Print the table and the bars; the exit status."""
+    order: dict[Judgement, int] = {"wrong": 0, "inconclusive": 1, "right": 2}
+    shown = sorted(outcomes, key=lambda one: order[one.judged.judgement])
+    rows = [(one.judged.judgement, one.case.name, f"{one.seconds:.0f} s", one.judged.words or ", ".join(one.asserted)) for one in shown]
+    print("\n" + table(("", "case", "took", "what was not so, or not told; what was asserted"), rows))
+    if verbose:
+        print("\n" + "\n".join(f"{one.case.name}: {one.headline}" for one in shown))
+    counted = Counter(one.judged.judgement for one in outcomes)
+    right, unsure, wrong = counted["right"], counted["inconclusive"], counted["wrong"]
+    print(f"\n{len(outcomes)} cases: {right} right, {unsure} inconclusive, {wrong} wrong; {conditions()}")
+    bars = Bars()
+    share = right / len(outcomes) if outcomes else 0.0
+    bars.hold("cause accuracy", f"{100 * share:.1f} % ({right} of {len(outcomes)})", f">= {100 * BAR:.0f} %", share >= BAR)
+    bars.hold("wrong causes asserted", str(wrong), "0", wrong == 0)
+    return bars.show()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
+    parser.add_argument("--workers", type=int, default=3, help="networks at a time")
+    parser.add_argument("--raw", type=Path, metavar="FOLDER", help="write every report there")
+    parser.add_argument("--verbose", action="store_true", help="the headlines, too")
+    options = parser.parse_args()
+    chosen = list(cases(options.only))
+    if options.raw:
+        options.raw.mkdir(parents=True, exist_ok=True)
+    print(f"{conditions()}\n{len(chosen)} cases, {options.workers} at a time; checks: {', '.join(QUICK)}", flush=True)
+    with ThreadPoolExecutor(options.workers) as pool:
+        outcomes = list(pool.map(lambda case: play(case, options.raw), chosen))
+    return tell(outcomes, options.verbose)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

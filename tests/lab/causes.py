@@ -1,0 +1,87 @@
+"""Which causes a report asserts, held against the truth of a scenario.
+
+A finding asserts a cause where it is a failure or a warning and its id is no mere symptom: ``port-forwarding.blocked`` says that
+nothing arrives, ``port-forwarding.no-rule`` says whose doing it is. What is told as undecided, with two causes that fit, asserts nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Any, Literal, NamedTuple
+
+Judgement = Literal["right", "inconclusive", "wrong"]
+SYMPTOMS = (
+    "*.undecided",
+    "*.fault",
+    "*.skipped",
+    "*.not-tested",
+    "port-forwarding.blocked",
+    "port-forwarding.refused",
+    "rtp-range.inbound-blocked",
+    "rtp-range.outbound-blocked",
+    "rtp-range.return-blocked",
+    "rtp-range.remapped",
+)
+"""Patterns of ids that say what happens and not why: asserted wrongly by no cause, and never enough for a right one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What is the matter with an edge."""
+
+    causes: tuple[str, ...] = ()
+    """Finding ids that a report must assert; ``a|b`` = one of these. Empty: nothing is the matter, and nothing may be asserted."""
+    also: tuple[str, ...] = ()
+    """Patterns of ids that are true there, too, or of no matter; whatever else is asserted is wrong."""
+    forbidden: tuple[str, ...] = ()
+    """Patterns of ids that would be wrong even as symptoms."""
+    hops: tuple[int, ...] | None = None
+    """Where the ALG is; a report may name no other hop, and is right where it names all. None: nothing to locate, or no matter."""
+
+
+class Judged(NamedTuple):
+    """A report beside the truth."""
+
+    judgement: Judgement
+    words: str
+    """What was wrong, or what was not told."""
+
+
+def asserted(report: Mapping[str, Any]) -> list[str]:
+    """The ids of failures and warnings, each once."""
+    found = [finding["id"] for check in report["checks"] for finding in check["findings"] if finding["verdict"] in ("fail", "warn")]
+    return list(dict.fromkeys(found))
+
+
+def judge(report: Mapping[str, Any], truth: Truth) -> Judged:
+    """Wrong: anything asserted that is not so. Right: every cause is asserted. Else it could not tell."""
+    ids = asserted(report)
+    expected = [cause.split("|") for cause in truth.causes]
+    named = {one for choice in expected for one in choice}
+    wrong = [one for one in ids if one not in named and not _like(one, truth.also) and (not _like(one, SYMPTOMS) or _like(one, truth.forbidden))]
+    if wrong:
+        return Judged("wrong", f"asserted: {', '.join(wrong)}")
+    hops = _hops(report)
+    if truth.hops is not None and not set(hops) <= set(truth.hops):
+        return Judged("wrong", f"the ALG is at hop {_some(truth.hops)}, said to be at {_some(hops)}")
+    missing = ["|".join(choice) for choice in expected if not set(choice) & set(ids)]
+    if missing:
+        return Judged("inconclusive", f"not told: {', '.join(missing)}; told: {', '.join(ids) or 'nothing'}")
+    if truth.hops and hops != truth.hops:
+        return Judged("inconclusive", f"the ALG is at hop {_some(truth.hops)}, located was {_some(hops)}")
+    return Judged("right", "")
+
+
+def _some(hops: tuple[int, ...]) -> str:
+    return " and ".join(map(str, hops)) or "none"
+
+
+def _like(one: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(one, pattern) for pattern in patterns)
+
+
+def _hops(report: Mapping[str, Any]) -> tuple[int, ...]:
+    for check in report["checks"]:
+        if check["id"] == "sip-alg":
+            return tuple(row["hop"] for row in (check["observation"] or {}).get("located") or ())
+    return ()

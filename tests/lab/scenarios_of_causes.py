@@ -1,0 +1,123 @@
+"""Look-alikes for ``tests.bench.bench_causes``: edges that are easily taken for one another. Only their truth is told, not what every
+check observes; ``scenarios`` has the edges whose observations are asserted."""
+
+from tests.lab.causes import Truth
+from tests.lab.routers import Forward, KernelRouter
+from tests.lab.scenario import CARRIER, NO_RULE, PBX, Scenario, routed_by
+from tests.lab.topology import LAN_HOST, Plan, UserRouter
+
+_PROVIDERS_ALG = UserRouter(alg={"mutations": ["R9", "R7"]})
+"""It adds a Record-Route and rewrites the Call-ID: nothing that needs an address of its own."""
+_REWRITTEN = "sip-alg.rewritten|sip-alg.inconsistent"
+_DESTROYED = "sip-alg.destroyed|sip-alg.answered-by-other"
+_NOTHING_CLOSED = ("port-forwarding.*", "rtp-range.*")
+
+
+def _case(name: str, description: str, plan: Plan, truth: Truth, *options: str) -> Scenario:
+    return Scenario(name=name, description=description, plan=plan, options=options, expected={}, truth=truth)
+
+
+def _alg_at_home(*mutations: str) -> Plan:
+    return Plan(home=UserRouter(nat={"mapping": "endpoint-independent"}, alg={"mutations": list(mutations)}))
+
+
+LOOKALIKES: tuple[Scenario, ...] = (
+    # ------------------------------------------------------------------------------------------------------------ ports that are shut
+    _case(
+        "host firewall, and no rule either",
+        "nothing gets as far as the firewall: what it would do is not known from outside",
+        Plan(host_firewall=True),
+        Truth(causes=(NO_RULE,), also=("port-forwarding.host-firewall", "host.firewall*")),
+    ),
+    _case(
+        "rejected, with a firewall behind",
+        "the router refuses by ICMP; the host's firewall would drop",
+        Plan(home=KernelRouter(unsolicited="reject"), host_firewall=True),
+        Truth(causes=(NO_RULE,), also=("port-forwarding.host-firewall", "host.firewall*")),
+    ),
+    _case(
+        "wrong host for one port",
+        "5061 leads to another machine, 5060 to this one",
+        routed_by(forwards=(Forward(ports="5060"), Forward(ports="5061", to=LAN_HOST), PBX[1])),
+        Truth(causes=("port-forwarding.wrong-host",)),
+    ),
+    _case(
+        "throttled, and no rule",
+        "500 packets a second pass, and nothing unasked",
+        routed_by(udp_rate=500),
+        Truth(causes=(NO_RULE,)),
+    ),
+    _case("everything to this host", "a DMZ host needs no rule", routed_by(dmz=True), Truth(forbidden=_NOTHING_CLOSED)),
+    _case(
+        "no rule, a tenth lost",
+        "silence has two reasons here; only one of them stays when asked again",
+        Plan(loss=10),
+        Truth(causes=(NO_RULE,)),
+    ),
+    # ------------------------------------------------------------------------------------------------------------------- layers of NAT
+    _case(
+        "carrier-grade, no rules at home",
+        "neither router forwards; a rule at home would help nobody",
+        Plan(carrier=KernelRouter()),
+        Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=(NO_RULE, *CARRIER)),
+    ),
+    _case(
+        "carrier-grade that refuses",
+        "the provider's router answers for itself",
+        Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(unsolicited="take")),
+        Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=CARRIER),
+    ),
+    # -------------------------------------------------------------------------------------------------------------------------- ALGs
+    _case(
+        "two algs in a row",
+        "the kernel's at home, another one at the provider",
+        Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), path=_PROVIDERS_ALG),
+        Truth(causes=(_REWRITTEN,), hops=(1, 2)),
+    ),
+    _case(
+        "two kernel algs, carrier-grade nat",
+        "both routers translate and rewrite",
+        Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), carrier=KernelRouter(sip_alg=("udp",))),
+        Truth(causes=(_REWRITTEN, "topology.carrier-grade-nat|port-forwarding.carrier-grade-nat"), also=CARRIER, hops=(1, 2)),
+    ),
+    _case(
+        "alg at the provider only",
+        "the home router is innocent",
+        Plan(home=KernelRouter(forwards=PBX), path=_PROVIDERS_ALG),
+        Truth(causes=(_REWRITTEN,), hops=(2,)),
+    ),
+    _case(
+        "alg, and a tenth lost",
+        "what is lost is not destroyed",
+        Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), loss=10),
+        Truth(causes=(_REWRITTEN,), hops=(1,)),
+    ),
+    _case(
+        "alg that answers itself",
+        "503 from the box, in the server's place",
+        _alg_at_home("R21"),
+        Truth(causes=(_DESTROYED, NO_RULE)),
+    ),
+    _case("alg that drops", "every SIP message vanishes, nothing else does", _alg_at_home("R16-all"), Truth(causes=(_DESTROYED, NO_RULE))),
+    _case(
+        "alg that gets it wrong",
+        "Content-Length no longer fits the body",
+        _alg_at_home("R13"),
+        Truth(causes=("sip-alg.inconsistent|sip-alg.destroyed", NO_RULE), hops=(1,)),
+    ),
+    _case(
+        "ports remapped, no alg",
+        "the same outside as behind some ALGs: another source port, and no text touched",
+        routed_by(forwards=PBX, port_range="20000-29999"),
+        Truth(causes=("port-preservation.remapped",), forbidden=("sip-alg.*",)),
+    ),
+    # ------------------------------------------------------------------------------------------------------------------------ lifetime
+    _case(
+        "30 s timeouts",
+        "Linux as it comes: 30 s after one exchange",
+        routed_by(forwards=PBX),
+        Truth(causes=("mapping-lifetime.very-short|mapping-lifetime.short",), also=("mapping-lifetime.*",)),
+        "mapping-lifetime",
+        "--quick",
+    ),
+)
