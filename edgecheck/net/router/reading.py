@@ -82,7 +82,7 @@ async def read_router(source: str) -> RouterFacts:
         return RouterFacts(reason="routers are asked over IPv4 only, and this run is over IPv6")
     known = routes.default_routes()
     interface = routes.interface_of(source)
-    route = routes.route_of(source, known, interface)
+    route = routes.route_of(known, interface)
     others = tuple(str(other) for other in known if other != route)
     if route is None:
         where = f"the interface of {source} ({interface})" if interface else f"an interface with {source}"

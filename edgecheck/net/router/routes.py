@@ -35,6 +35,6 @@ def interface_of(source: str) -> str | None:
     return None
 
 
-def route_of(source: str, routes: tuple[Route, ...], interface: str | None) -> Route | None:
-    """The default route over the interface that holds the source address: another one's router is not on this path."""
+def route_of(routes: tuple[Route, ...], interface: str | None) -> Route | None:
+    """The default route over the interface of the source address: another one's router is not on this path."""
     return next((route for route in routes if route.interface == interface), None)
