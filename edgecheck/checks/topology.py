@@ -254,25 +254,22 @@ def _wan_differs(seen: TopologyObservation) -> str:
     claimed = addresses(seen.router)
     if not claimed or claimed & set(seen.public_addresses) or seen.nat_layers == 0:
         return ""
-    says = f"The router says that its WAN address is {' or '.join(sorted(claimed))}, but from outside this network is {seen.public_address}"
     if seen.cgnat and all(is_shared(claim) or is_private(claim) for claim in claimed):
         return ""
     if seen.nat_layers == 2 and any(hop.hop == 2 and hop.address and neighbors(_wan(seen), hop.address) for hop in seen.hops):
         return ""
+    says = f"The router says that its WAN address is {' or '.join(sorted(claimed))}"
+    wrong = "its word is wrong, or of another of its lines (its WAN status page tells)"
     if seen.nat_layers == 1:
         return (
-            f"{says}, and measured by TTL the first router owns that address itself. So its word is wrong, or it speaks of another of its "
-            "lines: its WAN status page tells. Programs that ask it by UPnP or NAT-PMP get an address at which nobody reaches them: set "
-            "the PBX's external address by hand."
+            f"{says}, but measured by TTL it owns {seen.public_address}: {wrong}, and programs that ask it by UPnP or NAT-PMP get an "
+            "address at which nobody reaches them."
         )
     if seen.cgnat:
-        return (
-            f"{says}, and behind it the provider translates: its word is wrong, or it speaks of another of its lines. "
-            "Its WAN status page tells."
-        )
+        return f"{says}, but the provider's NAT stands behind it and owns {seen.public_address}: {wrong}."
     return (
-        f"{says}. Either a second NAT stands behind it (the provider's, or another router), or its word is wrong, or it speaks of another "
-        "of its lines. The WAN address on its status page tells: if it is the one said here, a second NAT stands behind."
+        f"{says}, but from outside this network is {seen.public_address}: a second NAT stands behind it, or {wrong}. If that page shows "
+        "the address that is said here, it is a second NAT."
     )
 
 
@@ -303,8 +300,13 @@ def _evidence(seen: TopologyObservation) -> tuple[str, ...]:
 
 
 def summarize(seen: TopologyObservation, findings: tuple[Finding, ...]) -> str:
-    """``One NAT: 192.168.1.1, the first router, owns the public address``"""
-    return findings[0].summary.rstrip(".")
+    """``One NAT: Maker Model at 192.168.1.1, the first router, owns the public address; the router names another WAN address``"""
+    asides = {
+        "topology.wan-address-differs": f"the router names another WAN address ({_wan(seen)})",
+        "topology.several-addresses": f"several public addresses ({', '.join(seen.public_addresses)})",
+        "topology.several-routes": "this machine has several default routes",
+    }
+    return "; ".join([findings[0].summary.rstrip("."), *(asides[finding.id] for finding in findings[1:])])
 
 
 CHECK = Check(

@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.ground import LabError, Program
+from tests.lab.ground import LabError, Program, python
 from tests.lab.topology import CLIENT, HOME, Topology
 
 PROGRAMS = ("miniupnpd", "upnpc")
 MANUFACTURER, MODEL, NUMBER = "Laboratory Works", "Edge 2000", "7.7"
+PUBLIC = "25.0.0.1"
+"""miniupnpd 2.3.1 takes no address that is reserved for documentation for a public one; nothing leaves the laboratory, so another will do."""
 _CONFIGURATION = """
 ext_ifname=wan
 listening_ip={address}/24
 http_port=5000
-enable_upnp={upnp}
-enable_natpmp={pcp}
+enable_upnp=yes
+enable_natpmp=yes
 {outside}
 secure_mode=no
 system_uptime=yes
@@ -30,37 +32,48 @@ upnp_nat_postrouting_chain=postrouting
 allow 1024-65535 0.0.0.0/0 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 """
-# Chains that miniupnpd fills; only ``nat`` hooks are needed for what it lists. The lab's own rules stay as they are.
+# The chains that miniupnpd fills, before the laboratory's own.
 _TABLE = """
+table inet upnp
+delete table inet upnp
 table inet upnp {
   chain prerouting { type nat hook prerouting priority -101; policy accept; }
   chain postrouting { type nat hook postrouting priority 99; policy accept; }
   chain forward { type filter hook forward priority -1; policy accept; }
 }
 """
+_AWAIT = f"""
+import socket, time
+for _ in range(100):
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.connect(({HOME!r}, 5351))
+    udp.settimeout(0.1)
+    try:
+        udp.send(bytes(2))
+        udp.recv(99)
+        print("serves")
+        break
+    except OSError:
+        time.sleep(0.05)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Igd:
-    """How the router speaks of itself."""
+    """How the home router speaks of itself."""
 
-    upnp: bool = True
-    pcp: bool = True
-    """NAT-PMP and PCP."""
     says: str = ""
-    """The WAN address that it tells; empty = the one it has."""
+    """The WAN address that it tells; empty = the one it has, or 0.0.0.0 where that is private or reserved."""
     mappings: tuple[tuple[int, int, str, str], ...] = ()
     """Made before the run: (external port, internal port, ``udp`` or ``tcp``, description), all leading to the client."""
 
-    def start(self, topology: Topology, directory: Path, namespace: str = "home", address: str = HOME) -> Program:
+    def start(self, topology: Topology, directory: Path) -> Program:
         """Run it; returns when it serves, with its mappings made."""
         directory.mkdir(parents=True, exist_ok=True)
         configuration = directory / "miniupnpd.conf"
         configuration.write_text(
             _CONFIGURATION.format(
-                address=address,
-                upnp="yes" if self.upnp else "no",
-                pcp="yes" if self.pcp else "no",
+                address=HOME,
                 outside=f"ext_ip={self.says}" if self.says else "",
                 directory=directory,
                 manufacturer=MANUFACTURER,
@@ -68,26 +81,38 @@ class Igd:
                 number=NUMBER,
             )
         )
-        topology.ground.shell(f"ip netns exec {namespace} nft -f - <<'END'\n{_TABLE}END")
-        command = ("miniupnpd", "-d", "-f", str(configuration), "-P", str(directory / "pid"))
-        program = topology.ground.spawn(namespace, *command)
-        self._await(topology, program, address)
+        topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{_TABLE}END")
+        program = topology.ground.spawn("home", "miniupnpd", "-d", "-f", str(configuration), "-P", str(directory / "pid"))
+        if "serves" not in topology.ground.run("client", *python("-c", _AWAIT)).stdout:
+            raise LabError(f"miniupnpd does not serve\n{program.stderr}")
         for external, internal, transport, description in self.mappings:
             arguments = ("-e", description, "-a", CLIENT, str(internal), str(external), transport.upper())
             topology.ground.run("client", "upnpc", *arguments, check=True)
         return program
 
-    def _await(self, topology: Topology, program: Program, address: str) -> None:
-        trial = f"import socket; socket.create_connection(({address!r}, 5000), 0.2)" if self.upnp else ""
-        for _ in range(50):
-            if program.process.poll() is not None:
-                raise LabError(f"miniupnpd ended\n{program.stderr}")
-            if not trial or topology.ground.run("client", "python3", "-c", trial).returncode == 0:
-                return
-        raise LabError(f"miniupnpd does not serve\n{program.stderr}")
+
+def rules(topology: Topology) -> str:
+    """The rules behind the router's mappings, as its kernel has them."""
+    return topology.ground.shell("ip netns exec home nft list table inet upnp")
 
 
-def listed(topology: Topology) -> list[str]:
-    """The router's port mappings, as ``upnpc`` lists them."""
-    told = topology.ground.run("client", "upnpc", "-l").stdout
-    return [line.split("  ")[0].rsplit(" ", 1)[0] + line[line.find("->") :] for line in told.splitlines() if "->" in line]
+def own_public_address(topology: Topology) -> None:
+    """Give the home router a WAN address that miniupnpd takes for public, and let it translate to that one."""
+    topology.ground.shell(
+        f"""ip -n home addr add {PUBLIC}/32 dev wan
+ip -n core route add {PUBLIC}/32 via 203.0.113.1
+ip netns exec home nft insert rule ip edge source oifname wan snat to {PUBLIC}
+"""
+    )
+
+
+def second_router(topology: Topology, home: str, second: str) -> None:
+    """Make the carrier an ordinary second router: private addresses between the two."""
+    topology.ground.shell(
+        f"""ip -n home addr flush dev wan
+ip -n home addr add {home}/24 dev wan
+ip -n carrier addr flush dev lan
+ip -n carrier addr add {second}/24 dev lan
+ip -n home route add default via {second}
+"""
+    )
