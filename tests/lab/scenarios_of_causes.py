@@ -6,8 +6,8 @@ from tests.lab.routers import Forward, KernelRouter
 from tests.lab.scenario import CARRIER, NO_RULE, PBX, Scenario, routed_by
 from tests.lab.topology import LAN_HOST, Plan, UserRouter
 
-_PROVIDERS_ALG = UserRouter(alg={"mutations": ["R9", "R7"]})
-"""It adds a Record-Route and rewrites the Call-ID: nothing that needs an address of its own."""
+_PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
+"""It rewrites From's tag and the CSeq: nothing that needs an address of its own."""
 _REWRITTEN = "sip-alg.rewritten|sip-alg.inconsistent"
 _DESTROYED = "sip-alg.destroyed|sip-alg.answered-by-other"
 _NOTHING_CLOSED = ("port-forwarding.*", "rtp-range.*")
@@ -84,6 +84,12 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "alg at the provider only",
         "the home router is innocent",
         Plan(home=KernelRouter(forwards=PBX), path=_PROVIDERS_ALG),
+        Truth(causes=(_REWRITTEN,), hops=(2,)),
+    ),
+    _case(
+        "alg at the provider that only adds",
+        "a Record-Route more; nothing of what was there is changed",
+        Plan(home=KernelRouter(forwards=PBX), path=UserRouter(alg={"mutations": ["R9"]})),
         Truth(causes=(_REWRITTEN,), hops=(2,)),
     ),
     _case(
