@@ -153,9 +153,9 @@ RULES: tuple[Rule, ...] = (
         ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"),
         Effect.CLOSED,
         _say("the provider translates addresses too (carrier-grade NAT), so no port can be forwarded to here"),
-        (*_NOT_LET_IN, "port-forwarding.undecided", "rtp-range.inbound-blocked", "topology.double-nat"),
+        (*_NOT_LET_IN, "port-forwarding.undecided", "rtp-range.inbound-blocked", "topology.double-nat", "topology.wan-address-differs"),
     ),
-    Rule(("topology.double-nat",), Effect.CLOSED, _both_routers, _NOT_LET_IN),
+    Rule(("topology.double-nat",), Effect.CLOSED, _both_routers, (*_NOT_LET_IN, "topology.wan-address-differs")),
     Rule(
         ("port-forwarding.host-firewall",),
         Effect.CLOSED,
@@ -163,10 +163,10 @@ RULES: tuple[Rule, ...] = (
         (*_NOT_REACHED, "host.firewall*"),
         lambda cause, other: other.id.startswith("host.") or _same_subject(cause, other),
     ),
-    Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP")),
-    Rule(("sip-alg.answered-by-other",), Effect.BROKEN, _alg("answers", "answer", "SIP itself")),
-    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently")),
-    Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP")),
+    Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP"), ("sip-alg.pinhole",), _same_subject),
+    Rule(("sip-alg.answered-by-other",), Effect.BROKEN, _alg("answers", "answer", "SIP itself"), ("sip-alg.pinhole",), _same_subject),
+    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), ("sip-alg.pinhole",), _same_subject),
+    Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP"), ("sip-alg.pinhole",), _same_subject),
     Rule(
         ("port-forwarding.wrong-host",),
         Effect.CLOSED,
@@ -200,7 +200,14 @@ RULES: tuple[Rule, ...] = (
     Rule(("sip-alg.only-sip-passes",), Effect.FORGOTTEN, _alg("drops", "drop", "keep-alives")),
     Rule(("port-preservation.one-port-remapped",), Effect.ONE_WAY, lambda facts, found: f"{subjects(found)} leaves by another port"),
     Rule(("mapping-lifetime.very-short", "mapping-lifetime.short"), Effect.FORGOTTEN, _lifetime),
-    Rule(("nat-behavior.pooling",), Effect.ONE_WAY, _say("this network leaves by several public addresses")),
+    Rule(("sip-alg.pinhole",), Effect.DAMAGED, _alg("opens", "open", "ports at SIP's word")),
+    Rule(
+        ("nat-behavior.pooling", "topology.several-addresses"),
+        Effect.ONE_WAY,
+        _say("this network leaves by several public addresses"),
+    ),
+    Rule(("topology.several-routes",), Effect.ONE_WAY, _say("this machine has several ways out")),
+    Rule(("topology.wan-address-differs",), Effect.ONE_WAY, _say("the router names a WAN address that nobody outside sees")),
 )
 
 

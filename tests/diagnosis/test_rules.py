@@ -68,7 +68,10 @@ SAVED = {
     "port-preservation.remapped": [result(finding("port-preservation.remapped", "fail", "UDP")), remapped()],
     "port-preservation.one-port-remapped": [result(finding("port-preservation.one-port-remapped", "fail", "UDP 5060"))],
     "mapping-lifetime.very-short": [result(finding("mapping-lifetime.very-short", "fail", "UDP mapping", observed="5 to 10 s"))],
-    "nat-behavior.pooling": [result(finding("nat-behavior.pooling", "fail", "addresses"))],
+    "nat-behavior.pooling": [result(finding("nat-behavior.pooling", "fail", "addresses")), topology("several-addresses", verdict="warn")],
+    "sip-alg.pinhole": [alg("UDP 5060", cause="pinhole", located=False)],
+    "topology.several-routes": [topology("several-routes")],
+    "topology.wan-address-differs": [topology("wan-address-differs")],
 }
 SENTENCES = {
     "nat-behavior.udp-blocked": "No calls over UDP are possible here: UDP does not leave this network.",
@@ -99,6 +102,9 @@ SENTENCES = {
     "port-preservation.one-port-remapped": "Audio may go one way only: UDP 5060 leaves by another port.",
     "mapping-lifetime.very-short": "Phones and trunks that register may be unreachable between keep-alives: the UDP mapping lives 5 to 10 s only.",
     "nat-behavior.pooling": "Audio may go one way only: this network leaves by several public addresses.",
+    "sip-alg.pinhole": "Calls may drop, go silent or stop arriving: something on the path opens ports at SIP's word on UDP 5060.",
+    "topology.several-routes": "Audio may go one way only: this machine has several ways out.",
+    "topology.wan-address-differs": "Audio may go one way only: the router names a WAN address that nobody outside sees.",
 }
 
 

@@ -10,6 +10,8 @@ _PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
 """It rewrites From's tag and the CSeq: nothing that needs an address of its own."""
 _REWRITTEN = "sip-alg.rewritten|sip-alg.inconsistent"
 _DESTROYED = "sip-alg.destroyed|sip-alg.answered-by-other"
+_PINHOLE = ("sip-alg.pinhole",)
+"""The kernel's helper opens the ports that SIP names, too."""
 _NOTHING_CLOSED = ("port-forwarding.*", "rtp-range.*")
 
 
@@ -72,13 +74,13 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "two algs in a row",
         "the kernel's at home, another one at the provider",
         Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), path=_PROVIDERS_ALG),
-        Truth(causes=(_REWRITTEN,), hops=(1, 2)),
+        Truth(causes=(_REWRITTEN,), also=_PINHOLE, hops=(1, 2)),
     ),
     _case(
         "two kernel algs, carrier-grade nat",
         "both routers translate and rewrite",
         Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), carrier=KernelRouter(sip_alg=("udp",))),
-        Truth(causes=(_REWRITTEN, "topology.carrier-grade-nat|port-forwarding.carrier-grade-nat"), also=CARRIER, hops=(1, 2)),
+        Truth(causes=(_REWRITTEN, "topology.carrier-grade-nat|port-forwarding.carrier-grade-nat"), also=(*CARRIER, *_PINHOLE), hops=(1, 2)),
     ),
     _case(
         "alg at the provider only",
@@ -96,7 +98,7 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "alg, and a tenth lost",
         "what is lost is not destroyed",
         Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), loss=10),
-        Truth(causes=(_REWRITTEN,), hops=(1,)),
+        Truth(causes=(_REWRITTEN,), also=_PINHOLE, hops=(1,)),
     ),
     _case(
         "alg that answers itself",
