@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 from edgecheck.checks import ALL
 from tests.bench.measure import Bars, conditions, table
 from tests.lab import runs
-from tests.lab.causes import Judged, Judgement, asserted, judge
 from tests.lab.ground import LabError
 from tests.lab.scenario import Scenario
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.scenarios_of_causes import LOOKALIKES
 from tests.lab.topology import Topology
+from tests.lab.truth import Judged, Judgement, asserted, judge
 
 BAR = 0.95
 QUICK = tuple(check.id for check in ALL if not check.lengthy)

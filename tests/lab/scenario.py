@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.lab.causes import Truth
 from tests.lab.expectation import At, Between, Each, NearlyAll
 from tests.lab.nats import BY_KERNEL, EIM, Nat
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.runs import RTP, SAMPLE, Server
 from tests.lab.topology import CLIENT, PUBLIC_CLIENT, WAN, Plan
+from tests.lab.truth import Truth
 
 Expected = Mapping[str, Mapping[str, Any]]
 ALL_PORTS = RTP[1] - RTP[0] + 1

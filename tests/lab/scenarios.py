@@ -3,7 +3,6 @@
 Here: the NATs, the router's rules, the kernel's ALG; ``scenarios_of_paths`` and ``scenarios_of_user_space`` have the others.
 """
 
-from tests.lab.causes import Truth
 from tests.lab.expectation import NearlyAll, one_of, rows
 from tests.lab.nats import BY_KERNEL
 from tests.lab.routers import Forward, KernelRouter
@@ -24,6 +23,7 @@ from tests.lab.scenario import (
 from tests.lab.scenarios_of_paths import PATHS
 from tests.lab.scenarios_of_user_space import LIFETIMES, USER_SPACE
 from tests.lab.topology import LAN_HOST, Plan
+from tests.lab.truth import Truth
 
 _EARLY = 60
 RULES: tuple[Scenario, ...] = (

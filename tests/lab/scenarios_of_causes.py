@@ -1,10 +1,10 @@
 """Look-alikes for ``tests.bench.bench_causes``: edges that are easily taken for one another. Only their truth is told, not what every
 check observes; ``scenarios`` has the edges whose observations are asserted."""
 
-from tests.lab.causes import Truth
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.scenario import CARRIER, NO_RULE, PBX, Scenario, routed_by
 from tests.lab.topology import LAN_HOST, Plan, UserRouter
+from tests.lab.truth import Truth
 
 _PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
 """It rewrites From's tag and the CSeq: nothing that needs an address of its own."""

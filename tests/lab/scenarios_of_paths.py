@@ -1,6 +1,5 @@
 """Scenarios of what happens on the way: transports that do not get out, loss, delay, IPv6, a server with one address."""
 
-from tests.lab.causes import Truth
 from tests.lab.expectation import At, Between, Each, one_of, or_undecided, rows
 from tests.lab.nats import APDM, EIM
 from tests.lab.routers import KernelRouter
@@ -23,6 +22,7 @@ from tests.lab.scenario import (
     rtp_range,
 )
 from tests.lab.topology import CLIENT, CLIENT6, Plan, UserRouter
+from tests.lab.truth import Truth
 
 _LOSSY_RANGE = {"inbound_blocked": [], "outbound_blocked": [], "remapped": [], "inbound_open": one_of(None, Between(0, ALL_PORTS))}
 NO_UDP: Expected = {

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.lab.causes import Truth
 from tests.lab.expectation import At, one_of, or_undecided
 from tests.lab.routers import KernelRouter
 from tests.lab.scenario import BY_NAME, NO_RULE, TESTED, WHOLE, Expected, Scenario, behind, forwarding, preservation, routed_by, rtp_range
 from tests.lab.topology import SECOND_WAN, WAN, Plan, UserRouter
+from tests.lab.truth import Truth
 
 
 def _user(name: str, description: str, nat: dict[str, Any], changes: Expected, *causes: str, also: tuple[str, ...] = ()) -> Scenario:

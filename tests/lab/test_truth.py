@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tests.lab.causes import Truth, judge
+from tests.lab.truth import Truth, judge
 from tests.reports import finding, report, result
 
 
