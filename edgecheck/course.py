@@ -165,6 +165,7 @@ class Course:
                 notes=tuple(self.notes),
             ),
             self.server,
+            self.client,
         )
 
 
@@ -195,10 +196,11 @@ def _assemble(
     profile: Profile,
     make: Callable[[tuple[CheckResult, ...], str, tuple[str, ...]], Report],
     server: ServerFacts | None,
+    client: ClientFacts,
 ) -> Report:
-    diagnosed, headline, advice = diagnose(tuple(results), profile, server)
+    diagnosed, headline, advice = diagnose(tuple(results), profile, server, client.router)
     report = make(tuple(diagnosed), headline, tuple(advice))
-    return msgspec.structs.replace(report, settings_for_pbx=settings_for_pbx(report.checks, profile, server, report.client))
+    return msgspec.structs.replace(report, settings_for_pbx=settings_for_pbx(report.checks, profile, server, client))
 
 
 def judged(check: Check, observation: Observation, profile: Profile, duration: float) -> CheckResult:
@@ -259,4 +261,5 @@ def rejudge(report: Report) -> Report:
             report, verdict=_overall(results, stopped), headline=headline, checks=results, advice=advice
         ),
         report.server,
+        report.client,
     )

@@ -9,14 +9,15 @@ from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.headline import headline
 from edgecheck.diagnosis.pbx import settings_for, settings_of_report
 from edgecheck.model.profile import Profile
+from edgecheck.model.router import RouterName
 from edgecheck.model.verdict import CheckResult, ClientFacts, PbxSettings, ServerFacts
 
 
 def diagnose(
-    results: Sequence[CheckResult], profile: Profile, server: ServerFacts | None
+    results: Sequence[CheckResult], profile: Profile, server: ServerFacts | None, router: RouterName | None = None
 ) -> tuple[tuple[CheckResult, ...], str, tuple[str, ...]]:
     """The results with remedies filled in, the headline, and the advice in order."""
-    facts = Facts(results, profile, server)
+    facts = Facts(results, profile, server, router)
     treated = tuple(
         replace(result, findings=tuple(replace(finding, remedies=remedies(facts, finding)) for finding in result.findings))
         for result in results

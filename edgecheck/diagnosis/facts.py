@@ -7,8 +7,11 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from edgecheck.diagnosis import knowledge
 from edgecheck.model.profile import Profile
+from edgecheck.model.router import RouterName
 from edgecheck.model.verdict import CheckResult, Finding, ServerFacts, Verdict
 from edgecheck.wire import ports
 from edgecheck.wire.address import parse_endpoint
@@ -52,10 +55,14 @@ class Hop(NamedTuple):
 class Facts:
     """One run's results, as the rules see them."""
 
-    def __init__(self, results: Sequence[CheckResult], profile: Profile, server: ServerFacts | None) -> None:
+    def __init__(
+        self, results: Sequence[CheckResult], profile: Profile, server: ServerFacts | None, router: RouterName | None = None
+    ) -> None:
         self.results = tuple(results)
         self.profile = profile
         self.server = server
+        self._router_beside = router
+        """What was read of the router beside the checks, where ``topology`` was not asked for."""
         self.findings = tuple(finding for result in results for finding in result.findings)
 
     def troubles(self) -> tuple[Finding, ...]:
@@ -108,7 +115,9 @@ class Facts:
         """The default router, where it told its name."""
         told = self.fact("topology", "router")
         if not isinstance(told, dict):
-            return None
+            if self._router_beside is None:
+                return None
+            told = msgspec.to_builtins(self._router_beside)
         maker, model = (" ".join(str(told.get(field) or "").split()) for field in ("manufacturer", "model"))
         name = model if maker and model.lower().startswith(maker.lower()) else f"{maker} {model}".strip()
         if not name:

@@ -36,8 +36,8 @@ class WanClaim(msgspec.Struct, frozen=True, kw_only=True):
     """UPnP: ``Connected``, ``Disconnected``... in the router's words."""
 
 
-class RouterClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """The default router in its own words."""
+class RouterName(msgspec.Struct, frozen=True, kw_only=True):
+    """Which router it is, in its own words."""
 
     gateway: str | None = None
     """The default route's next hop; nothing else was asked."""
@@ -52,7 +52,12 @@ class RouterClaims(msgspec.Struct, frozen=True, kw_only=True):
     firmware: str | None = None
     """What the description says of the firmware, else the ``SERVER`` header of the UPnP program."""
     wan_address: str | None = None
-    """The first usable address of ``claims`` (a line that says ``Connected`` first). A claim: never a verdict on its own."""
+    """The first usable address that it claims (a line that says ``Connected`` first). A claim: never a verdict on its own."""
+
+
+class RouterClaims(RouterName, frozen=True, kw_only=True):
+    """All that the default router says of itself."""
+
     claims: tuple[WanClaim, ...] = ()
     mappings: tuple[PortMapping, ...] = ()
     """What UPnP lists. Rules made by hand on the router's own pages are mostly not among them: that a rule is missing here proves
@@ -77,3 +82,10 @@ class RouterFacts(RouterClaims, frozen=True, kw_only=True):
         if self.protocol is None:
             return None
         return RouterClaims(**{name: getattr(self, name) for name in RouterClaims.__struct_fields__})
+
+    @property
+    def which(self) -> RouterName | None:
+        """Which router it is; None when it answered nothing."""
+        if self.protocol is None:
+            return None
+        return RouterName(**{name: getattr(self, name) for name in RouterName.__struct_fields__})

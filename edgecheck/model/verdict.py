@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from edgecheck.model.router import RouterName
+
 SCHEMA = "edgecheck.report/1"
 
 
@@ -92,6 +94,8 @@ class ClientFacts(msgspec.Struct, frozen=True, kw_only=True):
     platform: str = ""
     public_address: str | None = None
     """IP address from which the server saw this machine; None: no session, or another box answered in its place."""
+    router: RouterName | None = None
+    """The default router, where it told its name before the checks were through."""
 
 
 class SettingsPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import pytest
 
 from edgecheck.diagnosis import diagnose, knowledge
 from edgecheck.diagnosis.facts import Facts
+from edgecheck.model.router import RouterName
 from tests.reports import PROFILE, SERVER, alg, finding, nat, result, rtp
 
 NETGEAR = {"manufacturer": "NETGEAR, Inc.", "model": "R7000", "wan_address": "203.0.113.9", "protocol": "upnp"}
@@ -129,6 +130,18 @@ def test_a_router_without_a_name_is_no_error(router):
     name = Facts((topology(router),), PROFILE, SERVER).router
     assert name is None or name.name
     assert advice(alg("UDP 5060"), topology(router))
+
+
+def test_a_router_that_was_read_beside_the_checks_is_known_too():
+    (beside,) = diagnose((alg("UDP 5060"),), PROFILE, SERVER, RouterName(protocol="upnp", manufacturer="NETGEAR, Inc.", model="R7000"))[2]
+    (asked,) = advice(alg("UDP 5060"), topology(NETGEAR))
+    assert beside == asked
+    assert "NETGEAR, Inc. R7000 (found by UPnP)" in beside
+
+
+def test_what_topology_was_told_goes_first():
+    other = RouterName(protocol="upnp", manufacturer="Other", model="Box")
+    assert Facts((topology(NETGEAR),), PROFILE, SERVER, other).router.name == "NETGEAR, Inc. R7000"
 
 
 def test_a_long_name_is_cut():

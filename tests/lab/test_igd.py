@@ -43,6 +43,8 @@ def test_the_home_router_in_its_own_words(laboratory: Laboratory) -> None:
         assert (seen["nat_layers"], seen["cgnat"], seen["router"]["wan_address"]) == (1, False, LIE), runs.told(report)
         assert found == ["single-nat", "wan-address-differs"]
         assert report["verdict"] == "warn"
+        report = runs.run(topology, runs.Server(), directory / "beside", "nat-behavior")  # the router's name is read beside any check
+        assert (report["client"]["router"]["manufacturer"], report["client"]["router"]["model"]) == (igd.MANUFACTURER, igd.MODEL)
         lying.stop()
 
         hostile = stub(topology, hostile="giant")
