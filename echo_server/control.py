@@ -6,6 +6,7 @@ import msgspec
 
 from echo_server import prober, roles, sip_caller
 from echo_server.effects import Closing, Effect, MediaOpening, Reply
+from echo_server.inquiry import Inquiring
 from echo_server.ledger import SentTable
 from echo_server.media import MediaPort, MediaPorts
 from echo_server.reached import Reached
@@ -19,6 +20,9 @@ from edgecheck.wire.errors import WireError
 
 MAX_SPACING_MS = 10_000
 MAX_PATIENCE_MS = 10_000
+MAX_INQUIRY_ATTEMPTS = 8
+"""Messages to a service that is in use by others."""
+MIN_INQUIRY_SPACING_MS = 20
 MAX_DATAGRAMS = 1 << 20
 FIRST_SOURCE_PORT = 32768
 """A client may name the port that it is dialed from, but none that a service of this machine could have."""
@@ -85,6 +89,8 @@ class Requests:
                     return [self._call(session, request, now)]
                 case control.Dial():
                     return [self._dial(session, request)]
+                case control.Inquire():
+                    return [self._inquire(session, request)]
                 case control.OpenMedia():
                     return [self._open_media(session, request)]
                 case control.CloseMedia():
@@ -166,6 +172,26 @@ class Requests:
             _within("attempts from one port", request.attempts * ports.count(request.ports), 1, 1)
         table = _table(session, request.series, f"{request.sender}/tcp", low, high)
         return prober.Dialing(session, request, request.sender, table)
+
+    def _inquire(self, session: Session, request: control.Inquire) -> Inquiring:
+        service, limits = self._service(session, request.address), session.limits
+        if request.sender == "B" and service.alternate is None:
+            raise Refusal("unavailable", "This server has one address only: there is no sender B.")
+        if request.speak == "datagram" and request.transport != "udp":
+            raise Refusal("malformed", "A datagram goes over UDP.")
+        if request.speak == "nothing" and request.transport == "udp":
+            raise Refusal("malformed", "Over UDP something must be said.")
+        low, high = _span(request.ports, limits)
+        _within("series", request.series, 0, 65535)
+        _within("spacing_ms", request.spacing_ms, MIN_INQUIRY_SPACING_MS, MAX_SPACING_MS)
+        _within("patience_ms", request.patience_ms, 1, MAX_PATIENCE_MS)
+        _within("attempts", request.attempts, 1, MAX_INQUIRY_ATTEMPTS)
+        count = ports.count(request.ports)
+        if session.inquiries + count > limits.inquiries:
+            raise Refusal("limit", f"At most {limits.inquiries} services may be asked in one session.")
+        table = _table(session, request.series, f"{request.sender}/{request.transport}?", low, high)
+        session.inquiries += count
+        return Inquiring(service, session, request, table)
 
     def _open_media(self, session: Session, request: control.OpenMedia) -> MediaOpening:
         service, limits = self._services[session.family], session.limits

@@ -9,12 +9,10 @@ from time import monotonic
 from echo_server import icmp
 from echo_server.listeners import limit_hops
 from echo_server.prober import Attempt, Dialing
-from edgecheck.wire import probe
+from edgecheck.wire import inquiry, probe
 from edgecheck.wire.control import Dialed, ErrorRow
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EPROTO})
-_TOLD = 80
-"""Bytes of what a stranger said that are told on."""
 
 
 async def dial(plan: Dialing, host: str) -> Dialed:
@@ -82,9 +80,9 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
     except OSError as error:
         if made is not None and not connected and outcome == "silent":
             told = icmp.read_error(made) if icmp.SUPPORTED else None
-            outcome, detail = _refusal(told, error)
+            outcome, detail = refusal(told, error)
         else:
-            detail = _words(error)
+            detail = words(error)
     finally:
         if made is not None:
             made.close()
@@ -92,7 +90,7 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         outcome = "proved" if plan.proves(port, received) else "connected"
         if outcome != "proved" and received:
             # An echo service, or a port forwarded to one: our own bytes are nobody's words.
-            detail = "it returned what it was sent" if received.startswith(probe.MAGIC) else _printable(received)
+            detail = "it returned what it was sent" if received.startswith(probe.MAGIC) else inquiry.printable(received)
     row = _row(port, plan.local, told) if told is not None else None
     plan.ended(port, Attempt(outcome, (monotonic() - begun) * 1000, detail, row))
     if outcome == "proved":
@@ -103,23 +101,20 @@ def _row(port: int, local: str, told: icmp.IcmpError) -> ErrorRow:
     return ErrorRow(port=port, sender=f"{local}/tcp", icmp_type=told.type, icmp_code=told.code, offender=told.offender, ttl=told.ttl)
 
 
-def _refusal(icmp_error: icmp.IcmpError | None, error: OSError) -> tuple[str, str]:
+def refusal(icmp_error: icmp.IcmpError | None, error: OSError) -> tuple[str, str]:
     """What a failed connect means: a reset, an ICMP error (and whose), or our own system."""
     if icmp_error is not None:
         # Also where errno says "refused": a firewall's REJECT is an ICMP port unreachable, no reset.
         return "unreachable", f"ICMP {icmp_error.type}/{icmp_error.code} from {icmp_error.offender}"
-    words = _words(error)
+    said = words(error)
     if error.errno in (errno.ECONNREFUSED, errno.ECONNRESET):
-        return "refused", words
+        return "refused", said
     if error.errno in _UNREACHABLE and not icmp.SUPPORTED:
-        return "unreachable", words
-    return "unsent", words
+        return "unreachable", said
+    return "unsent", said
 
 
-def _words(error: OSError) -> str:
+def words(error: OSError) -> str:
     """The system's words: asyncio puts its own in their place."""
     return os.strerror(error.errno) if error.errno else str(error)
 
-
-def _printable(data: bytes) -> str:
-    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:_TOLD])

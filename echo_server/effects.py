@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from echo_server.inquiry import Inquiring
 from echo_server.media import MediaPort, MediaPorts
 from echo_server.prober import Dialing, Sending
 from echo_server.session import Session
@@ -42,4 +43,4 @@ class MediaOpening:
         return control.MediaOpened(id=self._id, ports=ports.compress(self.session.media_ports))
 
 
-Effect = Reply | Closing | MediaOpening | Sending | Calling | Dialing
+Effect = Reply | Closing | MediaOpening | Sending | Calling | Dialing | Inquiring

@@ -56,6 +56,8 @@ class Session:
         self.ledger = Ledger(now, bounds.rows, self.allowance)
         self.mirror = MirrorLog(limits.mirror_messages, bounds.mirror_bytes, self.allowance)
         self.media_ports: set[int] = set()
+        self.inquiries = 0
+        """Ports whose service was asked."""
         self.ended = False
         self._next_probe = 0.0
 

@@ -8,9 +8,10 @@ from time import monotonic
 
 from aiohttp import WSMsgType, web
 
-from echo_server import dialer, probe_sender
+from echo_server import asker, dialer, probe_sender
 from echo_server.core import EchoServer
 from echo_server.effects import Closing, Effect, MediaOpening, Reply
+from echo_server.inquiry import Inquiring
 from echo_server.journal import Journal
 from echo_server.limits import is_loopback, network
 from echo_server.listeners import UdpSockets
@@ -224,6 +225,8 @@ class Conversation:
                 return await probe_sender.send(effect, self._udp)
             case Dialing():
                 return await dialer.dial(effect, self._hosts[effect.local, self._session.family])
+            case Inquiring():
+                return await asker.ask(effect, self._hosts[effect.local, self._session.family])
             case MediaOpening():
                 reply, trouble = await self._media.open(effect)
                 if trouble is not None:

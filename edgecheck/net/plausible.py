@@ -56,6 +56,10 @@ def check_reply(reply: control.Message) -> None:
         _ranges(reply.ports)
     elif isinstance(reply, control.Dialed):
         _ports(row.port for row in reply.rows)
+    elif isinstance(reply, control.Inquired):
+        _ports(row.port for row in reply.rows)
+        for source in (source for row in reply.rows for source in row.sources):
+            parse_endpoint(source)
     elif isinstance(reply, control.Accounted):
         for sent in reply.sent:
             _ranges(sent.ports)

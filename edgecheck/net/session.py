@@ -29,6 +29,7 @@ _ANSWERS: dict[type[control.Request], type[control.Reply]] = {
     control.Prove: control.Proved,
     control.Probe: control.Probed,
     control.Dial: control.Dialed,
+    control.Inquire: control.Inquired,
     control.OpenMedia: control.MediaOpened,
     control.CloseMedia: control.MediaOpened,
     control.Account: control.Accounted,

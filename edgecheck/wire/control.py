@@ -59,6 +59,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Most SIP messages kept for one session."""
     source_rate: int = 500
     """Datagrams a second answered to one source that has not proved itself (loopback is exempt)."""
+    inquiries: int = 128
+    """Most ports whose service one session may have asked, all its requests together."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +82,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """RTP range that may be asked to be opened, on the primary address."""
     capabilities: tuple[str, ...] = ()
     """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
-    seen), ``dial``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
+    seen), ``dial``, ``inquire``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -208,9 +210,73 @@ class DialRow(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     elapsed_ms: float
     detail: str = ""
-    """Words: errno text, or the first bytes that the stranger said (printable ASCII, 80 at most)."""
+    """Words: errno text, or the first bytes that the stranger said (printable ASCII, 120 at most)."""
     icmp: "ErrorRow | None" = None
     """``unreachable``: the ICMP error, where the server's system tells it."""
+
+
+class Inquire(msgspec.Struct, frozen=True, kw_only=True, tag="inquire"):
+    """Ask the services behind my ports who they are, with a SIP OPTIONS, or by opening a connection and listening.
+
+    For ports that a running service holds: see ``wire.inquiry`` for what is sent.
+    """
+
+    id: int
+    series: int
+    """Stands in the OPTIONS' marker, with the port as its item."""
+    address: str
+    """Must have proved itself in this session."""
+    ports: tuple[tuple[int, int], ...]
+    transport: Transport
+    speak: Literal["sip", "nothing", "datagram"] = "sip"
+    """``nothing``: connect, say nothing, listen for a moment. ``datagram``: over UDP the marker alone, for a service that is not SIP."""
+    sender: Literal["A", "B"] = "B"
+    attempts: int = 4
+    """Copies of one OPTIONS over UDP (one transaction); connections begun one after the other. The first answer ends them."""
+    spacing_ms: int = 250
+    patience_ms: int = 1500
+    """How long after the last copy, and for each connection, an answer is waited for."""
+    mark: bool = False
+    """UDP: send with ECT(1) (RFC 3168), which hardly any traffic has, so that the machine's own counters show the arrival."""
+
+
+class Inquired(msgspec.Struct, frozen=True, kw_only=True, tag="inquired"):
+    id: int
+    rows: tuple["InquiryRow", ...]
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a TLS service. Nobody vouches for it: it is evidence."""
+
+    subject: str
+    issuer: str
+    """Both as RFC 4514 text, printable, 120 characters at most."""
+    sha256: str
+    """Of the DER, hexadecimal."""
+
+
+class InquiryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one port's service made of it."""
+
+    port: int
+    outcome: Literal["answered", "connected", "refused", "unreachable", "silent", "unsent"]
+    """``answered``: a SIP response to our OPTIONS. ``connected``: it accepted. ``refused``: RST. ``unreachable``: ICMP."""
+    attempts: int
+    """Copies or connections that left."""
+    sources: tuple[str, ...] = ()
+    """Addresses and ports from which they left; the one that came about first."""
+    elapsed_ms: float = 0.0
+    status: int | None = None
+    """Of the SIP response."""
+    software: str = ""
+    """Its Server, else its User-Agent."""
+    answered_from: str = ""
+    """UDP: where the response came from."""
+    said: str = ""
+    """The first bytes of whatever else was said."""
+    certificate: Certificate | None = None
+    detail: str = ""
+    """Words: errno text, the ICMP error, why TLS failed."""
 
 
 class OpenMedia(msgspec.Struct, frozen=True, kw_only=True, tag="open-media"):
@@ -375,8 +441,8 @@ class Declined(msgspec.Struct, frozen=True, kw_only=True, tag="declined"):
     message: str
 
 
-Request = Prove | Probe | Dial | OpenMedia | CloseMedia | Account | Mirror | Call | Ping
-Reply = Proved | Probed | Dialed | MediaOpened | Accounted | Mirrored | Called | Pong | Declined
+Request = Prove | Probe | Dial | Inquire | OpenMedia | CloseMedia | Account | Mirror | Call | Ping
+Reply = Proved | Probed | Dialed | Inquired | MediaOpened | Accounted | Mirrored | Called | Pong | Declined
 Message = Hello | Authenticate | Welcome | Refused | Request | Reply
 
 _ENCODER = msgspec.json.Encoder()
