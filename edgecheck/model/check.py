@@ -4,8 +4,8 @@ A check is a file in ``edgecheck.checks`` with an observation class, a ``probe``
 ``judge`` (pure: facts and profile -> findings) and a ``CHECK``.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -116,6 +116,38 @@ class PortBatch(Protocol):
     def close(self) -> None: ...
 
 
+class Counters(msgspec.Struct, frozen=True):
+    """Of this machine's own IP, since it started. They only rise."""
+
+    marked: int
+    """Packets that came in marked ECT(1)."""
+    undelivered: int
+    """Packets that came in and were neither delivered nor passed on: this machine's firewall dropped them, or they were broken."""
+
+
+class Sightings(Protocol):
+    """What this machine's own system sees arriving while they are open, whoever holds the port."""
+
+    sees_packets: bool
+    """Every OPTIONS and every first segment of a connection is seen (Linux, with privileges)."""
+    sees_connections: bool
+    """Connections are seen where ``look`` catches them."""
+
+    def datagrams(self, needle: bytes) -> tuple[int, ...]:
+        """The local ports at which datagrams with these bytes arrived, one for each copy; needs ``sees_packets``."""
+
+    def connections(self, source: Endpoint) -> tuple[int, ...]:
+        """The local ports to which somebody has connected from there."""
+
+    async def look(self) -> None:
+        """Look at the connections that stand now."""
+
+    def counters(self) -> Counters | None:
+        """Read now; None where the platform has none."""
+
+    def close(self) -> None: ...
+
+
 class Memory(Protocol):
     """What this machine sent and contacted lately, on this network, over all runs: a router may remember it.
 
@@ -189,6 +221,12 @@ class Network(Protocol):
 
     async def connect_tls(self, to: Endpoint, timeout: float = 5.0) -> Stream:
         """Connect and open TLS without trusting anyone: the certificate is evidence, not a condition. Raises ``LocalFailure``."""
+
+    async def owners(self, transport: Literal["udp", "tcp"], ports: Collection[int]) -> dict[int, str]:
+        """Which programs of this machine hold these ports, in words: ``asterisk (pid 812)``. No entry where it cannot be told."""
+
+    def watch(self) -> Sightings:
+        """Begin to watch what arrives at this machine."""
 
     async def ask(self, make: Callable[[int], control.Request]) -> control.Reply:
         """Put a request (built with the id given) to the server. Raises ``RequestDeclined``, ``ControlLost``."""

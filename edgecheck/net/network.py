@@ -1,11 +1,11 @@
 """The one door to the outside: ``model.check.Network`` over a transport and a control session."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Literal, Protocol
 
-from edgecheck.model.check import Listener, Memory, PortBatch, Stream, UdpSocket
+from edgecheck.model.check import Listener, Memory, PortBatch, Sightings, Stream, UdpSocket
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
 from edgecheck.model.router import RouterFacts
@@ -128,6 +128,12 @@ class EdgeNetwork:
 
     async def connect_tls(self, to: Endpoint, timeout: float = 5.0) -> Stream:
         return await self._transport.connect(to, 0, timeout, tls=True)
+
+    async def owners(self, transport: Literal["udp", "tcp"], ports: Collection[int]) -> dict[int, str]:
+        return await self._transport.owners(transport, ports)
+
+    def watch(self) -> Sightings:
+        return self._transport.watch()
 
     async def ask(self, make: Callable[[int], control.Request]) -> control.Reply:
         return await self._session.ask(make)

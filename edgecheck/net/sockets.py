@@ -10,12 +10,14 @@ import socket
 import ssl
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from edgecheck.model.check import Arrival, Listener, PortBatch, Quote, Stream, UdpSocket
+from edgecheck.model.check import Arrival, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
 from edgecheck.model.router import RouterFacts
+from edgecheck.net.arrivals import RealSightings
 from edgecheck.net.bell import Bell
 from edgecheck.net.failure import local_failure
+from edgecheck.net.owners import owners
 from edgecheck.net.port_batch import RealPortBatch, capacity
 from edgecheck.wire.address import Endpoint
 
@@ -294,3 +296,9 @@ class RealTransport:
         from edgecheck.net.router import read_router
 
         return await read_router(self.source)
+
+    async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]:
+        return await asyncio.to_thread(owners, transport, ports)
+
+    def watch(self) -> Sightings:
+        return RealSightings(self.source)

@@ -1,9 +1,9 @@
 """The floor under the network: what opens sockets. ``sockets`` is the real one; the tests have one made of memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from edgecheck.model.check import Listener, PortBatch, Stream, UdpSocket
+from edgecheck.model.check import Listener, PortBatch, Sightings, Stream, UdpSocket
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.wire.address import Endpoint
@@ -27,3 +27,7 @@ class Transport(Protocol):
 
     async def read_router(self) -> RouterFacts:
         """Ask the default router of this local address what it says of itself. Never raises."""
+
+    async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]: ...
+
+    def watch(self) -> Sightings: ...

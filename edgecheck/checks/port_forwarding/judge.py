@@ -1,5 +1,6 @@
 """What is said of an observation. Pure: a saved report is judged by the same lines."""
 
+from edgecheck.checks.port_forwarding.held_words import answered, asked
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow, State
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -17,7 +18,8 @@ def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
 
 def _alike(row: PortRow) -> tuple[object, ...]:
     """Ports of which the same can be said."""
-    return row.transport, row.state, row.required, row.reason if row.state == "undecided" else row.answered_by
+    service = (row.owner, row.answered_here, row.unused) if row.asked or row.unused else ()
+    return row.transport, row.state, row.required, row.reason if row.state == "undecided" else row.answered_by, service
 
 
 def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: list[PortRow]) -> Finding:
@@ -31,6 +33,13 @@ def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: 
         "answered": Verdict.INCONCLUSIVE,
         "undecided": Verdict.INCONCLUSIVE,
     }[state]
+    cause: str = state
+    if rows[0].unused:
+        cause, verdict = "not-tested", Verdict.SKIPPED
+    elif rows[0].answered_here:
+        verdict = Verdict.PASS
+    elif rows[0].answered_here is False:
+        cause, verdict = "wrong-host", breach
     transport = rows[0].transport
     subject = f"{transport.upper()} {port_ranges.text(port_ranges.compress(row.port for row in rows))}"
     purposes = ", ".join(dict.fromkeys(row.purpose for row in rows))
@@ -41,11 +50,13 @@ def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: 
         "forwarded": f"{subject} ({purposes}) arrives: unsolicited packets reach this machine.",
         "blocked": f"{subject} ({purposes}) {blocked}",
         "refused": f"{subject} ({purposes}) is refused by {rows[0].answered_by}{refused}",
-        "answered": f"{subject} ({purposes}) is answered by something else than this test ({rows[0].answered_by}).",
+        "answered": f"{subject} ({purposes}) {answered(rows[0])}",
         "undecided": f"{subject} ({purposes}) could not be told: {rows[0].reason.rstrip('.')}.",
-    }[state]
+        "not-tested": f"{subject} ({purposes}) was not tested: {rows[0].reason}.",
+        "wrong-host": f"{subject} ({purposes}) {answered(rows[0])}",
+    }[cause]
     return Finding(
-        id=f"port-forwarding.{state}",
+        id=f"port-forwarding.{cause}",
         verdict=verdict,
         subject=subject,
         summary=summary,
@@ -58,6 +69,8 @@ def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: 
 
 def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ...]:
     sent = "connection attempts" if rows[0].transport == "tcp" else "probes"
+    if rows[0].asked:
+        return tuple(line for row in rows[:12] for line in asked(row, seen.prober, seen.probed_address))
     out = [
         f"{row.transport.upper()} {row.port}: {row.copies} {sent} from {seen.prober} to {seen.probed_address}:{row.port}, "
         + (f"{row.arrived} arrived" if row.transport == "udp" else f"{'one' if row.arrived else 'none'} answered with the nonce")
@@ -88,14 +101,24 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
         "blocked": ("never arrives", "never arrive"),
         "refused": ("is refused", "are refused"),
         "answered": ("is answered by something else", "are answered by something else"),
+        "here": ("is answered by the service that holds it here", "are answered by the services that hold them here"),
+        "another": ("is answered by another device", "are answered by another device"),
+        "unused": ("was not tested", "were not tested"),
         "undecided": ("could not be told", "could not be told"),
     }
     if "blocked" in unneeded:
         words["blocked"] = ("does not come in unasked", "do not come in unasked")
     parts = []
     for state, (one, many) in words.items():
-        ports = [f"{row.port}/{row.transport}" for row in seen.ports if row.state == state]
+        ports = [f"{row.port}/{row.transport}" for row in seen.ports if _told_as(row) == state]
         if ports:
             verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
             parts.append(f"{', '.join(ports[:6])}{' ...' if len(ports) > 6 else ''} {verb}")
     return "; ".join(parts)
+
+
+def _told_as(row: PortRow) -> str:
+    """The state, and for a port that something holds what became of asking it."""
+    if row.unused:
+        return "unused"
+    return {True: "here", False: "another", None: row.state}[row.answered_here] if row.state == "answered" else row.state

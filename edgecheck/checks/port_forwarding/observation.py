@@ -28,6 +28,18 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is ``undecided``; details of a refusal."""
     unbound: str | None = None
     """Why nothing of this test could listen there (``port-in-use``, ``permission``...); None: this test did listen."""
+    owner: str | None = None
+    """The program of this machine that holds the port; None: nobody does, or it cannot be told."""
+    asked: bool = False
+    """The service that holds the port was asked instead of borrowing the port."""
+    unused: bool = False
+    """Nobody holds it, and this user may not open it: not tested."""
+    answered_here: bool | None = None
+    """``answered``: whether it was this machine's service; False: another's. None: could not tell."""
+    direct: str | None = None
+    """What the service said when asked directly on this machine; None: not asked."""
+    seen_by: str | None = None
+    """By what this machine's system showed whether the questions arrived; None: by nothing."""
 
 
 class Canaries(msgspec.Struct, frozen=True, kw_only=True):

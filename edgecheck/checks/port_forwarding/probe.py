@@ -5,6 +5,7 @@ Ports that something else holds come out of it as rows with ``unbound``: whoever
 
 import asyncio
 
+from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, inbound
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
 from edgecheck.checks.port_forwarding.udp import probe_udp
@@ -30,8 +31,11 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     tcp_used = any(remembered(net.memory.sent_from(port, "tcp")) for _, port in tcp_wanted)
     tcp_canaries = remembered(contacted) or tcp_used or not udp_wanted
     (udp_rows, udp), (tcp_rows, tcp) = await asyncio.gather(
-        probe_udp(net, udp_wanted, avoid), probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None)
+        probe_udp(net, udp_wanted, avoid), probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None, may_ask(net))
     )
+    needs = [need for need, _ in (*udp_wanted, *tcp_wanted)]
+    held = await ask_holders(net, zip(needs, (*udp_rows, *tcp_rows), strict=True))
+    udp_rows, tcp_rows = held[: len(udp_rows)], held[len(udp_rows) :]
     clean = not remembered(contacted)
     known_exposed = exposed is not None and exposed[0] == "yes" and believed(exposed[1])
     if clean and (udp.bare or tcp.bare):

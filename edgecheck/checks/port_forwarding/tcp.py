@@ -22,14 +22,16 @@ CONTROLS = 30
 CONTROL_SPACING_MS = 20
 
 
-def _chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int) -> float:
+def chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int) -> float:
     """The chance that loss alone silenced so many connection attempts: each needs a SYN in and a SYN-ACK out."""
     one_way = chance_of_silence(control_arrived, control_sent, 1)
     return float((1 - (1 - one_way) ** 2) ** attempts) if attempts else 1.0
 
 
-async def probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int] | None) -> tuple[list[PortRow], Canaries]:
-    """``avoid``: ports that are no canaries; None: no bare canaries at all."""
+async def probe_tcp(
+    net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int] | None, inquires: bool = False
+) -> tuple[list[PortRow], Canaries]:
+    """``avoid``: ports that are no canaries; None: no bare canaries. ``inquires``: ports that something else holds are left alone."""
     listeners: dict[int, Listener] = {}
     failures: dict[int, LocalFailure] = {}
     bare: list[int] = []
@@ -58,7 +60,9 @@ async def probe_tcp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set
         series = net.new_series()
         answering.add(asyncio.create_task(_return_probes(net, listeners, series)))
         outside = [mapped[1]] if mapped else []
-        dials = await Dials.go(net, list(dict.fromkeys([*(port for _, port in wanted), *bare, *outside])), series)
+        # What a service holds is asked by itself (``live``): it must not be dialed a dozen times with what it does not understand.
+        mine = [port for _, port in wanted if port in listeners or not inquires]
+        dials = await Dials.go(net, list(dict.fromkeys([*mine, *bare, *outside])), series)
     finally:
         for task in answering:
             task.cancel()
@@ -128,7 +132,7 @@ class Dials:
         return sum(row.attempts for row in self.told.get(port, ()))
 
     def silence_proved(self, port: int) -> bool:
-        return _chance_of_tcp_silence(self.control_arrived, self.control_sent, self.attempts(port)) < WRONG_BY_CHANCE
+        return chance_of_tcp_silence(self.control_arrived, self.control_sent, self.attempts(port)) < WRONG_BY_CHANCE
 
     def settled(self, port: int) -> bool:
         rows = self.told.get(port)

@@ -19,7 +19,7 @@ def doubt(row: PortRow, reason: str, states: tuple[str, ...] = ("blocked",)) -> 
 
 def weigh(net: Network, row: PortRow, canaries: Canaries, trusted: bool) -> PortRow:
     """Whether something else than a rule explains the arrival."""
-    if row.state != "forwarded":
+    if row.state != "forwarded" and not (row.state == "answered" and row.answered_here):
         return row
     if canaries.bare_reached and not trusted:
         reason = (

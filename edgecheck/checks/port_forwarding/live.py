@@ -1,0 +1,331 @@
+"""Ports that a program of this machine holds: its service is asked instead of borrowing the port. Nothing of it is stopped or disturbed.
+
+The server puts a SIP OPTIONS to the port from the never-contacted address, or opens the connection where it is not SIP. An answer shows
+that *somebody* has been reached. Whether it was the service here is another question: a rule may lead to another PBX of the same make. So
+this machine's own system is watched meanwhile (``Sightings``), and the same service is asked directly for comparison.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, Facts, Local, conclude
+from edgecheck.checks.port_forwarding.marks import Marks
+from edgecheck.checks.port_forwarding.observation import PortRow
+from edgecheck.checks.port_forwarding.udp import request
+from edgecheck.checks.unsolicited import Inbox, margin, sender
+from edgecheck.model.check import Network, Sightings, Stream, UdpSocket
+from edgecheck.model.errors import LocalFailure, RequestDeclined
+from edgecheck.model.evidence import WRONG_BY_CHANCE
+from edgecheck.model.profile import PortNeed
+from edgecheck.wire import control, inquiry
+from edgecheck.wire import ports as port_ranges
+from edgecheck.wire.address import Endpoint, parse_endpoint
+
+ATTEMPTS = 6
+SPACING_MS = {"udp": 100, "tcp": 150, "tls": 150}
+ROUNDS = 3
+CONTROLS = 30
+"""Control copies on a contacted pair beside each round, as far as the server allows."""
+CONTROL_SPACING_MS = 20
+_LOOK_S = 0.05
+_LOCAL_COPIES = 3
+_LOCAL_S = 0.25
+"""A service on the same machine answers within this, or it does not."""
+_UNTRIED = (
+    "nothing on this machine uses it, and this user may not open it to test it (ports below 1024 need administrator rights): "
+    "run as an administrator"
+)
+
+
+@dataclass
+class _Question:
+    """One held port and what came of asking."""
+
+    row: PortRow
+    need: PortNeed
+    transport: control.Transport
+    speak: str = "sip"
+    local: Local = field(default_factory=Local)
+    told: list[control.InquiryRow] = field(default_factory=list)
+    markers: list[str] = field(default_factory=list)
+    controls: tuple[int, int] = (0, 0)
+    """Control copies (arrived, sent) in the rounds in which it was asked."""
+
+    @property
+    def settled(self) -> bool:
+        return any(row.outcome not in ("silent", "unsent") or row.said for row in self.told)
+
+
+def may_ask(net: Network) -> bool:
+    """Whether this server can ask services."""
+    return "inquire" in net.service.capabilities and net.alternate is not None
+
+
+async def ask_holders(net: Network, rows: Iterable[tuple[PortNeed, PortRow]]) -> list[PortRow]:
+    """The same rows; those at which something else holds the port (``unbound``) as its service, the edge and this machine told."""
+    pairs = list(rows)
+    if not may_ask(net) or not any(_is_held(row) for _, row in pairs):
+        return [row for _, row in pairs]
+    sightings = net.watch()
+    try:
+        marks = Marks(net, sightings)
+        owners = {
+            transport: await net.owners(transport, [row.port for _, row in pairs if row.transport == transport and _is_held(row)])
+            for transport in ("udp", "tcp")
+        }
+        asked: dict[int, _Question | None] = {}
+        for index, (need, row) in enumerate(pairs):
+            if _is_held(row):
+                asked[index] = await _prepare(net, need, row, owners[row.transport].get(row.port))
+        questions = [question for question in asked.values() if question is not None]
+        await _ask(net, sightings, questions)
+        undelivered = await _weigh_arrivals(net, sightings, marks, questions)
+        out = []
+        for index, (_, row) in enumerate(pairs):
+            question = asked.get(index)
+            owner = owners[row.transport].get(row.port)
+            if question is not None:
+                out.append(conclude(row, _facts(question, sightings, marks, owner, undelivered.get(id(question)))))
+            elif index in asked:
+                out.append(conclude(row, Facts(unused=_UNTRIED)))
+            else:
+                out.append(row)
+        return out
+    finally:
+        sightings.close()
+
+
+def _is_held(row: PortRow) -> bool:
+    return row.unbound in ("port-in-use", "permission")
+
+
+# --- Asking directly ---------------------------------------------------------------------------------------------------------
+
+
+async def _prepare(net: Network, need: PortNeed, row: PortRow, owner: str | None) -> _Question | None:
+    """Ask the service directly, and choose how it is to be asked from outside. None: nobody uses the port."""
+    if row.transport == "udp":
+        question = _Question(row, need, "udp")
+        question.local = await _ask_locally(net, question)
+        if row.unbound == "permission" and not owner and not question.local.reached:
+            return None
+        if need.protocol != "sip" and question.local.status is None:
+            question.speak = "datagram"
+        return question
+    question = _Question(row, need, "tcp", "sip" if need.protocol in ("sip", "sips") else "nothing")
+    if need.protocol in ("sips", "web"):
+        question.transport = "tls"
+        question.local = await _ask_locally(net, question)
+        if question.local.certificate is None:
+            question.transport = "tcp"
+    if question.transport == "tcp":
+        question.local = await _ask_locally(net, question)
+    if row.unbound == "permission" and not owner and not question.local.reached:
+        return None
+    return question
+
+
+async def _ask_locally(net: Network, question: _Question) -> Local:
+    port, to = question.row.port, Endpoint(net.source, question.row.port)
+    marker = control.sip_marker(net.session, net.new_series(), port)
+    question.markers.append(marker)
+    if question.transport == "udp":
+        socket = await net.open_udp()
+        try:
+            return await _ask_socket(net, socket, to, marker)
+        finally:
+            socket.close()
+    try:
+        stream = await (net.connect_tls(to, _LOCAL_S * 8) if question.transport == "tls" else net.connect_tcp(to, timeout=_LOCAL_S * 4))
+    except LocalFailure:
+        return Local()
+    try:
+        return await _ask_stream(net, stream, question, marker)
+    finally:
+        stream.close()
+
+
+async def _ask_socket(net: Network, socket: UdpSocket, to: Endpoint, marker: str) -> Local:
+    text = inquiry.options(marker, "udp", socket.local, to)
+
+    def heard() -> bool:
+        return any(inquiry.read(arrival.data, marker) for arrival in socket.inbox)
+
+    for _ in range(_LOCAL_COPIES):
+        socket.send(text, to)
+        if await net.until(heard, _LOCAL_S):
+            break
+    for arrival in socket.inbox:
+        answer = inquiry.read(arrival.data, marker)
+        if answer is not None:
+            return Local(reached=True, status=answer.status, software=answer.software)
+    return Local(reached=bool(socket.inbox))
+
+
+async def _ask_stream(net: Network, stream: Stream, question: _Question, marker: str) -> Local:
+    certificate = control.fingerprint(stream.certificate) if stream.certificate else None
+    if question.speak != "sip":
+        return Local(reached=True, certificate=certificate)
+    stream.send(inquiry.options(marker, question.transport, stream.local, stream.remote))
+    await net.until(lambda: inquiry.read(bytes(stream.received), marker) is not None or stream.closed is not None, _LOCAL_S * 4)
+    answer = inquiry.read(bytes(stream.received), marker)
+    return Local(
+        reached=True,
+        status=answer.status if answer else None,
+        software=answer.software if answer else "",
+        certificate=certificate,
+    )
+
+
+# --- Asking through the edge -------------------------------------------------------------------------------------------------
+
+
+async def _ask(net: Network, sightings: Sightings, questions: list[_Question]) -> None:
+    """Rounds of questions from outside to those that are still silent, beside a control flow that measures the loss."""
+    weather = await net.open_udp()
+    try:
+        at = await net.proved(weather)
+        for _ in range(ROUNDS):
+            open_ones = [one for one in questions if not one.settled and not _silence_weighed(one)]
+            if not open_ones:
+                break
+            measuring = asyncio.create_task(_control(net, weather, at))
+            looking = asyncio.create_task(_look(sightings))
+            try:
+                await _round(net, open_ones)
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+            if all(one.settled for one in open_ones):
+                measuring.cancel()  # nothing was silent: there is no silence to weigh
+            (counted,) = await asyncio.gather(measuring, return_exceptions=True)
+            if isinstance(counted, tuple):
+                for one in open_ones:
+                    one.controls = (one.controls[0] + counted[0], one.controls[1] + counted[1])
+            if at is None:
+                break  # without a control flow no silence can be proved, however often it is repeated
+    finally:
+        weather.close()
+
+
+def _silence_weighed(question: _Question) -> bool:
+    return _facts_of_loss(question).chance_of_silence < WRONG_BY_CHANCE
+
+
+def _facts_of_loss(question: _Question) -> Facts:
+    return Facts(transport=question.transport, told=tuple(question.told), controls=question.controls)
+
+
+async def _round(net: Network, questions: list[_Question]) -> None:
+    series = net.new_series()
+    groups: dict[tuple[control.Transport, str], list[_Question]] = {}
+    for question in questions:
+        groups.setdefault((question.transport, question.speak), []).append(question)
+        question.markers.append(control.sip_marker(net.session, series, question.row.port))
+    await asyncio.gather(*(_put(net, series, transport, speak, group) for (transport, speak), group in groups.items()))
+
+
+async def _put(net: Network, series: int, transport: control.Transport, speak: str, questions: list[_Question]) -> None:
+    ports = port_ranges.compress(question.row.port for question in questions)
+    try:
+        reply = await net.ask(
+            lambda id: control.Inquire(
+                id=id,
+                series=series,
+                address=net.observed,
+                ports=ports,
+                transport=transport,
+                speak=speak,  # type: ignore[arg-type]
+                attempts=ATTEMPTS,
+                spacing_ms=SPACING_MS[transport],
+                patience_ms=int(700 + 4000 * net.rtt),
+            )
+        )
+    except RequestDeclined as declined:
+        for question in questions:
+            question.told.append(control.InquiryRow(port=question.row.port, outcome="unsent", attempts=0, detail=str(declined)))
+        return
+    told = {row.port: row for row in reply.rows} if isinstance(reply, control.Inquired) else {}
+    for question in questions:
+        if question.row.port in told:
+            question.told.append(told[question.row.port])
+
+
+async def _look(sightings: Sightings) -> None:
+    """Connections are short: look often, for as long as the server asks."""
+    while True:
+        await sightings.look()
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _control(net: Network, weather: UdpSocket, at: Endpoint | None) -> tuple[int, int]:
+    """(arrived, sent) of copies on a contacted pair in the same moments."""
+    if at is None:
+        return 0, 0
+    series, copies = net.new_series(), min(CONTROLS, net.limits.copies)
+    heard, source = Inbox(net, weather, series), sender(net, "A1")
+    await net.ask(lambda id: request(id, series, at.host, [at.port], ("A1",), 0, copies, CONTROL_SPACING_MS))
+    await net.until(lambda: heard.count(source) >= copies, margin(net))
+    return heard.count(source), copies
+
+
+# --- What this machine saw ---------------------------------------------------------------------------------------------------
+
+
+async def _weigh_arrivals(net: Network, sightings: Sightings, marks: Marks, questions: list[_Question]) -> dict[int, int]:
+    """Where no packet socket tells, by marked packets; and for UDP that arrived and was not answered, how much was not delivered.
+
+    By question's identity; no entry where it cannot be told.
+    """
+    undelivered: dict[int, int] = {}
+    for question in questions:
+        port = question.row.port
+        if question.transport != "udp" or any(row.outcome == "unreachable" for row in question.told):
+            continue
+        if not sightings.sees_packets:
+            await marks.ask(port, question.speak)
+            if marks.arrived(port) and port in marks.undelivered:
+                undelivered[id(question)] = marks.undelivered[port]
+        elif not question.settled and _arrivals(question, sightings):
+            # Once more, alone, with an eye on what the system does not deliver.
+            before = sightings.counters()
+            await _round(net, [question])
+            await net.sleep(margin(net))
+            after = sightings.counters()
+            if before is not None and after is not None and sightings.datagrams(question.markers[-1].encode()):
+                undelivered[id(question)] = after.undelivered - before.undelivered
+    return undelivered
+
+
+def _arrivals(question: _Question, sightings: Sightings) -> list[int]:
+    """Local ports at which something of this question was seen to arrive from outside."""
+    if question.transport == "udp":
+        return [port for marker in question.markers[1:] for port in sightings.datagrams(marker.encode())]
+    sources = dict.fromkeys(source for row in question.told for source in row.sources)
+    return [port for source in sources for port in sightings.connections(parse_endpoint(source))]
+
+
+def _facts(question: _Question, sightings: Sightings, marks: Marks, owner: str | None, undelivered: int | None) -> Facts:
+    window: str | None = None
+    arrivals: list[int] = _arrivals(question, sightings)
+    port = question.row.port
+    if question.transport == "udp" and sightings.sees_packets:
+        # Asked directly, it came in by the loopback interface: that was seen too, or this window shows nothing.
+        window = PACKETS if sightings.datagrams(question.markers[0].encode()) else None
+    elif question.transport == "udp" and marks.arrived(port):
+        window, arrivals = MARKS, [port]
+    elif question.transport != "udp" and (arrivals or sightings.sees_connections):
+        window = CONNECTIONS
+    return Facts(
+        transport=question.transport,
+        speak=question.speak,
+        owner=owner,
+        told=(*question.told, *marks.told.get(port, ())),
+        local=question.local,
+        window=window,
+        seen=sum(one == port for one in arrivals),
+        elsewhere=next((one for one in arrivals if one != port), None),
+        undelivered=undelivered,
+        controls=question.controls,
+    )
