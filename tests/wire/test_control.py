@@ -32,6 +32,21 @@ ONE_OF_EACH = (
     control.Probed(id=2, sent=4),
     control.Dial(id=3, series=4, address="192.0.2.1", ports=((5060, 5060),)),
     control.Dialed(id=3, rows=(control.DialRow(port=5060, outcome="refused", attempts=2, elapsed_ms=1.5),)),
+    control.Inquire(id=3, series=4, address="192.0.2.1", ports=((5060, 5060),), transport="tls"),
+    control.Inquired(
+        id=3,
+        rows=(
+            control.InquiryRow(
+                port=5060,
+                outcome="answered",
+                attempts=1,
+                sources=("198.51.100.2:40000",),
+                status=200,
+                software="a PBX",
+                certificate=control.Certificate(subject="CN=a", issuer="CN=b", sha256="aa" * 32),
+            ),
+        ),
+    ),
     control.OpenMedia(id=4, ports=((10000, 10010),)),
     control.MediaOpened(id=4, ports=()),
     control.CloseMedia(id=5),
