@@ -77,6 +77,8 @@ class RtpObservation(Observation, frozen=True, kw_only=True):
     """Probes a second that the path took, where it did not take the pace asked for."""
     busy: Ranges = ()
     """In use on this machine, or not to be had."""
+    busy_with: dict[str, Ranges] = {}
+    """Program -> those of ``busy`` that it holds, as far as the platform tells."""
     guides_sent: int = 0
     """Packets known to have a way through, in the rounds in which others stayed silent."""
     guides_arrived: int = 0
@@ -150,6 +152,7 @@ class _Work:
         self.total = 2 * (whole[1] - whole[0] + 1)
         self.done = 0
         self.busy: dict[int, str] = {}
+        self.owners: dict[int, str] = {}
         self.inward: list[Tally] = []
         self.outward: list[Tally] = []
         self.back: list[Tally] = []
@@ -177,6 +180,9 @@ class _Work:
         """Open a batch of ports; those that another program holds are noted."""
         batch = await self.net.open_ports(ports, self._ours)
         self.busy.update(batch.busy)
+        held = [port for port, why in batch.busy.items() if why == "port-in-use" and port not in self.owners]
+        if held:
+            self.owners.update(await self.net.owners("udp", held))
         return _Listening(batch)
 
     async def inbound(self, listening: _Listening) -> None:
@@ -425,6 +431,10 @@ class _Work:
             sent=sum(tally.sent for tally in tallies),
             slowed_to=min((tally.slowed_to for tally in tallies if tally.slowed_to), default=None),
             busy=port_ranges.compress(self.busy),
+            busy_with={
+                name: port_ranges.compress(port for port, owner in self.owners.items() if owner == name)
+                for name in dict.fromkeys(self.owners.values())
+            },
             guides_sent=sum(tally.guides_sent for tally in tallies),
             guides_arrived=sum(tally.guides_arrived for tally in tallies),
             alternate_answers=answers,
@@ -568,11 +578,15 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         summary = f"RTP from {text} leaves with another source port{unneeded}."
         add("remapped", moved, seen.remapped, summary, "source ports keep their number", text)
     busy = set(port_ranges.expand(seen.busy))
-    unsure = port_ranges.compress(port for port in port_ranges.expand(seen.undecided) if port not in busy)
-    for ranges, why in ((seen.busy, "in use on this machine"), (unsure, seen.reasons.get("undecided", "too much loss to tell"))):
-        if ranges:
-            summary = f"RTP {_short(port_ranges.text(ranges))} could not be told: {why}."
-            add("undecided", Verdict.INCONCLUSIVE, ranges, summary, "every port works", "undecided")
+    unsure = _without_busy(seen)
+    if unsure:
+        why = seen.reasons.get("undecided", "too much loss to tell")
+        summary = f"RTP {_short(port_ranges.text(unsure))} could not be told: {why}."
+        add("undecided", Verdict.INCONCLUSIVE, unsure, summary, "every port works", "undecided")
+    if seen.busy:
+        # No error, and nothing is borrowed from a PBX: what could not be tested is said.
+        summary = f"RTP {_short(port_ranges.text(seen.busy))} was not tested: in use on this machine{_holders(seen)}."
+        add("in-use", Verdict.SKIPPED, seen.busy, summary, "every port works", "in use here")
     for name, why in seen.reasons.items():
         if name in ("inbound_open", "outbound_open"):
             wanted = name == "outbound_open" or profile.expect.rtp_inbound != "ignore"
@@ -588,11 +602,28 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         parts = [
             f"{count} {words}"
             for count, words in ((seen.inbound_open, "receive from outside"), (seen.outbound_open, "reach outside and are answered"))
-            if count is not None and count == size
+            if count is not None and count == size - len(busy) > 0
         ]
         if parts:
-            add("open", Verdict.PASS, ((low, high),), f"Of {size} RTP ports {' and '.join(parts)}.", "every port works", "open")
+            free = port_ranges.compress(set(range(low, high + 1)) - busy)
+            summary = f"Of {size - len(busy)} {'free ' * bool(busy)}RTP ports {' and '.join(parts)}."
+            add("open", Verdict.PASS, free, summary, "every port works", "open")
     return tuple(findings)
+
+
+def _without_busy(seen: RtpObservation) -> Ranges:
+    """What was tried and is undecided."""
+    busy = set(port_ranges.expand(seen.busy))
+    return port_ranges.compress(port for port in port_ranges.expand(seen.undecided) if port not in busy)
+
+
+def _holders(seen: RtpObservation) -> str:
+    """`` by asterisk (pid 812)``, with the ports of each where there are several; empty where nobody can be named."""
+    named = [
+        name if len(seen.busy_with) == 1 and ranges == seen.busy else f"{name} ({_short(port_ranges.text(ranges), 60)})"
+        for name, ranges in seen.busy_with.items()
+    ]
+    return f" by {', '.join(named[:4])}{' and others' * (len(named) > 4)}" if named else ""
 
 
 def _short(text: str, most: int = 120) -> str:
@@ -625,7 +656,8 @@ def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
         ((), "", "") if "rtp-range.inbound-blocked" in unneeded else (seen.inbound_blocked, "never arrives", "never arrive"),
         (seen.outbound_blocked, "does not reach the server", "do not reach the server"),
         (seen.return_blocked, "gets no answer back", "get no answer back"),
-        (seen.undecided, "could not be told", "could not be told"),
+        (_without_busy(seen), "could not be told", "could not be told"),
+        (seen.busy, "is in use here and was not tested", "are in use here and were not tested"),
     ]
     fine = set(range(low, high + 1)).difference(*(port_ranges.expand(ranges) for ranges, _, _ in troubles))
     whole = seen.inbound_open is not None and seen.outbound_open is not None

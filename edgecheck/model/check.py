@@ -139,6 +139,9 @@ class Sightings(Protocol):
     def connections(self, source: Endpoint) -> tuple[int, ...]:
         """The local ports to which somebody has connected from there."""
 
+    def callers(self) -> tuple[Endpoint, ...]:
+        """Whoever began a connection to this machine, at any port; needs ``sees_packets``."""
+
     async def look(self) -> None:
         """Look at the connections that stand now."""
 

@@ -28,6 +28,7 @@ _OUTGOING = 4
 _TCP, _UDP = 6, 17
 _MOST = 10_000
 """Sightings kept: a flood must not fill the memory."""
+_READINGS = 7
 _LISTEN = "0A"
 _RETURN = 0x06
 _LOAD_BYTE, _LOAD_HALF, _LOAD_WORD, _LOAD_LENGTH = 0x30, 0x48, 0x40, 0xB1
@@ -67,6 +68,11 @@ class RealSightings:
             self._readable()
         seen = {port for kind, peer, port, _ in self._seen if kind == _TCP and peer == source}
         return tuple(sorted(seen | {port for peer, port in self._connections if peer == source}))
+
+    def callers(self) -> tuple[Endpoint, ...]:
+        if self._packets is not None:
+            self._readable()
+        return tuple(peer for kind, peer, _, _ in self._seen if kind == _TCP)
 
     async def look(self) -> None:
         if sys.platform == "linux":
@@ -206,11 +212,13 @@ def parse_netstat(text: str) -> set[tuple[Endpoint, int]]:
 
 
 def _counters(six: bool) -> Counters | None:
+    """Of several readings the middle one: a packet that is on its way through the system just then is in one count and not in the other."""
+    files = [_PROC / "net" / name for name in (("snmp6",) if six else ("snmp", "netstat"))]
     try:
-        net = _PROC / "net"
-        return parse_counters((net / "snmp6").read_text() if six else (net / "snmp").read_text() + (net / "netstat").read_text(), six)
+        readings = [parse_counters("".join(file.read_text() for file in files), six) for _ in range(_READINGS)]
     except (OSError, ValueError, KeyError, IndexError):
         return None
+    return Counters(readings[-1].marked, sorted(reading.undelivered for reading in readings)[_READINGS // 2])
 
 
 def parse_counters(text: str, six: bool) -> Counters:

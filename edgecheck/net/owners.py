@@ -61,7 +61,7 @@ def _processes(inodes: set[str], proc: Path) -> dict[str, str]:
     out: dict[str, str] = {}
     for process in sorted((one for one in proc.iterdir() if one.name.isdigit()), key=lambda one: int(one.name)):
         try:
-            held = {link[1] for one in (process / "fd").iterdir() if (link := _LINK.fullmatch(str(one.readlink())))} & inodes
+            held = {inode for one in (process / "fd").iterdir() if (inode := _inode(one))} & inodes
             if held:
                 name = f"{(process / 'comm').read_text().strip()} (pid {process.name})"
                 for inode in held:
@@ -69,6 +69,15 @@ def _processes(inodes: set[str], proc: Path) -> dict[str, str]:
         except OSError:
             continue  # another user's process, or it is gone
     return out
+
+
+def _inode(descriptor: Path) -> str | None:
+    """Of the socket that this descriptor is; None where it is none, or was closed a moment ago."""
+    try:
+        link = _LINK.fullmatch(str(descriptor.readlink()))
+    except OSError:
+        return None
+    return link[1] if link else None
 
 
 def _of_user(number: int) -> str:

@@ -110,8 +110,8 @@ def test_undecided_says_why() -> None:
 
 def test_ports_in_use_are_told_from_ports_that_could_not_be_told() -> None:
     said = judged(tested=199, busy=((10_000, 10_000),), undecided=((10_000, 10_000), (10_050, 10_059)))
-    busy, lost = said.findings
-    assert (busy.subject, busy.summary) == ("UDP 10000", "RTP 10000 could not be told: in use on this machine.")
+    lost, busy = said.findings
+    assert (busy.verdict, busy.subject, busy.summary) == (Verdict.SKIPPED, "UDP 10000", "RTP 10000 was not tested: in use on this machine.")
     assert (lost.subject, lost.summary) == ("UDP 10050-10059", "RTP 10050-10059 could not be told: too much loss to tell.")
     assert said.verdict is Verdict.INCONCLUSIVE
 

@@ -32,7 +32,7 @@ def first_words(tree: ast.AST, function: str, position: int) -> set[str]:
 def causes(tree: ast.AST, prefix: str) -> set[str]:
     """The causes that ``f"{prefix}.{cause}"`` stands for. A new way of composing ids makes this test red until it is taught here."""
     found = {
-        "port-forwarding": lambda: set(get_args(port_forwarding.State)),
+        "port-forwarding": lambda: {*get_args(port_forwarding.State), *get_args(port_forwarding.Cause)},
         "rtp-range": lambda: first_words(tree, "add", 0),
         "sip-alg": lambda: first_words(tree, "_finding", 1),
         "topology": lambda: first_words(tree, "finding", 0),

@@ -5,7 +5,7 @@ Nothing here is mocked but sockets, wires and time.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,6 +151,8 @@ class Edge:
         self.listeners: dict[int, FakeListener] = {}
         self.taken: set[tuple[str, int]] = set()
         """(transport, port) that another program of this machine holds."""
+        self.holders: dict[tuple[str, int], str] = {}
+        """Its name, where the platform tells."""
         self.router = RouterFacts(gateway="192.168.1.1", reason="the router 192.168.1.1 told nothing")
         """What the client's router says of itself."""
         self.router_asked = 0
@@ -261,6 +263,9 @@ class Edge:
         port = port or self._free_port()
         self.udp[port] = FakeUdp(self, Endpoint(self.source, port))
         return self.udp[port]
+
+    async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]:
+        return {port: self.holders[transport, port] for port in ports if (transport, port) in self.holders}
 
     async def open_ports(self, ports: Sequence[int], accept: Callable[[bytes], bool]) -> FakeBatch:
         return FakeBatch(self, ports, accept)

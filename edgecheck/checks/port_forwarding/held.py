@@ -54,8 +54,8 @@ class Facts:
     """Questions seen to arrive at this very port."""
     elsewhere: int | None = None
     """Another port of this machine at which they arrived."""
-    undelivered: int | None = None
-    """Packets that the system did not deliver while a question arrived that stayed unanswered."""
+    delivered: bool | None = None
+    """Whether this machine's system delivered the questions that arrived over UDP and stayed unanswered: see ``was_delivered``."""
     controls: tuple[int, int] = (0, 0)
     """Control copies (arrived, sent) in the rounds in which it was asked."""
     unused: str = ""
@@ -97,6 +97,16 @@ def conclude(row: PortRow, facts: Facts) -> PortRow:
         whose = "a reset from the probed address" if best.outcome == "refused" else best.detail
         return replace(row, state="refused", answered_by=whose, reason=best.detail or best.outcome)
     return _silent(row, facts)
+
+
+def was_delivered(arrived: int, undelivered: int) -> bool | None:
+    """Whether a firewall of this machine let through so many copies of a question, when so many packets in all were not delivered.
+
+    It drops all copies of one datagram or none, and others' dropped packets only add to the count: half of them is far from all.
+    """
+    if 2 * undelivered <= arrived:
+        return True
+    return False if undelivered >= arrived else None
 
 
 def _answered(row: PortRow, facts: Facts, best: InquiryRow) -> PortRow:
@@ -158,10 +168,10 @@ def _silent(row: PortRow, facts: Facts) -> PortRow:
             return replace(row, state="blocked", reason="")
         return replace(row, state="undecided", reason=lost if facts.local.reached else f"{holder} accepts no connection there")
     if facts.seen:
-        if facts.undelivered == 0:
+        if facts.delivered:
             return replace(row, state="forwarded", reason=f"{holder} gave no answer, which over UDP it need not")
-        if facts.undelivered is not None and facts.undelivered >= 1:
-            reason = "it arrives at this machine, but some of what came in then was not delivered: look at this machine's own firewall"
+        if facts.delivered is False:
+            reason = "it arrives at this machine, but as much as that was not delivered then: look at this machine's own firewall"
         else:
             reason = f"it arrives at this machine; whether its own firewall lets it through to {holder} could not be seen"
         return replace(row, state="undecided", reason=reason)

@@ -1,7 +1,7 @@
 """What is said of an observation. Pure: a saved report is judged by the same lines."""
 
 from edgecheck.checks.port_forwarding.held_words import answered, asked
-from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow, State
+from edgecheck.checks.port_forwarding.observation import Cause, ForwardingObservation, PortRow, State
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports as port_ranges
@@ -33,7 +33,7 @@ def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: 
         "answered": Verdict.INCONCLUSIVE,
         "undecided": Verdict.INCONCLUSIVE,
     }[state]
-    cause: str = state
+    cause: State | Cause = state
     if rows[0].unused:
         cause, verdict = "not-tested", Verdict.SKIPPED
     elif rows[0].answered_here:
@@ -69,6 +69,8 @@ def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: 
 
 def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ...]:
     sent = "connection attempts" if rows[0].transport == "tcp" else "probes"
+    if rows[0].unused:
+        return ()
     if rows[0].asked:
         return tuple(line for row in rows[:12] for line in asked(row, seen.prober, seen.probed_address))
     out = [
@@ -95,7 +97,7 @@ def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ..
 
 def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str:
     """``5060/udp, 5060/tcp arrive; 5061/tcp never arrives``"""
-    unneeded = {finding.observed for finding in findings if finding.verdict is Verdict.PASS} - {"forwarded"}
+    unneeded = {finding.observed for finding in findings if finding.verdict is Verdict.PASS} - {"forwarded", "answered"}
     words = {
         "forwarded": ("arrives", "arrive"),
         "blocked": ("never arrives", "never arrive"),

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, Facts, Local, conclude
+from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, Facts, Local, conclude, was_delivered
 from edgecheck.checks.port_forwarding.marks import Marks
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.checks.port_forwarding.udp import request
@@ -51,6 +51,10 @@ class _Question:
     markers: list[str] = field(default_factory=list)
     controls: tuple[int, int] = (0, 0)
     """Control copies (arrived, sent) in the rounds in which it was asked."""
+    delivered: bool | None = None
+    """Whether what arrived was delivered, in the round that tells; None: no such round, or it does not tell."""
+    watched: bool = False
+    """Such a round there was."""
 
     @property
     def settled(self) -> bool:
@@ -74,19 +78,20 @@ async def ask_holders(net: Network, rows: Iterable[tuple[PortNeed, PortRow]]) ->
             transport: await net.owners(transport, [row.port for _, row in pairs if row.transport == transport and _is_held(row)])
             for transport in ("udp", "tcp")
         }
-        asked: dict[int, _Question | None] = {}
-        for index, (need, row) in enumerate(pairs):
-            if _is_held(row):
-                asked[index] = await _prepare(net, need, row, owners[row.transport].get(row.port))
+        held = [index for index, (_, row) in enumerate(pairs) if _is_held(row)]
+        prepared = await asyncio.gather(
+            *(_prepare(net, *pairs[index], owners[pairs[index][1].transport].get(pairs[index][1].port)) for index in held)
+        )
+        asked = dict(zip(held, prepared, strict=True))
         questions = [question for question in asked.values() if question is not None]
         await _ask(net, sightings, questions)
-        undelivered = await _weigh_arrivals(net, sightings, marks, questions)
+        await _weigh_arrivals(net, sightings, marks, questions)
         out = []
         for index, (_, row) in enumerate(pairs):
             question = asked.get(index)
             owner = owners[row.transport].get(row.port)
             if question is not None:
-                out.append(conclude(row, _facts(question, sightings, marks, owner, undelivered.get(id(question)))))
+                out.append(conclude(row, _facts(net, question, questions, sightings, marks, owner)))
             elif index in asked:
                 out.append(conclude(row, Facts(unused=_UNTRIED)))
             else:
@@ -137,7 +142,7 @@ async def _ask_locally(net: Network, question: _Question) -> Local:
         finally:
             socket.close()
     try:
-        stream = await (net.connect_tls(to, _LOCAL_S * 8) if question.transport == "tls" else net.connect_tcp(to, timeout=_LOCAL_S * 4))
+        stream = await (net.connect_tls(to, _LOCAL_S * 4) if question.transport == "tls" else net.connect_tcp(to, timeout=_LOCAL_S * 4))
     except LocalFailure:
         return Local()
     try:
@@ -187,13 +192,13 @@ async def _ask(net: Network, sightings: Sightings, questions: list[_Question]) -
     try:
         at = await net.proved(weather)
         for _ in range(ROUNDS):
-            open_ones = [one for one in questions if not one.settled and not _silence_weighed(one)]
+            open_ones = [one for one in questions if not one.settled and not one.watched and not _silence_weighed(one)]
             if not open_ones:
                 break
             measuring = asyncio.create_task(_control(net, weather, at))
             looking = asyncio.create_task(_look(sightings))
             try:
-                await _round(net, open_ones)
+                await _round(net, sightings, open_ones)
             finally:
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
@@ -217,13 +222,21 @@ def _facts_of_loss(question: _Question) -> Facts:
     return Facts(transport=question.transport, told=tuple(question.told), controls=question.controls)
 
 
-async def _round(net: Network, questions: list[_Question]) -> None:
+async def _round(net: Network, sightings: Sightings, questions: list[_Question]) -> None:
+    """Ask these once, side by side, with an eye on what arrives over UDP and on what the system does not deliver."""
     series = net.new_series()
     groups: dict[tuple[control.Transport, str], list[_Question]] = {}
     for question in questions:
         groups.setdefault((question.transport, question.speak), []).append(question)
         question.markers.append(control.sip_marker(net.session, series, question.row.port))
+    before = sightings.counters()
     await asyncio.gather(*(_put(net, series, transport, speak, group) for (transport, speak), group in groups.items()))
+    after = sightings.counters()
+    for question in questions:
+        arrived = len(sightings.datagrams(question.markers[-1].encode())) if question.transport == "udp" else 0
+        if arrived and before is not None and after is not None:
+            question.watched = True
+            question.delivered = was_delivered(arrived, after.undelivered - before.undelivered)
 
 
 async def _put(net: Network, series: int, transport: control.Transport, speak: str, questions: list[_Question]) -> None:
@@ -273,29 +286,18 @@ async def _control(net: Network, weather: UdpSocket, at: Endpoint | None) -> tup
 # --- What this machine saw ---------------------------------------------------------------------------------------------------
 
 
-async def _weigh_arrivals(net: Network, sightings: Sightings, marks: Marks, questions: list[_Question]) -> dict[int, int]:
-    """Where no packet socket tells, by marked packets; and for UDP that arrived and was not answered, how much was not delivered.
-
-    By question's identity; no entry where it cannot be told.
-    """
-    undelivered: dict[int, int] = {}
+async def _weigh_arrivals(net: Network, sightings: Sightings, marks: Marks, questions: list[_Question]) -> None:
+    """Where no packet socket tells, by marked packets; and where something was not delivered, once more with nothing beside it."""
     for question in questions:
         port = question.row.port
         if question.transport != "udp" or any(row.outcome == "unreachable" for row in question.told):
             continue
         if not sightings.sees_packets:
             await marks.ask(port, question.speak)
-            if marks.arrived(port) and port in marks.undelivered:
-                undelivered[id(question)] = marks.undelivered[port]
-        elif not question.settled and _arrivals(question, sightings):
-            # Once more, alone, with an eye on what the system does not deliver.
-            before = sightings.counters()
-            await _round(net, [question])
-            await net.sleep(margin(net))
-            after = sightings.counters()
-            if before is not None and after is not None and sightings.datagrams(question.markers[-1].encode()):
-                undelivered[id(question)] = after.undelivered - before.undelivered
-    return undelivered
+            if marks.arrived(port):
+                question.delivered = was_delivered(marks.rises(port), marks.undelivered[port])
+        elif question.watched and not question.settled and not question.delivered:
+            await _round(net, sightings, [question])
 
 
 def _arrivals(question: _Question, sightings: Sightings) -> list[int]:
@@ -306,7 +308,9 @@ def _arrivals(question: _Question, sightings: Sightings) -> list[int]:
     return [port for source in sources for port in sightings.connections(parse_endpoint(source))]
 
 
-def _facts(question: _Question, sightings: Sightings, marks: Marks, owner: str | None, undelivered: int | None) -> Facts:
+def _facts(
+    net: Network, question: _Question, questions: list[_Question], sightings: Sightings, marks: Marks, owner: str | None
+) -> Facts:
     window: str | None = None
     arrivals: list[int] = _arrivals(question, sightings)
     port = question.row.port
@@ -314,18 +318,22 @@ def _facts(question: _Question, sightings: Sightings, marks: Marks, owner: str |
         # Asked directly, it came in by the loopback interface: that was seen too, or this window shows nothing.
         window = PACKETS if sightings.datagrams(question.markers[0].encode()) else None
     elif question.transport == "udp" and marks.arrived(port):
-        window, arrivals = MARKS, [port]
+        window, arrivals = MARKS, [port] * marks.rises(port)
     elif question.transport != "udp" and (arrivals or sightings.sees_connections):
         window = CONNECTIONS
+        known = {source for one in questions for row in one.told for source in row.sources}
+        strangers = [peer for peer in sightings.callers() if peer.host != net.source and str(peer) not in known]
+        if sightings.sees_packets and not arrivals and not strangers:
+            window = PACKETS  # not from the server, and from nobody in whose name the router could have passed it on
     return Facts(
         transport=question.transport,
         speak=question.speak,
         owner=owner,
-        told=(*question.told, *marks.told.get(port, ())),
+        told=(*question.told, *(marks.told.get(port, ()) if question.transport == "udp" else ())),
         local=question.local,
         window=window,
         seen=sum(one == port for one in arrivals),
         elsewhere=next((one for one in arrivals if one != port), None),
-        undelivered=undelivered,
+        delivered=question.delivered,
         controls=question.controls,
     )

@@ -38,7 +38,7 @@ class Marks:
         self._noisy = False
         self._since = net.now()
         self._level = self._read()
-        self._arrived: set[int] = set()
+        self._arrived: dict[int, int] = {}
         self.told: dict[int, list[control.InquiryRow]] = {}
         self.undelivered: dict[int, int] = {}
         """By port: what the system did not deliver in the windows in which a question arrived."""
@@ -54,6 +54,10 @@ class Marks:
     def arrived(self, port: int) -> bool:
         """Whether questions to this port were proved to come to this machine."""
         return port in self._arrived
+
+    def rises(self, port: int) -> int:
+        """With how many questions the counter rose, where that proved it."""
+        return self._arrived.get(port, 0)
 
     def _end_quiet(self) -> None:
         self._quiet_s += self._net.now() - self._since
@@ -85,7 +89,7 @@ class Marks:
             if rises == 0 and number + 1 >= HOPELESS:
                 return
             if rises >= 4 and await self._quiet_enough(rises, max(windows)):
-                self._arrived.add(port)
+                self._arrived[port] = rises
                 return
 
     async def _quiet_enough(self, rises: int, window: float) -> bool:

@@ -9,6 +9,8 @@ from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.wire import ports as port_ranges
 
 State = Literal["forwarded", "blocked", "refused", "answered", "undecided"]
+Cause = Literal["wrong-host", "not-tested"]
+"""Findings that say more than the state."""
 
 
 class PortRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,127 @@
+"""Services that run while the check does: a Kamailio, a web server, a UDP service that is not SIP, and a UAS on another host."""
+
+import select
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from echo_server.certificate import make_certificate
+from tests.lab.ground import Program, python
+from tests.lab.topology import Topology
+
+_KAMAILIO = """
+debug=1
+log_stderror=yes
+children=1
+tcp_children=1
+enable_tls=yes
+auto_aliases=no
+listen=udp:{host}:5060
+listen=tcp:{host}:5060
+listen=tls:{host}:5061
+loadmodule "sl.so"
+loadmodule "tls.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{directory}/certificate.pem")
+modparam("tls", "private_key", "{directory}/key.pem")
+request_route {{ sl_send_reply("200", "OK"); }}
+"""
+UAS = """<?xml version="1.0"?>
+<scenario name="options">
+<recv request="OPTIONS"/>
+<send><![CDATA[
+
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:];tag=[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+Server: the other PBX
+Content-Length: 0
+
+]]></send>
+</scenario>
+"""
+
+
+def kamailio(topology: Topology, namespace: str, host: str, directory: Path) -> Program:
+    """Start a Kamailio on UDP and TCP 5060 and TLS 5061 that answers every request; returns when it does."""
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate, key = make_certificate((host,), datetime.now(UTC))
+    (directory / "certificate.pem").write_bytes(certificate)
+    (directory / "key.pem").write_bytes(key)
+    (directory / "kamailio.cfg").write_text(_KAMAILIO.format(host=host, directory=directory))
+    running = topology.ground.spawn(
+        namespace, "kamailio", "-f", str(directory / "kamailio.cfg"), "-DD", "-E", "-m", "64", "-M", "8", "-Y", str(directory)
+    )
+    topology.ground.run(namespace, *python("-m", "tests.lab.pbx", "await", host), timeout=20, check=True)
+    return running
+
+
+def uas(topology: Topology, namespace: str, host: str, directory: Path) -> Program:
+    """Start a SIPp that answers OPTIONS over UDP as another PBX would."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "uas.xml").write_text(UAS)
+    running = topology.ground.spawn(
+        namespace, "sipp", "-sf", str(directory / "uas.xml"), "-i", host, "-p", "5060", "-t", "u1", "-nostdin"
+    )
+    topology.ground.run(namespace, *python("-m", "tests.lab.pbx", "await", host), timeout=20, check=True)
+    return running
+
+
+def service(topology: Topology, namespace: str, what: str, port: int) -> Program:
+    """``web``: accepts and waits for a request. ``mute``: a UDP service that answers nobody it does not know."""
+    return topology.ground.spawn(namespace, *python("-m", "tests.lab.pbx", what, str(port)), ready="ready")
+
+
+def _options(host: str, local: tuple[str, int], number: int) -> bytes:
+    return (
+        f"OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/UDP {local[0]}:{local[1]};branch=z9hG4bKlab{number};rport\r\nMax-Forwards: 70\r\n"
+        f"From: <sip:lab@{host}>;tag=l\r\nTo: <sip:{host}>\r\nCall-ID: lab{number}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def ask(host: str, number: int, patience: float) -> bytes | None:
+    """One OPTIONS over UDP; the answer, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.connect((host, 5060))
+        udp.settimeout(patience)
+        udp.send(_options(host, udp.getsockname(), number))
+        try:
+            return udp.recv(4096)
+        except OSError:
+            return None
+
+
+def main(what: str, argument: str) -> None:
+    if what == "await":
+        while ask(argument, 0, 0.2) is None:
+            pass
+    elif what == "traffic":
+        # Somebody's calls while the check runs: one request after another; tells how many were put and answered.
+        put = answered = 0
+        print("ready", flush=True)
+        while not select.select([sys.stdin], [], [], 0.02)[0]:
+            put += 1
+            answered += ask(argument, put, 1.0) is not None
+        print(put, answered, flush=True)
+    elif what == "mute":
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("0.0.0.0", int(argument)))
+        print("ready", flush=True)
+        sys.stdin.read()
+    elif what == "web":
+        tcp = socket.create_server(("0.0.0.0", int(argument)), backlog=64)
+        print("ready", flush=True)
+        held = []
+        while True:
+            ready, _, _ = select.select([tcp, sys.stdin], [], [])
+            if sys.stdin in ready:
+                return
+            held.append(tcp.accept()[0])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
