@@ -80,7 +80,8 @@ def _where(facts: Facts, topic: knowledge.Topic) -> str:
 def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
     other = _ELSE.get(finding.id, "")
-    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_how_to_forward(facts)}",)
+    tell = tuple(step for step in finding.remedies if step.startswith("To tell which"))
+    return (f"{_open(facts)} {subjects(same)} to {facts.here}{'' if tell else other}.{_how_to_forward(facts)}", *tell)
 
 
 def _how_to_forward(facts: Facts) -> str:
@@ -126,6 +127,14 @@ def _keep_alive(facts: Facts, finding: Finding) -> tuple[str, ...]:
     )
 
 
+def _udp_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """TLS helps signaling alone: call audio is UDP whatever carries SIP."""
+    page = _general(finding)[:2]
+    ways = [way for way in facts.untouched_ways() if not way.startswith("UDP")]
+    around = f"Until then SIP itself can use {join(ways)}: it passed there. Call audio is UDP and needs TURN over TCP or TLS."
+    return (*page, around) if ways else page
+
+
 def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if facts.server is None or facts.server.alternate is not None:
         return ()
@@ -167,6 +176,8 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.carrier-grade-nat": _public_address,
     "topology.carrier-grade-nat": _public_address,
     "topology.double-nat": _both_routers,
+    "nat-behavior.udp-blocked": _udp_out,
+    "outbound.udp-blocked": _udp_out,
     "rtp-range.inbound-blocked": _forward_rtp,
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,

@@ -80,6 +80,38 @@ def _port(one: str, many: str) -> Callable[[Facts, Found], str]:
     return lambda facts, found: verb(subjects(found), one, many)
 
 
+def _one_of_several(one: str, many: str) -> Callable[[Facts, Found], str]:
+    """Where several causes fit, all of them: ``blocked: no-rule or provider-drops``."""
+
+    def told(facts: Facts, found: Found) -> str:
+        parts = []
+        for fits in dict.fromkeys(map(_fitting, found)):
+            names = verb(subjects(finding for finding in found if _fitting(finding) == fits), one, many)
+            causes = " or ".join(_FITTING.get(cause, cause.replace("-", " ")) for cause in fits)
+            parts.append(f"{names} ({causes})" if causes else names)
+        return join(parts)
+
+    return told
+
+
+def _fitting(finding: Finding) -> tuple[str, ...]:
+    causes = finding.observed.partition(": ")[2]
+    return tuple(causes.split(" or ")) if causes else ()
+
+
+_FITTING = {
+    "no-rule": "no rule lets it in",
+    "wrong-host": "the rule leads to another machine",
+    "held-by-another": "another device holds it in the router",
+    "no-listener": "nothing listens where the rule leads",
+    "host-firewall": "this machine's firewall drops it",
+    "carrier-grade-nat": "carrier-grade NAT",
+    "provider-drops": "the provider turns it away",
+    "router-refuses": "the router refuses it itself",
+    "filtered-behind": "filtered behind the router's rule",
+}
+
+
 def _alg(one: str, many: str, what: str) -> Callable[[Facts, Found], str]:
     def told(facts: Facts, found: Found) -> str:
         located = [finding for finding in found if facts.blames_located(finding)]
@@ -145,10 +177,10 @@ RULES: tuple[Rule, ...] = (
         ("nat-behavior.udp-blocked",),
         Effect.NO_CALLS,
         _own,
-        ("outbound.udp-blocked", "rtp-range.*", "nat-behavior.*", "port-*", "sip-alg.undecided", "mapping-lifetime.*", "media-quality.*"),
+        ("outbound.*", "rtp-range.*", "nat-behavior.*", "port-*", "sip-alg.undecided", "mapping-lifetime.*", "media-quality.*"),
         _over_udp,
     ),
-    Rule(("outbound.udp-blocked",), Effect.NO_CALLS, _own, ("rtp-range.outbound-blocked", "sip-alg.undecided"), _over_udp),
+    Rule(("outbound.udp-blocked",), Effect.NO_CALLS, _own, ("outbound.*", "rtp-range.outbound-blocked", "sip-alg.undecided"), _over_udp),
     Rule(
         ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"),
         Effect.CLOSED,
@@ -163,6 +195,14 @@ RULES: tuple[Rule, ...] = (
         (*_NOT_REACHED, "host.firewall*"),
         lambda cause, other: other.id.startswith("host.") or _same_subject(cause, other),
     ),
+    Rule(("outbound.captive-portal",), Effect.BROKEN, _say("a captive portal or web proxy stands before the internet")),
+    Rule(("outbound.blocked",), Effect.BROKEN, _port("is not let out of this network", "are not let out of this network")),
+    Rule(("outbound.refused",), Effect.BROKEN, _port("is refused on its way out", "are refused on their way out")),
+    Rule(
+        ("outbound.intercepted",), Effect.BROKEN, lambda facts, found: f"somebody else answers on {subjects(found)} in the server's place"
+    ),
+    Rule(("outbound.dns-intercepted",), Effect.BROKEN, _say("this network answers DNS itself, whoever is asked")),
+    Rule(("host.clock",), Effect.BROKEN, _say("this machine's clock is wrong")),
     Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP"), ("sip-alg.pinhole",), _same_subject),
     Rule(("sip-alg.answered-by-other",), Effect.BROKEN, _alg("answers", "answer", "SIP itself"), ("sip-alg.pinhole",), _same_subject),
     Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), ("sip-alg.pinhole",), _same_subject),
@@ -184,8 +224,36 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("port-forwarding.no-rule",), Effect.CLOSED, _port("is not forwarded", "are not forwarded"), _NOT_REACHED, _same_subject
     ),
-    Rule(("port-forwarding.blocked",), Effect.CLOSED, _port("does not arrive", "do not arrive")),
-    Rule(("port-forwarding.refused",), Effect.CLOSED, _port("is refused", "are refused")),
+    Rule(
+        ("port-forwarding.held-by-another",),
+        Effect.CLOSED,
+        _port("is held by another device in the router", "are held by another device in the router"),
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
+        ("port-forwarding.provider-drops",),
+        Effect.CLOSED,
+        _port("is turned away before the router", "are turned away before the router"),
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
+        ("port-forwarding.router-refuses",),
+        Effect.CLOSED,
+        _port("is refused by the router itself", "are refused by the router itself"),
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
+        ("port-forwarding.filtered-behind",),
+        Effect.CLOSED,
+        _port("is filtered behind the router's rule", "are filtered behind the router's rule"),
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(("port-forwarding.blocked",), Effect.CLOSED, _one_of_several("does not arrive", "do not arrive")),
+    Rule(("port-forwarding.refused",), Effect.CLOSED, _one_of_several("is refused", "are refused")),
     Rule(("rtp-range.inbound-blocked",), Effect.SILENT, _rtp("inbound_blocked", "does not arrive")),
     Rule(("rtp-range.outbound-blocked",), Effect.SILENT, _rtp("outbound_blocked", "does not get out")),
     Rule(("rtp-range.return-blocked",), Effect.SILENT, _rtp("return_blocked", "gets no answer back")),
@@ -206,7 +274,8 @@ RULES: tuple[Rule, ...] = (
         Effect.ONE_WAY,
         _say("this network leaves by several public addresses"),
     ),
-    Rule(("topology.several-routes",), Effect.ONE_WAY, _say("this machine has several ways out")),
+    Rule(("host.sip-helper",), Effect.DAMAGED, _say("this machine's own kernel has a SIP ALG in force")),
+    Rule(("topology.several-routes", "host.several-routes"), Effect.ONE_WAY, _say("this machine has several ways out")),
     Rule(("topology.wan-address-differs",), Effect.ONE_WAY, _say("the router names a WAN address that nobody outside sees")),
 )
 

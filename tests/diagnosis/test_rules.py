@@ -69,6 +69,17 @@ SAVED = {
     "port-preservation.one-port-remapped": [result(finding("port-preservation.one-port-remapped", "fail", "UDP 5060"))],
     "mapping-lifetime.very-short": [result(finding("mapping-lifetime.very-short", "fail", "UDP mapping", observed="5 to 10 s"))],
     "nat-behavior.pooling": [result(finding("nat-behavior.pooling", "fail", "addresses")), topology("several-addresses", verdict="warn")],
+    "port-forwarding.held-by-another": [ports(("held-by-another", "UDP 5060"))],
+    "port-forwarding.provider-drops": [ports(("provider-drops", "UDP 5060"))],
+    "port-forwarding.router-refuses": [ports(("router-refuses", "UDP 5060-5061"))],
+    "port-forwarding.filtered-behind": [ports(("filtered-behind", "UDP 5060"))],
+    "outbound.captive-portal": [result(finding("outbound.captive-portal", "fail", "web"))],
+    "outbound.blocked": [result(finding("outbound.blocked", "fail", "UDP 5060"))],
+    "outbound.refused": [result(finding("outbound.refused", "fail", "TCP 5060"))],
+    "outbound.intercepted": [result(finding("outbound.intercepted", "fail", "TLS 5061"))],
+    "outbound.dns-intercepted": [result(finding("outbound.dns-intercepted", "fail", "DNS"))],
+    "host.clock": [result(finding("host.clock", "fail", "clock"))],
+    "host.sip-helper": [result(finding("host.sip-helper", "fail", "kernel"))],
     "sip-alg.pinhole": [alg("UDP 5060", cause="pinhole", located=False)],
     "topology.several-routes": [topology("several-routes")],
     "topology.wan-address-differs": [topology("wan-address-differs")],
@@ -102,6 +113,17 @@ SENTENCES = {
     "port-preservation.one-port-remapped": "Audio may go one way only: UDP 5060 leaves by another port.",
     "mapping-lifetime.very-short": "Phones and trunks that register may be unreachable between keep-alives: the UDP mapping lives 5 to 10 s only.",
     "nat-behavior.pooling": "Audio may go one way only: this network leaves by several public addresses.",
+    "port-forwarding.held-by-another": "Calls from outside may not arrive: UDP 5060 is held by another device in the router.",
+    "port-forwarding.provider-drops": "Calls from outside may not arrive: UDP 5060 is turned away before the router.",
+    "port-forwarding.router-refuses": "Calls from outside may not arrive: UDP 5060-5061 are refused by the router itself.",
+    "port-forwarding.filtered-behind": "Calls from outside may not arrive: UDP 5060 is filtered behind the router's rule.",
+    "outbound.captive-portal": "Registrations and calls may fail: a captive portal or web proxy stands before the internet.",
+    "outbound.blocked": "Registrations and calls may fail: UDP 5060 is not let out of this network.",
+    "outbound.refused": "Registrations and calls may fail: TCP 5060 is refused on its way out.",
+    "outbound.intercepted": "Registrations and calls may fail: somebody else answers on TLS 5061 in the server's place.",
+    "outbound.dns-intercepted": "Registrations and calls may fail: this network answers DNS itself, whoever is asked.",
+    "host.clock": "Registrations and calls may fail: this machine's clock is wrong.",
+    "host.sip-helper": "Calls may drop, go silent or stop arriving: this machine's own kernel has a SIP ALG in force.",
     "sip-alg.pinhole": "Calls may drop, go silent or stop arriving: something on the path opens ports at SIP's word on UDP 5060.",
     "topology.several-routes": "Audio may go one way only: this machine has several ways out.",
     "topology.wan-address-differs": "Audio may go one way only: the router names a WAN address that nobody outside sees.",
@@ -187,5 +209,29 @@ def test_sdp_is_named_where_it_is_touched():
 
 
 def test_a_failure_without_a_rule_stands_beside_the_others():
-    sentence = headline(RTP, result(finding("host.sip-helper", "fail", "host", "This machine's own kernel rewrites SIP.")))
-    assert sentence == "Calls may ring but be silent: RTP 15000-15009 does not arrive, and this machine's own kernel rewrites SIP."
+    sentence = headline(RTP, result(finding("future.kind", "fail", "host", "Something new is wrong.")))
+    assert sentence == "Calls may ring but be silent: RTP 15000-15009 does not arrive, and something new is wrong."
+
+
+def test_where_several_causes_fit_all_are_told():
+    both = result(
+        finding(
+            "port-forwarding.blocked",
+            "fail",
+            "UDP 5060",
+            observed="blocked: no-rule or provider-drops",
+            remedies=("To tell which of the 2 causes it is: look for the rule in the router's port forwarding table.",),
+        )
+    )
+    assert headline(both) == "Calls from outside may not arrive: UDP 5060 does not arrive (no rule lets it in or the provider turns it away)."
+    assert advice(both, nat())[:2] == (
+        "In the router, forward UDP 5060 to 192.168.1.20.",
+        "To tell which of the 2 causes it is: look for the rule in the router's port forwarding table.",
+    )
+
+
+def test_tls_is_offered_for_signaling_alone_where_udp_does_not_get_out():
+    observation = alg("UDP 5060", ways=(("udp", 5060, "undecided"), ("tls", 5061, "unchanged"))).observation
+    seen = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060"), observation=observation)
+    steps = advice(SAVED["nat-behavior.udp-blocked"][0], seen)
+    assert "Until then SIP itself can use TLS 5061: it passed there. Call audio is UDP and needs TURN over TCP or TLS." in steps
