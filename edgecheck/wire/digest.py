@@ -145,24 +145,46 @@ def response(
 
 
 def answer(
-    challenge: Challenge, *, username: str, password: str, method: str, uri: str, cnonce: str, count: int = 1, body: bytes = b"", nonce: str = ""
+    challenge: Challenge,
+    *,
+    username: str,
+    password: str,
+    method: str,
+    uri: str,
+    cnonce: str,
+    count: int = 1,
+    body: bytes = b"",
 ) -> Answer:
     """Credentials for a request to ``uri``; ``count`` is how often this nonce has been used, this time included.
 
-    ``auth`` is taken before ``auth-int``: bodies are rewritten on the way by what means well. ``nonce`` stands in for the
-    challenge's own one (a ``nextnonce``). Raises ``ValueError`` when the challenge cannot be answered.
+    ``auth`` is taken before ``auth-int``: bodies are rewritten on the way by what means well. Raises ``ValueError`` when the challenge
+    cannot be answered.
     """
     if challenge.problem is not None:
         raise ValueError(f"this challenge cannot be answered: {challenge.problem}")
-    nonce = nonce or challenge.nonce
     base, session = _algorithm(challenge.algorithm)
     qop = None if not challenge.qop else "auth" if "auth" in challenge.qop else "auth-int"
     nc = f"{count:08x}"
-    given = {"algorithm": challenge.algorithm, "username": username, "realm": challenge.realm, "password": password, "uri": uri, "nonce": nonce}
-    made = response(**given, method=method, qop=qop, nc=nc, cnonce=cnonce, body=body)
-    proof = response(**given, method="", qop=qop, nc=nc, cnonce=cnonce) if qop else None
+
+    def respond(method: str, body: bytes) -> str:
+        return response(
+            algorithm=challenge.algorithm,
+            username=username,
+            realm=challenge.realm,
+            password=password,
+            method=method,
+            uri=uri,
+            nonce=challenge.nonce,
+            qop=qop,
+            nc=nc,
+            cnonce=cnonce,
+            body=body,
+        )
+
+    made = respond(method, body)
+    proof = respond("", b"") if qop else None
     shown = _hash(base, f"{username}:{challenge.realm}".encode()) if challenge.userhash else username
-    parts = [f"username={_quote(shown)}", f"realm={_quote(challenge.realm)}", f"nonce={_quote(nonce)}", f"uri={_quote(uri)}"]
+    parts = [f"username={_quote(shown)}", f"realm={_quote(challenge.realm)}", f"nonce={_quote(challenge.nonce)}", f"uri={_quote(uri)}"]
     parts.append(f'response="{made}"')
     if challenge.algorithm is not None:
         parts.append(f"algorithm={challenge.algorithm}")

@@ -41,6 +41,11 @@ class ClientTransaction:
         self._next: float | None = None
         self._ends: float | None = None
 
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be sent or expected: it is answered, or its time is up."""
+        return self.final is not None or self.state == "terminated"
+
     def begin(self, now: float) -> bytes:
         """What to send, now."""
         self.copies = 1

@@ -86,7 +86,8 @@ class Credentials:
             return "no-password"
         advice: Advice | None = None
         for kind in dict.fromkeys(challenge.proxy for challenge in offered):
-            advice = self._answer([challenge for challenge in offered if challenge.proxy == kind], kind, sent and kind in self._held) or advice
+            same = [challenge for challenge in offered if challenge.proxy == kind]
+            advice = self._answer(same, kind, sent and kind in self._held) or advice
         return advice or "again"
 
     def _answer(self, offered: Sequence[digest.Challenge], kind: bool, sent: bool) -> Advice | None:

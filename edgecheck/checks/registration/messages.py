@@ -103,13 +103,14 @@ def answer(request: sip.Message, tag: str) -> bytes | None:
         to = f"{to};tag={tag}"
     headers = [("Via", value) for value in request.all("Via")]
     headers += [("Record-Route", value) for value in request.all("Record-Route")]
-    headers += [("From", request.get("From") or ""), ("To", to), ("Call-ID", request.get("Call-ID") or ""), ("CSeq", request.get("CSeq") or "")]
+    headers += [("From", request.get("From") or ""), ("To", to)]
+    headers += [(name, request.get(name) or "") for name in ("Call-ID", "CSeq")]
     return sip.build(start, [*headers, ("Allow", ALLOW), ("User-Agent", USER_AGENT)])
 
 
 def request_uri(place: Place) -> str:
     """The Request-URI of a REGISTER: the domain, no user (RFC 3261 section 10.2)."""
-    return place.uri
+    return f"{'sips' if place.secure else 'sip'}:{place.authority}"
 
 
 def _route(account: Account) -> list[tuple[str, str]]:

@@ -9,7 +9,9 @@ from edgecheck.model.check import Observation
 
 Purpose = Literal["fetch", "register", "remove", "reach"]
 """``reach`` is an OPTIONS to the own address of record: does it come back to us?"""
-Trouble = Literal["silent", "provisional-only", "refused", "reset", "closed", "no-route", "timeout", "icmp", "tls", "not-sip", "mismatched", "local"]
+Trouble = Literal[
+    "silent", "provisional-only", "refused", "reset", "closed", "no-route", "timeout", "icmp", "tls", "not-sip", "mismatched", "local"
+]
 Ending = Literal[
     "registered",
     "challenged",
@@ -121,6 +123,10 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     granted_expires_s: int | None = None
     bindings: tuple[Binding, ...] | None = None
     """As listed with ours (or, where nothing was registered, as fetched); None: never listed."""
+    displaced: tuple[str, ...] = ()
+    """Contacts that were listed before ours and no longer with it."""
+    password_edged: bool = False
+    """Whether the password that was given begins or ends with a blank; nothing else is told of it."""
     path: tuple[str, ...] = ()
     service_route: tuple[str, ...] = ()
     outbound: bool = False

@@ -1,0 +1,275 @@
+"""From what was asked and answered to findings. Pure.
+
+A status code says what happened, seldom why: where several causes fit, the finding lists them in the sheet's order and says what tells
+them apart. A cause is asserted only where the answers show it.
+"""
+
+from edgecheck.checks.registration.after import judge_registered
+from edgecheck.checks.registration.evidence import answer, found, host_of, is_public, way
+from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding, Verdict
+
+FAIL, WARN, PASS, INCONCLUSIVE = Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.INCONCLUSIVE
+BY_STATUS = {
+    400: "bad-request",
+    403: "forbidden",
+    404: "unknown-user",
+    405: "not-a-registrar",
+    408: "request-timeout",
+    410: "unknown-user",
+    413: "message-too-large",
+    416: "bad-request",
+    420: "bad-extension",
+    421: "extension-required",
+    423: "interval-too-brief",
+    430: "flow-failed",
+    439: "outbound-unsupported",
+    480: "temporarily-unavailable",
+    482: "loop",
+    483: "loop",
+    484: "address-incomplete",
+    486: "busy",
+    488: "not-acceptable",
+    491: "request-pending",
+    494: "security-agreement",
+    500: "server-error",
+    501: "not-a-registrar",
+    502: "bad-gateway",
+    503: "service-unavailable",
+    504: "gateway-timeout",
+    513: "message-too-large",
+    600: "busy",
+    603: "declined",
+    604: "unknown-user",
+    606: "not-acceptable",
+}
+"""What a final answer to a REGISTER is called; 401 and 407 depend on what had been sent."""
+_ENOUGH_COPIES = 7
+"""Of a request over UDP, within 20 s: so many are not lost by chance on a line that can carry calls."""
+
+
+def judge(seen: RegistrationObservation, profile: Profile) -> tuple[Finding, ...]:
+    """Everything that the answers show, the verdict on the registration itself first."""
+    out = judge_registered(seen) if seen.ending == "registered" else _not_registered(seen)
+    return (*out, *_on_the_way(seen))
+
+
+def _not_registered(seen: RegistrationObservation) -> list[Finding]:
+    decisive = _decisive(seen)
+    if decisive is None:
+        text = "There is no address to send a REGISTER to: the name did not lead to any server (see dns)."
+        return [found("no-target", INCONCLUSIVE, seen, text, reference="RFC 3263 section 4")]
+    if seen.ending == "challenged":
+        return [_challenged(seen, decisive)]
+    if seen.ending == "no-password":
+        text = f"{way(decisive)} asks for a password, and none was given: set EDGECHECK_SIP_PASSWORD or use --password-file."
+        return [found("no-password", INCONCLUSIVE, seen, text, reference="RFC 3261 section 22.2")]
+    if seen.ending == "untrusted":
+        text = (
+            f"The password was not sent: the certificate that {way(decisive)} shows leads to no authority that this machine knows. "
+            "If it is the right one, give its authority with --ca FILE."
+        )
+        return [found("untrusted", INCONCLUSIVE, seen, text, reference="RFC 5922")]
+    if seen.ending == "unsupported-digest":
+        offers = ", ".join(dict.fromkeys(each.problem or each.algorithm for each in decisive.challenges))
+        text = f"None of the challenges can be answered: {offers}."
+        return [found("unsupported-digest", FAIL, seen, text, observed=offers, reference="RFC 8760 section 2.4")]
+    if seen.ending == "no-challenge":
+        text = f"{answer(decisive)} without a challenge: there is nothing to answer. Something on the way may have cut it out."
+        return [found("no-challenge", FAIL, seen, text, reference="RFC 3261 section 22.1")]
+    if seen.ending == "stale-again":
+        text = (
+            "The server called the nonce stale twice, the second time for one that it had just given: the password was not judged at all. "
+            "Several servers that do not share their nonces, or a nonce that lives shorter than the round trip, do that."
+        )
+        return [found("stale-nonce", FAIL, seen, text, reference="RFC 7616 section 3.3")]
+    if seen.ending == "credentials-refused":
+        return [_credentials_refused(seen, decisive)]
+    if seen.ending == "redirects":
+        to = ", ".join(decisive.redirect_to) or "no SIP address"
+        text = f"Redirected ({answer(decisive)}) to {to}, and that way does not end: see the requests."
+        return [found("redirected", FAIL, seen, text, reference="RFC 3261 section 8.1.3.4")]
+    if decisive.status is None:
+        return [_unanswered(seen, decisive)]
+    return [_refused(seen, decisive)]
+
+
+def _decisive(seen: RegistrationObservation) -> Attempt | None:
+    """The last REGISTER that was answered, else the last one."""
+    registers = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")]
+    answered = [attempt for attempt in registers if attempt.status is not None]
+    candidates = answered or [attempt for attempt in registers if attempt.copies] or registers
+    return candidates[-1] if candidates else None
+
+
+def _challenged(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    asked = ", ".join(f"{each.algorithm}, realm {each.realm!r}" for each in decisive.challenges if each.problem is None)
+    if not decisive.challenges:
+        text = f"{way(decisive)} answered {answer(decisive)} without asking for a password; nothing was registered (--dry)."
+    elif not asked:
+        offers = ", ".join(each.problem or "" for each in decisive.challenges)
+        return found("unsupported-digest", FAIL, seen, f"None of the challenges can be answered: {offers}.", observed=offers)
+    else:
+        text = f"{way(decisive)} asks for a password ({asked}); it was not sent and nothing was registered (--dry)."
+    return found("challenged", PASS, seen, text, reference="RFC 3261 section 22.2")
+
+
+def _credentials_refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    proxy = decisive.status == 407
+    realms = ", ".join(dict.fromkeys(repr(each.realm) for each in decisive.challenges))
+    text = f"{answer(decisive)} again, after the challenge was answered as {seen.auth_user!r} for realm {realms}: "
+    hints, facts = _hints(seen)
+    text += "; or ".join([*hints, "the password or the authentication user is wrong (the answer does not say which)"]) + "."
+    cause = "proxy-authentication" if proxy else "wrong-credentials"
+    section = "22.3" if proxy else "22.2"
+    return found(cause, FAIL, seen, text, evidence=facts, reference=f"RFC 3261 section {section}")
+
+
+def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
+    """Causes of a repeated challenge, other than the usual two, that the answers show signs of; and those signs."""
+    hints: list[str] = []
+    facts: list[str] = []
+    ports = list(dict.fromkeys(attempt.rport for attempt in seen.attempts if attempt.rport is not None))
+    if len(ports) > 1:
+        hints.append(f"the NAT changed the source port in between ({', '.join(map(str, ports))}), and the nonce may be bound to it")
+        facts.append(f"source ports that the server saw, in order: {', '.join(map(str, ports))}")
+    changes = _changes(seen)
+    if changes:
+        hints.append("something on the way rewrites SIP, and with it perhaps the address that the credentials are computed for")
+        facts += changes
+    realms = list(dict.fromkeys(each.realm for attempt in seen.attempts for each in attempt.challenges))
+    if len(realms) > 1:
+        hints.append(f"the realm changes from challenge to challenge ({', '.join(map(repr, realms))}): more than one server answers")
+        facts.append(f"realms offered, in order: {', '.join(map(repr, realms))}")
+    if seen.password_edged:
+        hints.append("the password that was given begins or ends with a blank")
+        facts.append("the password that was given begins or ends with a blank")
+    return hints, facts
+
+
+def _changes(seen: RegistrationObservation) -> list[str]:
+    """Signs that SIP is rewritten on the way: what did not come back as it was sent, and a private address seen from outside."""
+    out = [change for attempt in seen.attempts for change in attempt.altered]
+    own = host_of(seen.local)
+    for attempt in seen.attempts:
+        if attempt.received == own and is_public(own) is False and is_public(host_of(attempt.target)) is True:
+            # A server outside sees the public address. That it "saw" the private one was put into the answer on the way back.
+            out.append(f"received={attempt.received} in the answer of {attempt.target}, which cannot have seen that address")
+            break
+    return list(dict.fromkeys(out))
+
+
+def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    if seen.other_transports:
+        others = ", ".join(seen.other_transports)
+        text = f"{way(decisive)} does not answer ({_why(decisive)}), but {others} does: the transport or port set in the phone is wrong."
+        return found("wrong-transport", FAIL, seen, text, expected=others, observed=way(decisive), reference="RFC 3263 section 4.1")
+    trouble = decisive.trouble
+    if trouble == "not-sip":
+        cause = "wrong-transport" if decisive.words.startswith("TLS") else "not-sip"
+        return found(cause, FAIL, seen, f"What answers at {way(decisive)} does not speak SIP there: {decisive.words}.")
+    if trouble == "mismatched":
+        text = f"An answer came that a phone must throw away: {decisive.words}. Something on the way rewrites SIP, or the server does."
+        return found("answer-mismatched", FAIL, seen, text, reference="RFC 3261 section 17.1.3")
+    if trouble == "provisional-only":
+        text = f"{way(decisive)} took the request ({decisive.words}): what stands behind it does not answer."
+        return found("no-final-answer", FAIL, seen, text, reference="RFC 3261 section 17.1.2")
+    if trouble in ("refused", "icmp", "no-route", "reset"):
+        text = f"{way(decisive)} cannot be reached: {decisive.words}."
+        return found("unreachable", FAIL, seen, text, reference="RFC 3261 section 8.1.3.1")
+    if trouble == "tls":
+        text = f"TLS to {way(decisive)} failed: {decisive.words} (see tls)."
+        return found("tls-failed", FAIL, seen, text, reference="RFC 3261 section 26.2")
+    if trouble == "local":
+        return found("undecided", INCONCLUSIVE, seen, f"This machine could not send to {way(decisive)}: {decisive.words}.")
+    enough = decisive.transport != "udp" or decisive.copies >= _ENOUGH_COPIES
+    return found(
+        "no-response",
+        FAIL if enough else INCONCLUSIVE,
+        seen,
+        f"No answer from {way(decisive)}: {_why(decisive)}.",
+        reference="RFC 3261 section 17.1.2",
+    )
+
+
+def _why(attempt: Attempt) -> str:
+    if attempt.trouble == "silent":
+        copies = "1 copy" if attempt.copies == 1 else f"{attempt.copies} copies"
+        return f"{copies} of REGISTER in {attempt.elapsed_s:.0f} s, no answer and no error"
+    if attempt.trouble == "timeout":
+        return "no connection was made and nothing refused it"
+    if attempt.trouble == "closed":
+        return f"the connection was closed without an answer ({attempt.words})"
+    return attempt.words or str(attempt.trouble)
+
+
+def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    status = decisive.status or 0
+    cause = BY_STATUS.get(status) or ("server-error" if 500 <= status < 600 else "declined" if status >= 600 else "refused")
+    text = f"{way(decisive)} answered {answer(decisive)}"
+    facts: list[str] = []
+    if not any(attempt.challenges for attempt in seen.attempts):
+        text += " without asking for a password first"
+        if status in (403, 404, 405, 501, 603):
+            host = host_of(seen.seen_as)
+            text += ": that is also what a trunk says that knows its customers by address" + (f" (it sees {host})" if host else "")
+    elif decisive.credentials:
+        text += " to the credentials" if status == 403 else " after it had asked for credentials"
+    if decisive.retry_after_s is not None:
+        text += f", and to try again in {decisive.retry_after_s} s"
+    if cause == "interval-too-brief" and decisive.min_expires_s is not None:
+        text += f"; it wants at least {decisive.min_expires_s} s"
+    if decisive.requires:
+        text += f" ({', '.join(decisive.requires)})"
+    if status == 400:
+        facts = _changes(seen)
+        if facts:
+            text += "; something on the way rewrites SIP, which is the first suspect"
+    section = _REFERENCES.get(cause, "RFC 3261 section 21")
+    return found(cause, FAIL, seen, f"{text}.", observed=answer(decisive), evidence=facts, reference=section)
+
+
+_REFERENCES = {
+    "interval-too-brief": "RFC 3261 section 10.3",
+    "flow-failed": "RFC 5626 section 11.5",
+    "outbound-unsupported": "RFC 5626 section 11.6",
+    "security-agreement": "RFC 3329",
+}
+
+
+def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
+    """What can be said whatever the registrar decided."""
+    out: list[Finding] = []
+    decided = _decisive(seen)
+    troubled = [attempt for attempt in seen.attempts if attempt.trouble and attempt.purpose in ("fetch", "register")]
+    for attempt in {attempt.target: attempt for attempt in troubled}.values():
+        if decided is None or decided.status is None or attempt.target == decided.target:
+            continue
+        cause = "unreachable" if attempt.trouble in ("refused", "icmp", "no-route", "reset") else "no-response"
+        text = f"{way(attempt)} failed first ({_why(attempt)}), so {way(decided)} was tried: a phone waits that long at every registration."
+        out.append(found(cause, WARN, seen, text, subject=way(attempt), reference="RFC 3263 section 4.3"))
+    elsewhere = next((attempt for attempt in seen.attempts if attempt.answered_from), None)
+    if elsewhere is not None:
+        text = (
+            f"Asked {elsewhere.target}, answered by {elsewhere.answered_from}: a NAT or firewall that lets in only whom it has called "
+            "drops such answers, and the phone times out."
+        )
+        out.append(found("answered-from-elsewhere", WARN, seen, text, reference="RFC 3581 section 4"))
+    changes = _changes(seen)
+    if changes:
+        text = "SIP does not come back as it was sent: a SIP ALG (or the server) rewrites it. edgecheck run sip-alg shows what and where."
+        out.append(found("rewritten", WARN, seen, text, evidence=tuple(changes), reference="RFC 3261 section 8.2.6.2"))
+    followed = next((attempt for attempt in seen.attempts if attempt.redirect_to), None)
+    if followed is not None and seen.ending != "redirects":
+        to = ", ".join(followed.redirect_to)
+        text = f"{way(followed)} redirects to {to}: phones that do not follow need that address in their settings."
+        out.append(found("redirected", WARN, seen, text, reference="RFC 3261 section 8.1.3.4"))
+    return out
+
+
+def summarize(seen: RegistrationObservation, findings: tuple[Finding, ...]) -> str:
+    """The gravest finding's sentence."""
+    order = (FAIL, INCONCLUSIVE, WARN, PASS, Verdict.SKIPPED)
+    first = min(findings, key=lambda finding: order.index(finding.verdict))
+    return first.summary.rstrip(".")

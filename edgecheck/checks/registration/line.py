@@ -1,0 +1,262 @@
+"""One link to a server: requests go out with their retransmissions, and everything that comes is read, whoever it is from."""
+
+import re
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from edgecheck.checks.registration import messages
+from edgecheck.checks.registration.credentials import challenges_of
+from edgecheck.checks.registration.dialogue import option_tags, redirections, seconds
+from edgecheck.checks.registration.observation import Attempt, Challenged, Inbound, Purpose, Trouble
+from edgecheck.model.phone import Link, Phone, Target
+from edgecheck.wire import sip
+from edgecheck.wire.errors import WireError
+from edgecheck.wire.transaction import TIMEOUT, ClientTransaction, method_of
+
+_MOST_ARRIVALS = 400
+"""In one transaction: a server that never stops talking is left."""
+_MOST_INBOUND = 20
+_ICMP_ENOUGH = 2
+"""Errors about so many copies: the first one may be about a moment (RFC 1122 section 4.2.3.9 calls them soft)."""
+_NONCE_SHOWN = 12
+_RELIABLE = ("tcp", "tls", "ws", "wss")
+
+
+class Heard(NamedTuple):
+    """What came of one request."""
+
+    message: sip.Message | None
+    """The final answer."""
+    attempt: Attempt
+
+
+class Line:
+    """A link and what has been read from it."""
+
+    def __init__(self, phone: Phone, target: Target, link: Link) -> None:
+        self.phone = phone
+        self.target = target
+        self.link = link
+        self.way = messages.Way(target.transport, link.local)
+        self.inbound: list[Inbound] = []
+        self.registered_at: float | None = None
+        """When the 200 came: requests from then on came through the registration."""
+        self._read = 0
+        self._strangers: list[tuple[sip.Message, str]] = []
+        """Answers that belong to no request of ours, and where they came from."""
+        self._garbage: list[bytes] = []
+        self._tag = phone.token(4)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether credentials may be given to it: it is plain by choice, or its certificate leads to a known authority."""
+        return self.link.handshake is None or self.link.handshake.trusted
+
+    async def ask(
+        self,
+        request: bytes,
+        branch: str,
+        purpose: Purpose,
+        *,
+        method: str = "REGISTER",
+        credentials: str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Heard:
+        """Send it, repeat it as the RFC says, until a final answer or the end of all patience."""
+        transaction = ClientTransaction(request, branch, method, reliable=self.target.transport in _RELIABLE, timeout=timeout)
+        began = self.phone.now()
+        quoted, heard_before = len(self._quotes()), self._read
+        self._strangers, self._garbage = [], []
+        source: str | None = None
+        self.link.send(transaction.begin(began))
+        while not transaction.over:
+            source = self.read(transaction) or source
+            if transaction.over or self._stopped(transaction, quoted, heard_before):
+                break
+            now = self.phone.now()
+            again = transaction.tick(now)
+            if again is not None:
+                self.link.send(again)
+            due = transaction.due()
+            if due is not None and not transaction.over:
+                await self.phone.until(lambda: self._news(transaction, quoted), max(0.0, due - self.phone.now()))
+        attempt = self._attempt(transaction, purpose, began, credentials, source, quoted)
+        return Heard(transaction.final, attempt)
+
+    def read(self, transaction: ClientTransaction | None = None) -> str | None:
+        """Take in what has arrived; where the answer came from, when it is there. Requests are answered at once."""
+        source = None
+        while self._read < len(self.link.inbox):
+            arrival = self.link.inbox[self._read]
+            self._read += 1
+            if arrival.data == sip.PING and self.target.transport != "udp":
+                self.link.send(sip.PONG)
+            if not arrival.data.strip(b"\r\n\0"):
+                continue  # keep-alives
+            try:
+                message = sip.parse_datagram(arrival.data)
+            except WireError:
+                if arrival.source == self.target.endpoint:
+                    self._garbage.append(arrival.data[:80])
+                continue
+            if message.is_request:
+                self._serve(message, str(arrival.source))
+            elif transaction is not None and transaction.receive(message, self.phone.now()):
+                source = source or (str(arrival.source) if (message.status or 0) >= 200 else None)
+            else:
+                self._strangers.append((message, str(arrival.source)))
+        return source
+
+    def _serve(self, message: sip.Message, source: str) -> None:
+        try:
+            reply = messages.answer(message, self._tag)
+        except WireError:
+            return
+        if reply is not None:
+            self.link.send(reply)
+        if message.method != "ACK" and self.registered_at is not None and len(self.inbound) < _MOST_INBOUND:
+            after = round(self.phone.now() - self.registered_at, 3)
+            own = (message.get("Call-ID") or "").endswith("-reach") and message.method == "OPTIONS"
+            self.inbound.append(Inbound(method=message.method or "", source=source, after_s=after, own=own))
+
+    def _quotes(self) -> list[str]:
+        return [str(quote) for quote in self.link.quotes if quote.to == self.target.endpoint and not quote.expired]
+
+    def _news(self, transaction: ClientTransaction, quoted: int) -> bool:
+        return self._read < len(self.link.inbox) or self._broken() or self._refused(transaction, quoted)
+
+    def _broken(self) -> bool:
+        return self.link.closed is not None or bool(self.link.unframed)
+
+    def _refused(self, transaction: ClientTransaction, quoted: int) -> bool:
+        return len(self._quotes()) - quoted >= min(_ICMP_ENOUGH, transaction.copies) and transaction.copies >= _ICMP_ENOUGH
+
+    def _stopped(self, transaction: ClientTransaction, quoted: int, heard_before: int) -> bool:
+        return self._broken() or self._refused(transaction, quoted) or self._read - heard_before > _MOST_ARRIVALS
+
+    def _attempt(
+        self, transaction: ClientTransaction, purpose: Purpose, began: float, credentials: str | None, source: str | None, quoted: int
+    ) -> Attempt:
+        target = self.target
+        out = Attempt(
+            purpose=purpose,
+            target=str(target.endpoint),
+            transport=target.transport,
+            status=None,
+            reason=None,
+            elapsed_s=round(self.phone.now() - began, 3),
+            copies=transaction.copies,
+            credentials=credentials is not None,
+            algorithm=credentials,
+            provisional=transaction.provisional,
+        )
+        if transaction.final is None:
+            trouble, words = self._trouble(transaction, quoted)
+            return replace(out, trouble=trouble, words=words)
+        changes = altered(transaction.request, transaction.final)
+        return replace(out, **_facts(transaction.final, source, str(target.endpoint)), altered=changes)
+
+    def _trouble(self, transaction: ClientTransaction, quoted: int) -> tuple[Trouble, str]:
+        garbage = bytes(self.link.unframed[:80]) or (self._garbage[0] if self._garbage else b"")
+        if garbage:
+            return "not-sip", not_sip(garbage)
+        ours = [(message, source) for message, source in self._strangers if _similar(transaction, message)]
+        if ours:
+            message, source = ours[0]
+            why = "; ".join(altered(transaction.request, message)) or "it does not belong to the request"
+            return "mismatched", f"{message.status} {message.reason} from {source}, but {why}"
+        if transaction.provisional is not None:
+            return "provisional-only", f"{transaction.provisional}, then nothing"
+        quotes = self._quotes()[quoted:]
+        if quotes:
+            return "icmp", quotes[0]
+        if self.link.closed is not None:
+            return ("reset" if "reset" in self.link.closed else "closed"), self.link.closed
+        if self.link.errors and not self.link.quotes:
+            return "local", self.link.errors[-1]
+        return "silent", ""
+
+
+def _similar(transaction: ClientTransaction, message: sip.Message) -> bool:
+    """Whether a phone would see an answer to its request in it, were it not for what was altered."""
+    asked = sip.parse_datagram(transaction.request)
+    number = (asked.get("CSeq") or "").split()[:1]
+    return message.get("Call-ID") == asked.get("Call-ID") or (
+        method_of(message) == transaction.method and (message.get("CSeq") or "").split()[:1] == number
+    )
+
+
+def _facts(message: sip.Message, source: str | None, target: str) -> dict[str, object]:
+    try:
+        via = sip.via_parts(sip.split_addresses(message.get("Via") or "")[0]).parameters
+    except (WireError, IndexError):
+        via = {}
+    rport = via.get("rport", "")
+    return {
+        "status": message.status,
+        "reason": (message.reason or "")[:120],
+        "answered_from": source if source not in (None, target) else None,
+        "received": via.get("received", "")[:60] or None,
+        "rport": int(rport) if rport.isascii() and rport.isdigit() and len(rport) <= 5 else None,
+        "warning": _short(message.get("Warning")),
+        "server": _short(message.get("Server") or message.get("User-Agent")),
+        "retry_after_s": seconds(message.get("Retry-After")),
+        "min_expires_s": seconds(message.get("Min-Expires")),
+        "requires": option_tags(message, "Require", "Unsupported") if (message.status or 0) >= 300 else (),
+        "redirect_to": redirections(message) if (message.status or 0) in (301, 302, 305) else (),
+        "challenges": tuple(
+            Challenged(
+                realm=each.realm[:80],
+                algorithm=each.name[:40],
+                qop=each.qop[:4],
+                stale=each.stale,
+                proxy=each.proxy,
+                problem=each.problem,
+                nonce=each.nonce[:_NONCE_SHOWN],
+            )
+            for each in challenges_of(message)
+        ),
+    }
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else text[:160]
+
+
+def altered(request: bytes, answer: sip.Message) -> tuple[str, ...]:
+    """What an answer must repeat (RFC 3261 section 8.2.6.2) and does not: somebody on the way, or the server, wrote it anew."""
+    asked = sip.parse_datagram(request)
+    pairs = [(name, _identity(asked, name), _identity(answer, name)) for name in ("Via", "From", "To", "Call-ID", "CSeq")]
+    return tuple(f"{name}: sent {sent!r}, came back {came[:120]!r}" for name, sent, came in pairs if sent != came)
+
+
+def _identity(message: sip.Message, name: str) -> str:
+    """The part of a header that an answer repeats as it is."""
+    value = message.get(name) or ""
+    if name == "Via":
+        try:
+            via = sip.via_parts(sip.split_addresses(value)[0])
+        except (WireError, IndexError):
+            return value
+        return f"{via.host}:{via.port};branch={via.parameters.get('branch', '')}"
+    if name in ("From", "To"):
+        tag = sip.parameters(value).get("tag", "") if name == "From" else ""
+        return sip.address_uri(value) + (f";tag={tag}" if tag else "")
+    return " ".join(value.split())
+
+
+def not_sip(data: bytes) -> str:
+    """What speaks there, as far as its first bytes tell."""
+    if data[:1] in (b"\x15", b"\x16") and data[1:2] == b"\x03":
+        return "TLS: this port wants an encrypted connection"
+    if data.startswith(b"HTTP/"):
+        return f"a web server: {_line(data)}"
+    if data.startswith(b"SSH-"):
+        return f"SSH: {_line(data)}"
+    return f"no SIP: {_line(data)}"
+
+
+def _line(data: bytes) -> str:
+    text = data.split(b"\r\n")[0][:60].decode("utf-8", "backslashreplace")
+    return re.sub(r"[^\x20-\x7e]", "?", text)

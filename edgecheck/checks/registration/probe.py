@@ -1,0 +1,358 @@
+"""The way of a careful phone: ask for the bindings, register for a short while, see whether we are reached, and take our binding away.
+
+It sends few messages, one after the other. Credentials go out only where the way may have them, and are refused at most twice.
+"""
+
+import contextlib
+
+from msgspec.structs import replace
+
+from edgecheck.checks.registration import messages
+from edgecheck.checks.registration.bindings import Listing, read_listing
+from edgecheck.checks.registration.credentials import Credentials
+from edgecheck.checks.registration.dialogue import Again, Dialogue, Done, Elsewhere, Over, Redirected, Step, option_tags, seconds
+from edgecheck.checks.registration.line import Heard, Line
+from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation, Trouble
+from edgecheck.model.account import Account, Place, SipTransport
+from edgecheck.model.errors import LocalFailure
+from edgecheck.model.phone import Phone, Target
+from edgecheck.model.profile import Profile
+from edgecheck.wire import sip
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.errors import WireError
+
+EXPIRES_S = 120
+"""Long enough to look around, short enough to be gone soon should the removal be lost."""
+MOST_TARGETS = 3
+REACH_S = 3.0
+"""Registrars that test their bindings mostly do so at once; whoever calls after that is not waited for."""
+_FAILOVER_S = 8.0
+"""Patience with every target after the first: a phone has 32 s for each."""
+_TRANSPORTS: dict[SipTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
+
+
+async def probe_account(phone: Phone, profile: Profile) -> RegistrationObservation:
+    """Fetch, register, look, remove."""
+    visit = _Visit(phone)
+    try:
+        await visit.go()
+    finally:
+        visit.leave()
+    return visit.observation()
+
+
+class _Visit:
+    """One account at its registrar: what is known so far."""
+
+    def __init__(self, phone: Phone) -> None:
+        self.phone = phone
+        self.account: Account = phone.account
+        self.names = messages.Names(phone.token(12), phone.token(4), f"urn:uuid:{_uuid(phone.token(16))}")
+        auth_user = self.account.auth_user or self.account.user
+        self.credentials = Credentials(auth_user, phone.secret() or None, lambda: phone.token(8))
+        self.dialogue = Dialogue(self.credentials, expires=EXPIRES_S, dry=self.account.dry)
+        self.seen = RegistrationObservation(
+            aor=self.account.aor, auth_user=auth_user, ending="no-target", password_edged=_edged(phone.secret())
+        )
+        self.attempts: list[Attempt] = []
+        self.uri = messages.request_uri(self.account.registrar)
+        self.line: Line | None = None
+        self.before: Listing | None = None
+        self.proved: bool | None = None
+        self._cseq = 0
+        self._may_remain = False
+
+    async def go(self) -> None:
+        pending = targets_of(self.phone)
+        while pending:
+            target = pending.pop(0)
+            step = await self._try(target, last=not pending)
+            if isinstance(step, Redirected):
+                if not step.proxy:
+                    self.uri = step.uris[0]
+                pending = await self._follow(step, target) or []
+                self.credentials.forget()
+                if not pending:
+                    self._end("redirects")
+                continue
+            if isinstance(step, Over):
+                self._end(step.ending)
+            if not isinstance(step, Elsewhere):
+                break
+        if self.seen.ending == "unanswered":
+            await self._ask_others()
+
+    # --- one target ------------------------------------------------------------------------------------------------------
+
+    async def _try(self, target: Target, *, last: bool) -> Step:
+        """Everything at one target; ``Elsewhere`` when the next one is to be tried."""
+        self._hang_up()
+        self.phone.progress(0, 0, f"REGISTER to {target}")
+        try:
+            link = await self.phone.open_link(target)
+        except LocalFailure as error:
+            self.attempts.append(_unopened(target, error))
+            self._end("unanswered")
+            return Elsewhere()
+        self.line = Line(self.phone, target, link)
+        self._note(local=str(link.local))
+        patience = 32.0 if not self.attempts else _FAILOVER_S
+        step, answer = await self._round("fetch", None, 0, last, patience)
+        if not isinstance(step, Done) or answer is None:
+            return step
+        self.before = read_listing(answer, None, None)
+        self._note(bindings=self.before.bindings)
+        if self.account.dry:
+            return Over("challenged")  # it asked for no password
+        return await self._register(last)
+
+    async def _register(self, last: bool) -> Step:
+        assert self.line is not None
+        contact = messages.contact_uri(self.account, self.line.way)
+        self._note(contact_sent=contact)
+        step, answer = await self._round("register", contact, self.dialogue.expires, last, 32.0)
+        if not isinstance(step, Done) or answer is None:
+            return step
+        self._may_remain = True
+        self.line.registered_at = self.phone.now()
+        listing = read_listing(answer, contact, self.names.instance, self.before)
+        self._note(
+            ending="registered",
+            bindings=listing.bindings,
+            contact_seen=listing.own.contact if listing.own else None,
+            requested_expires_s=self.dialogue.expires,
+            granted_expires_s=listing.granted(seconds(answer.get("Expires"))),
+            path=answer.all("Path")[:8],
+            service_route=answer.all("Service-Route")[:8],
+            outbound="outbound" in option_tags(answer, "Require"),
+            flow_timer_s=seconds(answer.get("Flow-Timer")),
+            gruu=listing.gruu,
+            displaced=_gone(self.before, listing),
+        )
+        await self._look_around()
+        await self._remove(contact)
+        return Done()
+
+    async def _look_around(self) -> None:
+        """Do requests reach us? The registrar may test its bindings by itself; an OPTIONS to our own address is sent as well."""
+        assert self.line is not None
+        line, began = self.line, self.phone.now()
+        self.phone.progress(0, 0, "waiting for a request through the registration")
+
+        def reached() -> bool:
+            line.read()
+            return bool(line.inbound)
+
+        if not await self.phone.until(reached, REACH_S / 3):
+            heard = await self._options()
+            if heard is not None and not line.inbound:
+                await self.phone.until(reached, REACH_S * 2 / 3)
+        self._note(waited_s=round(self.phone.now() - began, 3))
+
+    async def _options(self) -> Heard | None:
+        assert self.line is not None
+        heard: Heard | None = None
+        for _ in range(2):
+            sent = self.credentials.headers("OPTIONS", self.account.aor) if heard else ()
+            branch = self._branch()
+            self._cseq += 1
+            with contextlib.suppress(WireError):
+                request = messages.options(
+                    self.account, self.names, self.line.way, uri=self.account.aor, branch=branch, cseq=self._cseq, credentials=sent
+                )
+                algorithm = self.credentials.algorithm if sent else None
+                heard = await self.line.ask(request, branch, "reach", method="OPTIONS", credentials=algorithm)
+                self.attempts.append(heard.attempt)
+            if heard is None or heard.message is None or heard.message.status not in (401, 407) or self.credentials.refusals:
+                break
+            if not self.line.trusted or self.credentials.weigh(heard.message, sent=bool(sent)) != "again":
+                break
+        return heard
+
+    async def _remove(self, contact: str) -> None:
+        self.phone.progress(0, 0, "removing our binding")
+        step, answer = await self._round("remove", contact, 0, True, 32.0)
+        if not isinstance(step, Done) or answer is None:
+            return
+        left = read_listing(answer, contact, self.names.instance, self.before)
+        self._may_remain = left.own is not None
+        self._note(removed=not self._may_remain)
+
+    # --- one request and its retries -------------------------------------------------------------------------------------
+
+    async def _round(
+        self, purpose: Purpose, contact: str | None, expires: int, last: bool, patience: float
+    ) -> tuple[Step, sip.Message | None]:
+        """A REGISTER until something other than another try follows from the answer."""
+        assert self.line is not None
+        self.credentials.spend()
+        while True:
+            branch = self._branch()
+            algorithm = self.credentials.algorithm if self.line.trusted else None
+            request = self._request(contact, self.dialogue.expires if expires else 0, branch, algorithm is not None)
+            heard = await self.line.ask(request, branch, purpose, credentials=algorithm, timeout=patience)
+            self.attempts.append(heard.attempt)
+            self._learn(heard.attempt)
+            if heard.message is None:
+                self._end("unanswered")
+                return Elsewhere(), None
+            step = self.dialogue.weigh(heard.message, sent_credentials=algorithm is not None, trusted=self.line.trusted, last_target=last)
+            if isinstance(step, Done):
+                proved = self.credentials.taken(heard.message)
+                self.proved = proved if proved is not None else self.proved
+                return step, heard.message
+            if isinstance(step, Elsewhere):
+                self._end("refused")
+            if not isinstance(step, Again):
+                return step, heard.message
+            if step.after_s:
+                await self.phone.sleep(step.after_s)
+
+    def _request(self, contact: str | None, expires: int, branch: str, with_credentials: bool) -> bytes:
+        assert self.line is not None
+        self._cseq += 1
+        return messages.register(
+            self.account,
+            self.names,
+            self.line.way,
+            uri=self.uri,
+            branch=branch,
+            cseq=self._cseq,
+            contact=contact,
+            expires=expires,
+            extensions=self.dialogue.extensions,
+            credentials=self.credentials.headers("REGISTER", self.uri) if with_credentials else (),
+        )
+
+    def _branch(self) -> str:
+        return f"z9hG4bK{self.phone.token(8)}"
+
+    def _learn(self, attempt: Attempt) -> None:
+        if attempt.received or attempt.rport:
+            assert self.line is not None
+            # RFC 3581 section 4: received may be left out where it equals sent-by, by servers older than that.
+            host = (attempt.received or self.line.way.local.host).strip("[]")
+            port = attempt.rport or self.line.way.local.port
+            self._note(seen_as=str(Endpoint(host, port)))
+
+    # --- other ways ------------------------------------------------------------------------------------------------------
+
+    async def _follow(self, step: Redirected, come_from: Target) -> list[Target]:
+        """The targets that redirections lead to."""
+        out: list[Target] = []
+        for uri in step.uris:
+            parts = sip.uri_parts(uri)
+            named = parts.parameters.get("transport", "").lower()
+            transport: SipTransport = come_from.transport
+            for known in ("udp", "tcp", "tls", "ws", "wss"):
+                if named == known:
+                    transport = known
+            if parts.scheme == "sips" and transport in ("udp", "tcp"):
+                transport = "tls"
+            place = Place(host=parts.host, port=parts.port, transport=transport)
+            addresses = (parts.host,) if place.numeric else (await self.phone.look_up(parts.host)).addresses
+            port = parts.port or (5061 if transport in ("tls", "wss") else 5060)
+            out += [
+                Target(transport=transport, host=parts.host, address=address, port=port, because=f"redirected by {come_from.endpoint}")
+                for address in addresses[:2]
+            ]
+        return out[:MOST_TARGETS]
+
+    async def _ask_others(self) -> None:
+        """Nothing answered as configured: does another transport of the same server?"""
+        asked = {(attempt.transport, attempt.target) for attempt in self.attempts}
+        addresses = list(dict.fromkeys(target.address for target in targets_of(self.phone)))[:1]
+        found: list[str] = []
+        for address in addresses:
+            for transport, port in _TRANSPORTS.items():
+                target = Target(transport=transport, host=self.account.domain, address=address, port=port)
+                if (transport, str(target.endpoint)) not in asked and await self._answers(target):
+                    found.append(str(target))
+        self._note(other_transports=tuple(found))
+
+    async def _answers(self, target: Target) -> bool:
+        self.phone.progress(0, 0, f"does {target} answer?")
+        try:
+            link = await self.phone.open_link(target, 3.0)
+        except LocalFailure:
+            return False
+        try:
+            line = Line(self.phone, target, link)
+            branch = self._branch()
+            self._cseq += 1
+            request = messages.options(self.account, self.names, line.way, uri=self.uri, branch=branch, cseq=self._cseq)
+            heard = await line.ask(request, branch, "reach", method="OPTIONS", timeout=4.0)
+        finally:
+            link.close()
+        return heard.message is not None
+
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def _note(self, **facts: object) -> None:
+        self.seen = replace(self.seen, **facts)
+
+    def _end(self, ending: Ending) -> None:
+        if self.seen.ending != "registered":
+            self._note(ending=ending)
+
+    def _hang_up(self) -> None:
+        if self.line is not None:
+            self.line.link.close()
+            self._note(inbound=tuple(self.line.inbound))
+            self.line = None
+
+    def leave(self) -> None:
+        """However it ends, a binding that may remain is asked to go: once, without waiting."""
+        if self.line is not None:
+            if self._may_remain and self.seen.contact_sent is not None and self.seen.removed is None:
+                with contextlib.suppress(WireError, ValueError):
+                    self.line.link.send(self._request(self.seen.contact_sent, 0, self._branch(), self.credentials.ready))
+            self._hang_up()
+
+    def observation(self) -> RegistrationObservation:
+        """All of it."""
+        return replace(self.seen, attempts=tuple(self.attempts), server_proved=self.proved)
+
+
+def targets_of(phone: Phone) -> list[Target]:
+    """Where to go, in order: what answered the ``transport`` check first, then the rest of what ``dns`` found."""
+    found = list(phone.targets)
+    place = phone.account.next_hop
+    if not found and place.numeric:
+        transport: SipTransport = place.transport or ("tls" if place.secure else "udp")
+        port = place.port or (5061 if transport in ("tls", "wss") else 5060)
+        found = [Target(transport=transport, host=place.host, address=place.host, port=port, because="written in the address")]
+    if phone.flow is not None:
+        found = [phone.flow, *(target for target in found if target != phone.flow)]
+    return found[:MOST_TARGETS]
+
+
+def _gone(before: Listing | None, now: Listing) -> tuple[str, ...]:
+    listed = {binding.contact for binding in now.bindings}
+    # Ours alone, or nothing, may also mean that this registrar lists no others: only what it had listed itself counts.
+    return tuple(binding.contact for binding in before.bindings if binding.contact not in listed)[:5] if before else ()
+
+
+def _unopened(target: Target, error: LocalFailure) -> Attempt:
+    known: dict[str, Trouble] = {"refused": "refused", "reset": "reset", "timeout": "timeout", "no-route": "no-route", "tls": "tls"}
+    return Attempt(
+        purpose="fetch",
+        target=str(target.endpoint),
+        transport=target.transport,
+        status=None,
+        reason=None,
+        elapsed_s=0.0,
+        copies=0,
+        trouble=known.get(error.reason, "local"),
+        words=str(error),
+    )
+
+
+def _edged(password: str | None) -> bool:
+    return password is not None and password != password.strip()
+
+
+def _uuid(digits: str) -> str:
+    """RFC 4122, version 4, of 32 hexadecimal digits."""
+    fixed = f"{digits[:12]}4{digits[13:16]}8{digits[17:]}"
+    return "-".join((fixed[:8], fixed[8:12], fixed[12:16], fixed[16:20], fixed[20:32]))
