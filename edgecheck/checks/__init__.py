@@ -1,6 +1,6 @@
 """The checks. Adding one is a file and a line here; ``tests/test_house`` then stays red until its page and its tests exist."""
 
-from edgecheck.checks import mapping_lifetime, nat_behavior, port_forwarding, port_preservation, rtp_range, sip_alg, topology
+from edgecheck.checks import mapping_lifetime, nat_behavior, port_forwarding, port_preservation, registration, rtp_range, sip_alg, topology
 from edgecheck.model.check import Check
 
 ALL: tuple[Check, ...] = (
@@ -15,7 +15,7 @@ ALL: tuple[Check, ...] = (
 """In the order in which they run: whoever needs the alternate address uncontacted, or its own ports unused, comes first;
 who takes minutes, last."""
 
-DOCTOR: tuple[Check, ...] = ()
+DOCTOR: tuple[Check, ...] = (registration.CHECK,)
 """Those of ``edgecheck register``, in the order in which they run: each builds on what the ones before it left in the ``Phone``."""
 
 BY_ID: dict[str, Check] = {check.id: check for check in (*ALL, *DOCTOR)}

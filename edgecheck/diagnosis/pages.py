@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator
 
 from edgecheck.diagnosis import knowledge
-from edgecheck.diagnosis.knowledge import Router, Setting
+from edgecheck.diagnosis.knowledge import Router, Setting, sheet
 from edgecheck.model.errors import UsageError
 
 _ALG = tuple(f"sip-alg.{cause}" for cause in ("harmless", "rewritten", "inconsistent", "destroyed", "answered-by-other", "only-sip-passes"))
@@ -78,8 +78,23 @@ def _finding(finding_id: str) -> Iterator[str]:
         if finding_id in ids:
             yield from ("", f"{title}, by vendor")
             yield from (line for router in knowledge.routers() for line in _setting(router.vendor, router.setting(topic)))
+    row = sheet.row(finding_id)
+    if row is not None:
+        yield from _registration(row)
     if explanation.reference:
         yield from ("", f"Reference: {explanation.reference}")
+
+
+def _registration(row: sheet.Row) -> Iterator[str]:
+    """What the verdict sheet has beyond every other page: causes in order, and where each thing is set."""
+    if row.causes:
+        yield from ("", "Most likely causes, in this order", *(f"  {number}. {cause}" for number, cause in enumerate(row.causes, 1)))
+    for topic in row.topics():
+        yield from ("", f"Where it is set: {topic.title}")
+        for program in sheet.programs():
+            yield f"  {program.title}"
+            yield from (f"    {line}" for line in topic.lines(program))
+            yield f"    [{_SAID[program.confidence]}: {program.source}]"
 
 
 def _setting(vendor: str, setting: Setting | None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -9,6 +10,7 @@ import pytest
 
 import edgecheck
 from edgecheck.checks import ALL, port_forwarding
+from edgecheck.checks.registration.judge import BY_STATUS
 from edgecheck.diagnosis import knowledge
 from edgecheck.diagnosis.pages import page
 from edgecheck.model.errors import UsageError
@@ -36,10 +38,30 @@ def causes(tree: ast.AST, prefix: str) -> set[str]:
         "rtp-range": lambda: first_words(tree, "add", 0),
         "sip-alg": lambda: first_words(tree, "_finding", 1),
         "topology": lambda: first_words(tree, "finding", 0),
+        "registration": lambda: registration_causes(),
         "control": lambda: {cause for file in COURSES for cause in first_words(ast.parse(file.read_text()), "control_finding", 0)},
     }[prefix]()
     assert found
     return found
+
+
+def registration_causes() -> set[str]:
+    """Its findings are made in several files: what ``found`` is called with, and what status codes and other conditions are called."""
+    trees = [ast.parse(file.read_text()) for file in (PACKAGE / "checks" / "registration").glob("*.py")]
+    found = {cause for tree in trees for cause in first_words(tree, "found", 0)} | set(BY_STATUS.values())
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "cause":
+                found |= {part.value for part in alternatives(node.value) if isinstance(part.value, str)}
+    return found
+
+
+def alternatives(value: ast.expr) -> Iterator[ast.Constant]:
+    """The literals that an expression may come to; those that it only compares with are left out."""
+    if isinstance(value, ast.Constant):
+        yield value
+    for branch in [value.body, value.orelse] if isinstance(value, ast.IfExp) else value.values if isinstance(value, ast.BoolOp) else []:
+        yield from alternatives(branch)
 
 
 def emitted() -> set[str]:

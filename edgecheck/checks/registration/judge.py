@@ -86,9 +86,11 @@ def _not_registered(seen: RegistrationObservation) -> list[Finding]:
         return [found("stale-nonce", FAIL, seen, text, reference="RFC 7616 section 3.3")]
     if seen.ending == "credentials-refused":
         return [_credentials_refused(seen, decisive)]
-    if seen.ending == "redirects":
+    if seen.ending == "redirects" or decisive.redirect_to:
         to = ", ".join(decisive.redirect_to) or "no SIP address"
-        text = f"Redirected ({answer(decisive)}) to {to}, and that way does not end: see the requests."
+        end = seen.attempts[-1]
+        there = f"{way(end)} does not answer ({_why(end)})" if end.status is None else "that way does not end: see the requests"
+        text = f"Redirected ({answer(decisive)}) to {to}, and {there}."
         return [found("redirected", FAIL, seen, text, reference="RFC 3261 section 8.1.3.4")]
     if decisive.status is None:
         return [_unanswered(seen, decisive)]
@@ -120,7 +122,8 @@ def _credentials_refused(seen: RegistrationObservation, decisive: Attempt) -> Fi
     realms = ", ".join(dict.fromkeys(repr(each.realm) for each in decisive.challenges))
     text = f"{answer(decisive)} again, after the challenge was answered as {seen.auth_user!r} for realm {realms}: "
     hints, facts = _hints(seen)
-    text += "; or ".join([*hints, "the password or the authentication user is wrong (the answer does not say which)"]) + "."
+    usual = "the password or the authentication user is wrong (the answer does not say which)"
+    text += "; or ".join([usual, *hints]) + "."
     cause = "proxy-authentication" if proxy else "wrong-credentials"
     section = "22.3" if proxy else "22.2"
     return found(cause, FAIL, seen, text, evidence=facts, reference=f"RFC 3261 section {section}")
@@ -138,6 +141,12 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     if changes:
         hints.append("something on the way rewrites SIP, and with it perhaps the address that the credentials are computed for")
         facts += changes
+    elif seen.answer_diverted:
+        hints.append("the SIP ALG on the way alters what the credentials are computed for")
+        facts.append(_DIVERTED)
+    elif fact := _unseen_nat(seen):
+        hints.append("a SIP ALG rewrites SIP (the server claims to have seen a private address; without any NAT on the way it would, too)")
+        facts.append(fact)
     realms = list(dict.fromkeys(each.realm for attempt in seen.attempts for each in attempt.challenges))
     if len(realms) > 1:
         hints.append(f"the realm changes from challenge to challenge ({', '.join(map(repr, realms))}): more than one server answers")
@@ -148,16 +157,21 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     return hints, facts
 
 
+_DIVERTED = "an OPTIONS left one port and named another in its Via; the server knows rport, and the answer came to the port in Via"
+
+
 def _changes(seen: RegistrationObservation) -> list[str]:
-    """Signs that SIP is rewritten on the way: what did not come back as it was sent, and a private address seen from outside."""
-    out = [change for attempt in seen.attempts for change in attempt.altered]
+    """What did not come back as it was sent."""
+    return list(dict.fromkeys(change for attempt in seen.attempts for change in attempt.altered))
+
+
+def _unseen_nat(seen: RegistrationObservation) -> str:
+    """A server outside that says it saw a private address: nothing translates on the way, or a SIP ALG wrote into its answer."""
     own = host_of(seen.local)
     for attempt in seen.attempts:
         if attempt.received == own and is_public(own) is False and is_public(host_of(attempt.target)) is True:
-            # A server outside sees the public address. That it "saw" the private one was put into the answer on the way back.
-            out.append(f"received={attempt.received} in the answer of {attempt.target}, which cannot have seen that address")
-            break
-    return list(dict.fromkeys(out))
+            return f"received={own} in the answer of {attempt.target}"
+    return ""
 
 
 def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
@@ -183,6 +197,12 @@ def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         return found("tls-failed", FAIL, seen, text, reference="RFC 3261 section 26.2")
     if trouble == "local":
         return found("undecided", INCONCLUSIVE, seen, f"This machine could not send to {way(decisive)}: {decisive.words}.")
+    if seen.options_answered:
+        text = (
+            f"{way(decisive)} answers OPTIONS and meets REGISTER with silence ({_why(decisive)}): the way is open, so the server (or a "
+            "guard before it) ignores this account or this address, or no registrar is there."
+        )
+        return found("ignored", FAIL, seen, text, reference="RFC 3261 section 10.3")
     enough = decisive.transport != "udp" or decisive.copies >= _ENOUGH_COPIES
     return found(
         "no-response",
@@ -212,7 +232,7 @@ def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
     if not any(attempt.challenges for attempt in seen.attempts):
         text += " without asking for a password first"
         if status in (403, 404, 405, 501, 603):
-            host = host_of(seen.seen_as)
+            host = "" if _unseen_nat(seen) else host_of(seen.seen_as)
             text += ": that is also what a trunk says that knows its customers by address" + (f" (it sees {host})" if host else "")
     elif decisive.credentials:
         text += " to the credentials" if status == 403 else " after it had asked for credentials"
@@ -242,7 +262,8 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
     """What can be said whatever the registrar decided."""
     out: list[Finding] = []
     decided = _decisive(seen)
-    troubled = [attempt for attempt in seen.attempts if attempt.trouble and attempt.purpose in ("fetch", "register")]
+    before = seen.attempts[: seen.attempts.index(decided)] if decided else ()
+    troubled = [attempt for attempt in before if attempt.trouble and attempt.purpose in ("fetch", "register")]
     for attempt in {attempt.target: attempt for attempt in troubled}.values():
         if decided is None or decided.status is None or attempt.target == decided.target:
             continue
@@ -260,8 +281,14 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
     if changes:
         text = "SIP does not come back as it was sent: a SIP ALG (or the server) rewrites it. edgecheck run sip-alg shows what and where."
         out.append(found("rewritten", WARN, seen, text, evidence=tuple(changes), reference="RFC 3261 section 8.2.6.2"))
+    if seen.answer_diverted:
+        text = (
+            "A SIP ALG is on the way: an answer was taken to the port that Via names instead of the one that had asked. "
+            "It rewrites addresses in SIP, and the server believes that there is no NAT."
+        )
+        out.append(found("alg", WARN, seen, text, evidence=(_DIVERTED,), reference="RFC 3581 section 4"))
     followed = next((attempt for attempt in seen.attempts if attempt.redirect_to), None)
-    if followed is not None and seen.ending != "redirects":
+    if followed is not None and seen.ending != "redirects" and not (decided and decided.redirect_to):
         to = ", ".join(followed.redirect_to)
         text = f"{way(followed)} redirects to {to}: phones that do not follow need that address in their settings."
         out.append(found("redirected", WARN, seen, text, reference="RFC 3261 section 8.1.3.4"))

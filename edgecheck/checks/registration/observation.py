@@ -140,5 +140,9 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     """How long requests from outside were waited for."""
     removed: bool | None = None
     """Whether our binding is gone; None: there was none, or it could not be told."""
+    answer_diverted: bool | None = None
+    """Whether an answer was taken to the port in Via instead of the one that asked (a SIP ALG's work); None: not asked, no answer."""
     other_transports: tuple[str, ...] = ()
-    """Asked when nothing answered on the way that was configured: ``TCP 192.0.2.1:5060`` answers SIP there."""
+    """Asked when nothing answered on the way that was configured: ``TCP 192.0.2.1:5060`` answers a REGISTER there."""
+    options_answered: bool | None = None
+    """Whether OPTIONS is answered where REGISTER is met with silence; None: not asked."""

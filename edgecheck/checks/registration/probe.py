@@ -4,10 +4,12 @@ It sends few messages, one after the other. Credentials go out only where the wa
 """
 
 import contextlib
+from typing import Literal
 
 from msgspec.structs import replace
 
 from edgecheck.checks.registration import messages
+from edgecheck.checks.registration.alg import diverted, hides_nat
 from edgecheck.checks.registration.bindings import Listing, read_listing
 from edgecheck.checks.registration.credentials import Credentials
 from edgecheck.checks.registration.dialogue import Again, Dialogue, Done, Elsewhere, Over, Redirected, Step, option_tags, seconds
@@ -81,6 +83,8 @@ class _Visit:
                 break
         if self.seen.ending == "unanswered":
             await self._ask_others()
+        elif self.line is not None and hides_nat(self.line.way.local.host, self.line.target):
+            self._note(answer_diverted=await diverted(self.phone, self.line.target, self._options_through))
 
     # --- one target ------------------------------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ class _Visit:
         while True:
             branch = self._branch()
             algorithm = self.credentials.algorithm if self.line.trusted else None
-            request = self._request(contact, self.dialogue.expires if expires else 0, branch, algorithm is not None)
+            request = self._request(self.line, contact, self.dialogue.expires if expires else 0, branch, algorithm is not None)
             heard = await self.line.ask(request, branch, purpose, credentials=algorithm, timeout=patience)
             self.attempts.append(heard.attempt)
             self._learn(heard.attempt)
@@ -208,13 +212,12 @@ class _Visit:
             if step.after_s:
                 await self.phone.sleep(step.after_s)
 
-    def _request(self, contact: str | None, expires: int, branch: str, with_credentials: bool) -> bytes:
-        assert self.line is not None
+    def _request(self, line: Line, contact: str | None, expires: int, branch: str, with_credentials: bool) -> bytes:
         self._cseq += 1
         return messages.register(
             self.account,
             self.names,
-            self.line.way,
+            line.way,
             uri=self.uri,
             branch=branch,
             cseq=self._cseq,
@@ -259,19 +262,27 @@ class _Visit:
         return out[:MOST_TARGETS]
 
     async def _ask_others(self) -> None:
-        """Nothing answered as configured: does another transport of the same server?"""
+        """Nothing answered as configured. Is anybody there, and does another transport of the same server take a REGISTER?"""
+        first = next((attempt for attempt in self.attempts), None)
+        target = next(iter(targets_of(self.phone)), None)
+        if first is None or target is None:
+            return
+        if first.trouble == "silent":
+            self._note(options_answered=await self._answers(target, "OPTIONS"))
         asked = {(attempt.transport, attempt.target) for attempt in self.attempts}
-        addresses = list(dict.fromkeys(target.address for target in targets_of(self.phone)))[:1]
         found: list[str] = []
-        for address in addresses:
-            for transport, port in _TRANSPORTS.items():
-                target = Target(transport=transport, host=self.account.domain, address=address, port=port)
-                if (transport, str(target.endpoint)) not in asked and await self._answers(target):
-                    found.append(str(target))
+        for transport, port in _TRANSPORTS.items():
+            other = Target(transport=transport, host=self.account.domain, address=target.address, port=port)
+            if (transport, str(other.endpoint)) not in asked and await self._answers(other, "REGISTER"):
+                found.append(str(other))
         self._note(other_transports=tuple(found))
 
-    async def _answers(self, target: Target) -> bool:
-        self.phone.progress(0, 0, f"does {target} answer?")
+    def _options_through(self, way: messages.Way, branch: str) -> bytes:
+        self._cseq += 1
+        return messages.options(self.account, self.names, way, uri=self.uri, branch=branch, cseq=self._cseq)
+
+    async def _answers(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> bool:
+        self.phone.progress(0, 0, f"does {target} answer {method}?")
         try:
             link = await self.phone.open_link(target, 3.0)
         except LocalFailure:
@@ -279,9 +290,8 @@ class _Visit:
         try:
             line = Line(self.phone, target, link)
             branch = self._branch()
-            self._cseq += 1
-            request = messages.options(self.account, self.names, line.way, uri=self.uri, branch=branch, cseq=self._cseq)
-            heard = await line.ask(request, branch, "reach", method="OPTIONS", timeout=4.0)
+            request = self._options_through(line.way, branch) if method == "OPTIONS" else self._request(line, None, 0, branch, False)
+            heard = await line.ask(request, branch, "reach", method=method, timeout=4.0)
         finally:
             link.close()
         return heard.message is not None
@@ -306,7 +316,7 @@ class _Visit:
         if self.line is not None:
             if self._may_remain and self.seen.contact_sent is not None and self.seen.removed is None:
                 with contextlib.suppress(WireError, ValueError):
-                    self.line.link.send(self._request(self.seen.contact_sent, 0, self._branch(), self.credentials.ready))
+                    self.line.link.send(self._request(self.line, self.seen.contact_sent, 0, self._branch(), self.credentials.ready))
             self._hang_up()
 
     def observation(self) -> RegistrationObservation:

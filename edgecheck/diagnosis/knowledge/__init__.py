@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from edgecheck.diagnosis.knowledge import sheet
+
 _FOLDER = Path(__file__).parent
 
 
@@ -85,7 +87,17 @@ class _Routers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 @cache
 def explanations() -> dict[str, Explanation]:
     """Every page by finding id; ``*.fault`` and ``*.skipped`` hold for every check."""
-    return msgspec.convert(tomllib.loads((_FOLDER / "explanations.toml").read_text("utf-8")), dict[str, Explanation])
+    pages = msgspec.convert(tomllib.loads((_FOLDER / "explanations.toml").read_text("utf-8")), dict[str, Explanation])
+    for row in sheet.rows():
+        pages[row.finding_id] = Explanation(
+            title=row.title,
+            means=row.means,
+            matters=row.matters,
+            proved=row.proved,
+            do=(row.first, *row.do),
+            reference=row.reference,
+        )
+    return pages
 
 
 def explanation(finding_id: str) -> Explanation | None:

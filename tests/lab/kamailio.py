@@ -1,0 +1,82 @@
+"""A real Kamailio as registrar: digest, bindings, and users to whom it answers as they need it for a test."""
+
+from pathlib import Path
+
+from tests.lab.ground import LabError, Program
+from tests.lab.topology import Topology
+
+PASSWORD = "s3cret word"
+DOMAIN = "pbx.example.com"
+
+_CONFIG = """#!KAMAILIO
+debug=1
+log_stderror=yes
+children=2
+disable_tcp=no
+tcp_children=2
+auto_aliases=no
+alias="pbx.example.com"
+listen=udp:{address}:5060
+listen=tcp:{address}:5060
+mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib64/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/"
+loadmodule "sl.so"
+loadmodule "tm.so"
+loadmodule "pv.so"
+loadmodule "rr.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+loadmodule "nathelper.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "max_expires", {most_expires})
+modparam("registrar", "received_avp", "$avp(received)")
+modparam("nathelper", "received_avp", "$avp(received)")
+modparam("registrar", "max_contacts", 5)
+modparam("auth", "algorithm", "{algorithm}")
+modparam("auth", "qop", "auth")
+modparam("tm", "fr_timer", 2000)
+
+request_route {{
+  force_rport();
+  if (is_method("REGISTER")) {{
+    if ($fU == "barred") {{ sl_send_reply("403", "Not from your address"); exit; }}
+    if ($fU == "nobody") {{ sl_send_reply("404", "Not Found"); exit; }}
+    if ($fU == "mute") {{ exit; }}
+    if ($fU == "proxied") {{
+      if (!pv_proxy_authenticate("edge", "{password}", "0")) {{ proxy_challenge("edge", "1"); exit; }}
+    }} else if (!pv_www_authenticate("$fd", "{password}", "0")) {{
+      www_challenge("$fd", "1");
+      exit;
+    }}
+    if ($fU == "locked") {{ sl_send_reply("403", "Account locked"); exit; }}
+    if ($fU == "patient" && $(hdr(Expires){{s.int}}) > 0 && $(hdr(Expires){{s.int}}) < 300) {{
+      append_to_reply("Min-Expires: 300\\r\\n");
+      sl_send_reply("423", "Interval Too Brief");
+      exit;
+    }}
+    if ($fU != "dark") {{ fix_nated_register(); }}
+    save("location");
+    exit;
+  }}
+  if (is_method("OPTIONS") && $rU == $null) {{ sl_send_reply("200", "OK"); exit; }}
+  if (!lookup("location")) {{ sl_send_reply("480", "Nobody there"); exit; }}
+  t_relay();
+}}
+"""
+
+
+def start(topology: Topology, directory: Path, address: str, *, algorithm: str = "MD5", most_expires: int = 3600) -> Program:
+    """Start one at UDP and TCP 5060 of this address of the server's; returns when it answers."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "kamailio.cfg"
+    file.write_text(_CONFIG.format(address=address, algorithm=algorithm, password=PASSWORD, most_expires=most_expires))
+    options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "16", "-M", "4")
+    program = topology.ground.spawn("server", "kamailio", *options)
+    for _ in range(60):
+        if topology.ground.run("server", "sipsak", "-s", f"sip:{address}").returncode == 0:
+            return program
+        if program.process.poll() is not None:
+            break
+    raise LabError(f"kamailio does not answer\n{program.stderr[-3000:]}")

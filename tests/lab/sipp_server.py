@@ -1,0 +1,45 @@
+"""A SIPp that answers REGISTER and OPTIONS with the status code that is the user's name: ``sip:403@...`` meets 403."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.lab.ground import LabError, Program
+from tests.lab.topology import SERVER, Topology
+
+PORT = 5070
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n<scenario name="status">\n'
+_SEND = """  <send condexec="is{code}"><![CDATA[
+SIP/2.0 {code} From SIPp
+[last_Via:];received=[remote_ip];rport=[remote_port]
+[last_From:]
+[last_To:];tag=sipp[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+{extra}Content-Length: 0
+
+]]></send>
+"""
+_EXTRA = {
+    302: "Contact: <sip:somewhere@198.51.100.10:5999>\n",
+    420: "Unsupported: outbound\n",
+    421: "Require: sec-agree\n",
+    423: "Min-Expires: 90000\n",
+    503: "Retry-After: 90\n",
+}
+
+
+def start(topology: Topology, directory: Path, codes: Iterable[int]) -> Program:
+    """Start it at UDP 5070 of the server's primary address; returns when it answers."""
+    codes = tuple(codes)
+    directory.mkdir(parents=True, exist_ok=True)
+    matches = "".join(f'    <ereg regexp="sip:{code}@" search_in="hdr" header="To:" assign_to="is{code}"/>\n' for code in codes)
+    answers = "".join(_SEND.format(code=code, extra=_EXTRA.get(code, "")) for code in codes)
+    file = directory / "status.xml"
+    file.write_text(f'{_HEAD}  <recv request="REGISTER|OPTIONS" regexp_match="true"><action>\n{matches}  </action></recv>\n{answers}</scenario>\n')
+    program = topology.ground.spawn("server", "sipp", "-sf", str(file), "-i", SERVER, "-p", str(PORT), "-nostdin")
+    for _ in range(60):
+        if topology.ground.run("server", "sipsak", "-s", f"sip:{codes[0]}@{SERVER}:{PORT}").returncode in (0, 1):
+            return program
+        if program.process.poll() is not None:
+            break
+    raise LabError(f"sipp does not answer\n{program.stderr[-2000:]}")
