@@ -130,15 +130,15 @@ CASES: tuple[Case, ...] = (
     ),
     Case(mutations=("A7",), method="REGISTER", interference="destructive", response="lost"),
     Case(mutations=("A10",), interference="destructive", request="lost", response=one_of("unchanged", "rewritten", "lost", "undecided")),
+    Case(mutations=("A2",), method="incoming INVITE", **_request(("Request-URI", "rewritten"), ("To", "rewritten"))),
+    Case(mutations=("A8",), method="incoming INVITE", interference="destructive", others={"incoming OPTIONS": "lost"}, **LOST),
+    Case(mutations=("A9",), method="incoming INVITE", **_request(("sdp s=", "rewritten"))),
     # what Linux does, in both directions, but by hand: consistent where the server stands, and turned back on the way home
     Case(mutations=("R1", "R5", "R10", "A1"), **_both(("Via", "Contact", "sdp o=", "sdp c="), ("Via",))),
 )
 UNSEEN = {
     "R18": "nothing that is sent is longer than one packet",
     "R22": "TTL and DSCP are not looked at by this check",
-    "A2": "the server sends no request that carries the public address",
     "A7-provisional": "a provisional answer is no promise (RFC 3261 section 17.2.1): its loss alone proves nothing",
-    "A8": "the server sends no request of its own yet",
-    "A9": "answers carry the server's addresses in their bodies, none of the client's",
 }
 """Mutations that this check cannot see from here, and why; the lab has them for checks to come."""

@@ -40,7 +40,7 @@ def test_mutation(play: Play, case: Case) -> None:
     report = play(case)
     assert not runs.faults(report), "\n".join(runs.faults(report))
     seen = runs.observations(report)["sip-alg"]
-    rows = {(row["transport"], row["server_port"], row["method"]): row for row in seen["probes"]}
+    rows = {(row["transport"], row["server_port"], row["method"]): row for row in (*seen["probes"], *seen["incoming"])}
     found = list(differences(case.expected(), rows["udp", 5060, case.method], f"udp 5060 {case.method}"))
     found += case.unexpected(rows["udp", 5060, case.method]["changes"])
     found += differences(case.interference, seen["interference"], "interference")
@@ -51,6 +51,24 @@ def test_mutation(play: Play, case: Case) -> None:
         if key[:2] in (("udp", 5080), ("tls", 5061)):
             found += differences(untouched, row, f"control {key}")
     assert not found, "\n".join(["", *(MUTATIONS[name].text for name in case.mutations), *found, "", runs.told(report)])
+
+
+def test_pinholes_alone(laboratory: Laboratory) -> None:
+    """A router that opens ports for what SIP names and changes no text, as some firewalls do; beside it one that reads no SIP."""
+    directory = laboratory.directory("alg that opens ports")
+    router = UserRouter(nat={"mapping": EI, "allocation": "sequential"}, alg={"pinholes": True})
+    with laboratory.stand(Plan(home=router), "alg that opens ports") as topology:
+        runs.serve(topology, SERVER, directory)
+        report = runs.run(topology, SERVER, directory, "sip-alg")
+        topology.reconfigure("home", changes={"alg": {}})
+        plain = runs.run(topology, SERVER, directory, "sip-alg")
+    seen = runs.observations(report)["sip-alg"]
+    opened = {(row["server_port"], row["opened_by"]): row["opened"] for row in seen["pinholes"]}
+    assert opened == {(5060, "REGISTER"): True, (5060, "INVITE"): True, (5080, "REGISTER"): False, (5080, "INVITE"): False}, runs.told(report)
+    assert seen["interference"] == "harmless"
+    assert {row["request"] for row in seen["probes"]} == {"unchanged"}
+    assert [row["opened"] for row in runs.observations(plain)["sip-alg"]["pinholes"]] == [False] * 4
+    assert runs.verdicts(plain)["sip-alg"] == "pass"
 
 
 def test_every_mutation_has_its_case() -> None:
