@@ -14,6 +14,7 @@ edgecheck finds out what this network's edge does to VoIP.
   edgecheck run                      try it on this machine alone (embedded server)
   edgecheck register sip:me@domain   why does this account not register?
   edgecheck stun HOST                ask any STUN server how this network's NAT behaves
+  edgecheck alg --against sip:HOST   look for a SIP ALG without an echo server
   edgecheck explain ID|REPORT.json   what a finding means; a saved report judged anew
   edgecheck compare BEFORE AFTER     what changed between two saved reports
 
@@ -148,6 +149,31 @@ def register(
         history=not no_history,
     )
     raise typer.Exit(command.register(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+
+
+@app.command()
+def alg(
+    against: Annotated[
+        str, typer.Option("--against", metavar="sip:HOST[:PORT][;transport=T]", help="Any SIP server; nothing is registered there.")
+    ],
+    json: options.Json = None,
+    junit: options.Junit = None,
+    source: options.Source = None,
+    ipv4: options.Ipv4 = False,
+    ipv6: options.Ipv6 = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")] = None,
+    no_history: options.NoHistory = False,
+    quiet: options.Quiet = False,
+    no_color: options.NoColor = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Look for a SIP ALG from one side, without an echo server."""
+    from edgecheck.cli import alg as command
+    from edgecheck.cli.output import Output
+    from edgecheck.cli.run import family
+
+    asked = command.Asked(against=against, source=source, family=family(ipv4, ipv6), timeout=timeout, history=not no_history)
+    raise typer.Exit(command.alg(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
 
 
 @app.command()

@@ -48,6 +48,23 @@ def stun_only(address: str, port: int, source: str) -> EdgeNetwork:
     return network
 
 
+def without_server(address: str, source: str, progress: Callable[[int, int, str], None]) -> EdgeNetwork:
+    """The network through which a SIP server that is not ours is asked."""
+    return EdgeNetwork(
+        RealTransport(source, Bell()),
+        NoSession(),
+        control.Service(address=address),
+        limits=control.Limits(),
+        session_name=secrets.token_bytes(control.SESSION_SIZE),
+        observed=source,
+        primary_host=address,
+        memory=host.memory(source, address),
+        pace=0,
+        rtt=0.05,
+        progress=progress,
+    )
+
+
 PYSTUN3_SENDS = 40
 """Its longest tree sends sixteen datagrams."""
 

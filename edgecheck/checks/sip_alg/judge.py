@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from edgecheck.checks.sip_alg import interference
 from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.one_sided import judge_against, summarize_against
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -93,6 +94,8 @@ def _cases(seen: SipAlgObservation) -> list[_Case]:
 
 def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
     """Gravest first."""
+    if seen.against is not None:
+        return judge_against(seen, Verdict(profile.expect.alg))
     cases = _cases(seen)
     clean = [case for case in cases if case.clean]
     way_round = _way_round(clean)
@@ -342,6 +345,8 @@ def _list(words: Sequence[str], conjunction: str = "and") -> str:
 
 def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
     """One sentence: what is done where, and what is left alone."""
+    if seen.against is not None:
+        return summarize_against(findings)
     cases = _cases(seen)
     clean = [case.name for case in cases if case.clean]
     untouched = f"; {_list(clean)} pass untouched" if clean else ""

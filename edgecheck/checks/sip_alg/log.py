@@ -91,3 +91,8 @@ def status_of(data: bytes) -> int | None:
 def is_final(data: bytes) -> bool:
     status = status_of(data)
     return status is not None and status >= 200
+
+
+def first_line_of(data: bytes) -> str:
+    """The start line, as text."""
+    return data.lstrip().partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "backslashreplace")[:200]

@@ -146,6 +146,39 @@ class Pinhole(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ForeignAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer of a server that is not ours."""
+
+    transport: control.Transport
+    server_port: int
+    method: str
+    status: str
+    """Its first line."""
+    source: str
+    server: str | None
+    """What it calls itself: Server or User-Agent."""
+    received: str | None
+    """Of Via, as it came back."""
+    rport: str | None
+    after_ms: float
+
+
+class Against(msgspec.Struct, frozen=True, kw_only=True):
+    """The one-sided test."""
+
+    target: str
+    server: str
+    """IP address."""
+    answers: tuple[ForeignAnswer, ...]
+    hints: tuple[str, ...]
+    """What fits an ALG and something else as well."""
+    nobody_answered: bool | None
+    """Whether an address answered that nobody has; None = not tried."""
+    nobody: str
+    """That address, ``ip:port``."""
+    nobody_said: str
+
+
 class Located(msgspec.Struct, frozen=True, kw_only=True):
     """A hop that changed the probe."""
 
@@ -171,3 +204,5 @@ class SipAlgObservation(Observation, frozen=True, kw_only=True):
     incoming_reason: str = ""
     """Why there is none."""
     pinholes: tuple[Pinhole, ...] = ()
+    against: Against | None = None
+    """What a server that is not ours answered (``edgecheck alg --against``); None = the echo server was asked."""

@@ -18,7 +18,7 @@ import msgspec
 from edgecheck.checks.sip_alg import authorship, datagrams, interference
 from edgecheck.checks.sip_alg.both_ends import BothEnds
 from edgecheck.checks.sip_alg.compare import STATUS_LINE, Difference, compare
-from edgecheck.checks.sip_alg.log import Answer, Sent, is_final, status_of
+from edgecheck.checks.sip_alg.log import Answer, Sent, first_line_of, is_final, status_of
 from edgecheck.checks.sip_alg.messages import FLOWS, METHODS, NAMES, Step
 from edgecheck.checks.sip_alg.observation import Change, Channel, Harm, Level, MessageFacts, Proof, SipProbe, State
 from edgecheck.wire import control
@@ -93,7 +93,7 @@ def _read_request(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> li
             out.harms += [datagrams.harm_of_moving(moved)] if moved is not None else []
     elif any(is_final(answer.data) for answer in foreign):
         out.request = "answered-by-other"
-        out.reason = f"{name}: answered with {first_line(foreign[0].data)!r}, but it never reached the server"
+        out.reason = f"{name}: answered with {first_line_of(foreign[0].data)!r}, but it never reached the server"
     elif ends.request_drop_is_proved(sents):
         out.request = "lost"
         out.reason = f"{name}: none of {out.copies} arrived, while {_control_tally(ends)}"
@@ -116,7 +116,7 @@ def _read_arrival(sent: Sent, record: control.MirrorRecord, answers: Sequence[by
     expected = 200 if out.step is Step.AUTHORIZED else interference.EXPECTED_STATUS.get(METHODS[out.step])
     refusals = [answer for answer in answers if is_final(answer) and status_of(answer) not in (expected, 200, 401)]
     if refusals:
-        text = f"the server had to refuse the {METHODS[out.step]} as it arrived: {first_line(refusals[0])}"
+        text = f"the server had to refuse the {METHODS[out.step]} as it arrived: {first_line_of(refusals[0])}"
         out.harms.append(Harm(level="inconsistent", direction="request", text=text))
     if not out.proofs:
         out.proofs.append(Proof(direction="request", message=name, sent=as_text(sent.request.data), arrived=as_text(record.data)))
@@ -141,9 +141,9 @@ def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer],
     for answer in foreign:
         if out.response is None and is_final(answer.data):
             out.response = "answered-by-other"
-            out.reason = out.reason or f"{NAMES[out.step]}: {first_line(answer.data)!r} was not sent by the server"
+            out.reason = out.reason or f"{NAMES[out.step]}: {first_line_of(answer.data)!r} was not sent by the server"
         elif not is_final(answer.data):
-            found.append(Difference(STATUS_LINE, "added", "", first_line(answer.data)))
+            found.append(Difference(STATUS_LINE, "added", "", first_line_of(answer.data)))
             _add(out, "response", NAMES[out.step], found[-1:])
         out.proofs.append(Proof(direction="response", message=NAMES[out.step], sent="", arrived=as_text(answer.data)))
     found += _swallowed(ends, sents, sent_by_server, ours, out)
@@ -190,7 +190,7 @@ def _swallowed(
     for status in sorted(missing):
         copies = [record.data for record in sent if status_of(record.data) == status]
         if ends.answer_drop_is_proved(sents, len(copies)):
-            found.append(Difference(STATUS_LINE, "removed", first_line(copies[0]), ""))
+            found.append(Difference(STATUS_LINE, "removed", first_line_of(copies[0]), ""))
             missing.discard(status)
             effect = _SWALLOWED.get(status, "the caller is left in the dark")
             out.harms.append(Harm(level="rewriting", direction="response", text=f"{effect}: {status} is swallowed"))
@@ -339,10 +339,6 @@ def _control_tally(ends: BothEnds, *, back: bool = False) -> str:
         return f"{len(log.control_returned)} of {len(ends.control_answered)} {kind} of {log.control_size} bytes came back"
     arrived = "an unknown number" if ends.control_arrived is None else str(len(ends.control_arrived))
     return f"{arrived} of {log.control_sent} {kind} of {log.control_size} bytes arrived"
-
-
-def first_line(data: bytes) -> str:
-    return data.lstrip().partition(b"\n")[0].rstrip(b"\r").decode("utf-8", "backslashreplace")[:200]
 
 
 def as_text(data: bytes) -> str:

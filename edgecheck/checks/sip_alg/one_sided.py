@@ -1,0 +1,336 @@
+"""What one side can tell: from the answers of a server that is not ours to facts, and from facts to findings. Pure.
+
+What proves that something on the path reads SIP:
+
+- The answer's Via, Call-ID, From or CSeq is not the request's: every server repeats them, or no phone could use it.
+- ``received`` is this machine's own private address, and the server has a public one: it cannot have seen that; somebody turned it back.
+- Somebody answers for an address where nobody is.
+
+What is a hint only: ``received`` is missing though Via holds a private address and the server a public one. RFC 3261 section 18.2.1 wants
+it there; so either Via was public when it arrived (and was turned back in the answer), or this server does not tell. Where the same server
+tells on another transport, the first is likely; two causes fit all the same, and both are named.
+
+What proves nothing: a clean answer. An ALG that turns all back on the way home leaves no trace here. So ``none`` is never said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from edgecheck.checks.sip_alg import interference
+from edgecheck.checks.sip_alg.authorship import echo_differences
+from edgecheck.checks.sip_alg.compare import Difference
+from edgecheck.checks.sip_alg.datagrams import source_difference
+from edgecheck.checks.sip_alg.log import first_line_of, is_final
+from edgecheck.checks.sip_alg.observation import Against, Change, Channel, ForeignAnswer, Harm, Proof, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.reading import as_text, level_of
+from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire import control, sip
+from edgecheck.wire.address import Endpoint
+from edgecheck.wire.errors import WireError
+
+NO_ACCOUNT = "this server keeps no account for us: what arrived there is not known"
+CANNOT = (
+    "From one side alone, requests that are rewritten and turned back in the answer, SDP, calls that come in and opened ports cannot be "
+    "seen. With an echo server outside (edgecheck run sip-alg edge://...) they can."
+)
+
+
+class Heard(NamedTuple):
+    """An answer."""
+
+    data: bytes
+    source: Endpoint
+    after_s: float
+    """Seconds since the copy of the request that left last before it."""
+
+    @property
+    def final(self) -> bool:
+        return is_final(self.data)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tried:
+    """One transport to one port."""
+
+    transport: control.Transport
+    server: Endpoint
+    local: Endpoint | None = None
+    requests: dict[str, bytes] = field(default_factory=dict)
+    sent_at: dict[str, list[float]] = field(default_factory=dict)
+    answers: dict[str, list[Heard]] = field(default_factory=dict)
+    connect_s: float | None = None
+    errors: list[str] = field(default_factory=list)
+    not_tested: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``UDP 5060``."""
+        return f"{self.transport.upper()} {self.server.port}"
+
+
+def read(target: str, ways: Sequence[Tried], nobody: Tried) -> SipAlgObservation:
+    """The facts."""
+    probes = tuple(_probe(tried, method) for tried in ways if tried.local is not None for method in tried.requests)
+    answers = tuple(_answer(tried, method, heard) for tried in ways for method in tried.answers for heard in tried.answers[method])
+    levels = [probe.interference for probe in probes if probe.interference not in (None, "none")]
+    stranger = next((heard for heard_all in nobody.answers.values() for heard in heard_all), None)
+    level = interference.gravest(one for one in levels if one is not None) if levels else None
+    return SipAlgObservation(
+        interference="destructive" if stranger is not None else level,
+        probes=probes,
+        located_reason="an answer does not say which hop it was",
+        channels=tuple(_channel(tried) for tried in ways),
+        mirror=NO_ACCOUNT,
+        incoming_reason=NO_ACCOUNT,
+        against=Against(
+            target=target,
+            server=ways[0].server.host,
+            answers=answers,
+            hints=_hints(ways),
+            nobody_answered=None if nobody.not_tested or nobody.local is None else stranger is not None,
+            nobody=str(nobody.server),
+            nobody_said=first_line_of(stranger.data) if stranger is not None else "",
+        ),
+    )
+
+
+def _probe(tried: Tried, method: str) -> SipProbe:
+    assert tried.local is not None
+    request, heard = tried.requests[method], tried.answers.get(method, [])
+    changes: dict[tuple[str, str], Change] = {}
+    harms: list[Harm] = []
+    proofs: list[Proof] = []
+    for answer in heard:
+        found = [d for d in echo_differences(request, answer.data, tried.local, tried.server) if not _same_meaning(d)]
+        if answer.source != tried.server:
+            found.append(source_difference(tried.server, answer.source))
+            text = f"the answer comes from {answer.source} instead of {tried.server}: many phones never see it"
+            harms.append(Harm(level="inconsistent", direction="response", text=text))
+        if (_via(answer.data) or {}).get("received") == tried.local.host and found:
+            text = f"a public server cannot have seen {tried.local.host}, this machine's private address: received was turned back to it"
+            harms.append(Harm(level="rewriting", direction="response", text=text))
+        if found:
+            harms += interference.response_harms(request, None, answer.data, found)
+            proofs.append(Proof(direction="response", message=f"answer to {method}", sent=as_text(request), arrived=as_text(answer.data)))
+        for one in found:
+            name = f"answer to {method}"
+            change = Change(direction="response", where=one.where, action=one.action, sent=one.sent, arrived=one.arrived, message=name)
+            changes.setdefault((one.where, one.action), change)
+    copies = len(tried.sent_at.get(method, ()))
+    if heard:
+        reason = "" if changes else f"{method}: a clean answer, which proves nothing by itself"
+    else:
+        reason = f"{method}: no answer to {copies} {'copy' if copies == 1 else 'copies'}"
+    unique = tuple({(harm.level, harm.text): harm for harm in harms}.values())
+    level = level_of("undecided", "rewritten" if changes else "undecided", list(changes.values()), unique)
+    return SipProbe(
+        transport=tried.transport,
+        server_port=tried.server.port,
+        method=method,
+        request="undecided",
+        response="rewritten" if changes else "undecided",
+        changes=tuple(changes.values()),
+        interference=level,
+        harms=unique,
+        reason=reason,
+        proofs=tuple(proofs[:1]),
+    )
+
+
+def _same_meaning(difference: Difference) -> bool:
+    """A From written anew by the server: angle brackets or a display name more or less."""
+    if difference.where != "From":
+        return False
+    sent, told = difference.sent, difference.arrived
+    return sip.address_uri(sent) == sip.address_uri(told) and sip.parameters(sent).get("tag") == sip.parameters(told).get("tag")
+
+
+def _via(data: bytes) -> dict[str, str] | None:
+    """The parameters of the topmost Via."""
+    try:
+        values = sip.parse_datagram(data).all("Via")
+    except WireError:
+        return None
+    return sip.parameters((sip.split_addresses(values[0]) or [""])[0]) if values else None
+
+
+def _answer(tried: Tried, method: str, heard: Heard) -> ForeignAnswer:
+    via = _via(heard.data) or {}
+    server = None
+    try:
+        message = sip.parse_datagram(heard.data)
+        server = message.get("Server") or message.get("User-Agent")
+    except WireError:
+        pass
+    return ForeignAnswer(
+        transport=tried.transport,
+        server_port=tried.server.port,
+        method=method,
+        status=first_line_of(heard.data),
+        source=str(heard.source),
+        server=server,
+        received=via.get("received"),
+        rport=via.get("rport") or None,
+        after_ms=round(heard.after_s * 1000, 1),
+    )
+
+
+def _channel(tried: Tried) -> Channel:
+    return Channel(
+        transport=tried.transport,
+        server_port=tried.server.port,
+        local=str(tried.local) if tried.local else None,
+        not_tested=tried.not_tested,
+        silent=not tried.answers,
+        errors=tuple(dict.fromkeys(tried.errors)),
+    )
+
+
+def _hints(ways: Sequence[Tried]) -> tuple[str, ...]:
+    """``received`` missing where it should stand."""
+    telling: list[str] = []
+    silent: list[str] = []
+    for tried in ways:
+        if tried.local is None or not interference.is_private(tried.local.host) or interference.is_private(tried.server.host):
+            continue
+        finals = [heard for heard_all in tried.answers.values() for heard in heard_all if heard.final]
+        if any((_via(heard.data) or {}).get("received") for heard in finals):
+            telling.append(tried.name)
+        elif finals:
+            silent.append(tried.name)
+    hints = []
+    for name in silent:
+        if telling:
+            hints.append(
+                f"{name}: the answer names no other address than Via's, while on {', '.join(telling)} the same server saw another one: "
+                f"either something rewrites Via on {name} and turns it back in the answer, or this server tells on some ports only"
+            )
+        else:
+            hints.append(
+                f"{name}: the answer does not say that the request came from elsewhere than its private Via, as RFC 3261 section 18.2.1 "
+                "wants: either something rewrites Via and turns it back, or this server never says so"
+            )
+    return tuple(hints)
+
+
+def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, ...]:
+    """Gravest first. Nothing here passes: one side cannot say that nothing is there."""
+    against = seen.against
+    assert against is not None
+    answered = [f"{one.transport.upper()} {one.server_port}" for one in seen.channels if not one.silent and one.not_tested is None]
+    findings = []
+    if against.nobody_answered:
+        findings.append(
+            Finding(
+                id="sip-alg.answered-by-other",
+                verdict=Verdict.FAIL,
+                subject=f"UDP {against.nobody.rpartition(':')[2]}",
+                summary=f"Something on the path answers SIP for everybody: {against.nobody}, where no host can be, answered "
+                f"{against.nobody_said!r}. What any server on this port says may be its word.",
+                expected="silence from an address that nobody has",
+                observed=against.nobody_said,
+                evidence=(f"OPTIONS sent to {against.nobody} (kept for documentation, RFC 5737), answered {against.nobody_said!r}",),
+                reference="RFC 5737",
+            )
+        )
+    for channel in seen.channels:
+        findings += _touched(seen, channel, answered, expected)
+    findings += [
+        Finding(
+            id="sip-alg.hint",
+            verdict=Verdict.INCONCLUSIVE,
+            subject=hint.partition(":")[0],
+            summary=f"There may be an ALG. {hint}. An echo server tells which.",
+            expected="received=, where Via names another address than the packet",
+            evidence=_lines(against, hint.partition(":")[0]),
+            reference="RFC 3261 section 18.2.1; RFC 3581 section 4",
+        )
+        for hint in against.hints
+        if hint.partition(":")[0] not in {finding.subject for finding in findings}
+    ]
+    told = {finding.subject for finding in findings}
+    clean = [name for name in answered if name not in told]
+    if clean:
+        findings.append(
+            Finding(
+                id="sip-alg.no-trace",
+                verdict=Verdict.INCONCLUSIVE,
+                subject=", ".join(clean),
+                summary=f"The answers on {' and '.join(clean)} show no trace of an ALG, which does not prove that there is none. {CANNOT}",
+                expected="an answer repeats Via, From, Call-ID and CSeq as they were sent",
+                observed="it does",
+                evidence=tuple(line for name in clean for line in _lines(against, name)),
+                reference="RFC 3261 section 8.2.6.2",
+            )
+        )
+    silent = [one for one in seen.channels if one.silent]
+    beside = f" {' and '.join(answered)} answered." if answered else ""
+    for one in silent:
+        name = f"{one.transport.upper()} {one.server_port}"
+        why = one.not_tested or "; ".join(one.errors) or "no answer"
+        findings.append(
+            Finding(
+                id="sip-alg.undecided" if one.not_tested is None and not answered else "sip-alg.not-tested",
+                verdict=Verdict.INCONCLUSIVE if one.not_tested is None and not answered else Verdict.SKIPPED,
+                subject=name,
+                summary=f"{name} told nothing ({why.rstrip('.')}): nobody listens there, it is blocked, or packets are dropped.{beside}",
+                evidence=(why,),
+            )
+        )
+    order = (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.SKIPPED)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.verdict)))
+
+
+def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str], expected: Verdict) -> list[Finding]:
+    assert seen.against is not None
+    name = f"{channel.transport.upper()} {channel.server_port}"
+    probes = [one for one in seen.probes if (one.transport, one.server_port) == (channel.transport, channel.server_port) and one.changes]
+    if not probes:
+        return []
+    changes = list({(change.where, change.action): change for probe in reversed(probes) for change in probe.changes}.values())
+    hit = {f"{one.transport.upper()} {one.server_port}" for one in seen.probes if one.changes}
+    others = [other for other in answered if other not in hit]
+    level = interference.gravest(probe.interference for probe in probes if probe.interference is not None)
+    where = ", ".join(dict.fromkeys(change.where for change in changes))
+    harms = "; ".join(dict.fromkeys(harm.text for probe in probes for harm in probe.harms))
+    beside = f" The answers on {' and '.join(others)} show no such thing." if others else ""
+    moved = all(change.where in ("source address", "source port") for change in changes)
+    if moved:
+        summary = (
+            f"Answers on {name} come from elsewhere ({harms}): something on the path, or a server that answers from another socket.{beside}"
+        )
+        verdict = Verdict.INCONCLUSIVE
+    else:
+        tail = f": {harms}" if harms else ""
+        summary = f"Something on the path rewrites SIP on {name} ({where} came back otherwise than a server may return it){tail}.{beside}"
+        verdict = Verdict.FAIL if level in ("inconsistent", "destructive") else expected
+    lines = [f"{change.message}: {change.where} {change.action}: sent {change.sent!r}, came back {change.arrived!r}" for change in changes]
+    cause = "inconsistent" if level in ("inconsistent", "destructive") and not moved else "rewritten"
+    return [
+        Finding(
+            id="sip-alg.hint" if moved else f"sip-alg.{cause}",
+            verdict=verdict,
+            subject=name,
+            summary=summary,
+            expected="an answer repeats Via, From, Call-ID and CSeq as they were sent",
+            observed=where,
+            evidence=(*lines, *_lines(seen.against, name)),
+            reference="RFC 3261 section 8.2.6.2",
+        )
+    ]
+
+
+def _lines(against: Against, name: str) -> tuple[str, ...]:
+    """What was answered there."""
+    return tuple(
+        f"{name}, {one.method}: {one.status!r} from {one.source} after {one.after_ms:g} ms, received={one.received or 'none'}, "
+        f"rport={one.rport or 'none'}{f', by {one.server!r}' if one.server else ''}"
+        for one in against.answers
+        if f"{one.transport.upper()} {one.server_port}" == name
+    ) or (f"asked {against.target} on {name}",)
+
+
+def summarize_against(findings: tuple[Finding, ...]) -> str:
+    """One sentence."""
+    return findings[0].summary.partition(". ")[0].rstrip(".") if findings else "nothing was tested"

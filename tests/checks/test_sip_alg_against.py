@@ -1,0 +1,164 @@
+"""From one side: what an answer proves, what it hints at, and that a clean one is never taken for a clean path."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from edgecheck.against import parse_server
+from edgecheck.checks.sip_alg import CHECK
+from edgecheck.checks.sip_alg.against import Aim, message, probe_against
+from edgecheck.checks.sip_alg.observation import SipAlgObservation
+from edgecheck.model.errors import UsageError
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding, Verdict, worst
+from edgecheck.wire import sip
+from edgecheck.wire.address import Endpoint
+from tests.fakes import clock
+from tests.fakes.edge import PRIMARY, Weather
+from tests.fakes.sip_path import Deed, Reader, SipPath, does
+from tests.lab import alg
+from tests.lab.alg import Fate
+
+PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=())
+AIM = Aim(host="pbx.example", address=PRIMARY, port=5060)
+
+
+def ask(make: Callable[[], SipPath], aim: Aim = AIM) -> tuple[SipAlgObservation, dict[str, Finding]]:
+    """The observation, and the findings by subject."""
+
+    async def work() -> SipAlgObservation:
+        return await probe_against(make().network(), aim)
+
+    seen = clock.run(work())
+    findings = CHECK.judge(seen, PROFILE)
+    return seen, {subject: finding for finding in findings for subject in finding.subject.split(", ")}
+
+
+def through(deed: Deed) -> tuple[SipAlgObservation, dict[str, Finding]]:
+    return ask(lambda: SipPath(Reader(deed=deed)))
+
+
+def test_a_clean_answer_is_no_pass() -> None:
+    seen, findings = ask(SipPath)
+    assert seen.interference is None
+    assert {finding.id for finding in findings.values()} == {"sip-alg.no-trace"}
+    assert set(findings) == {"UDP 5060", "TCP 5060", "TLS 5061"}
+    assert findings["UDP 5060"].verdict is Verdict.INCONCLUSIVE
+    assert "does not prove" in findings["UDP 5060"].summary
+    assert all(one.received == "203.0.113.1" for one in seen.against.answers)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "where"), [("R1", "Via"), ("R2", "Via"), ("R3", "Via"), ("R7", "Call-ID"), ("R8", "CSeq"), ("A1", "Via")]
+)
+def test_what_an_answer_must_repeat_and_does_not_proves_an_alg(name: str, where: str) -> None:
+    seen, findings = through(does(name))
+    found = findings["UDP 5060"]
+    assert found.verdict is Verdict.FAIL
+    assert where in found.observed
+    assert found.evidence
+    assert seen.interference in ("rewriting", "inconsistent")
+    assert findings["TCP 5060"].id == "sip-alg.no-trace"
+
+
+@pytest.mark.parametrize("name", sorted(alg.MUTATIONS))
+def test_no_mutation_makes_it_pass(name: str) -> None:
+    _, findings = through(does(name))
+    assert Verdict.PASS not in {finding.verdict for finding in findings.values()}
+
+
+def test_whoever_answers_for_nobody_answers_for_all() -> None:
+    """R21"""
+    seen, findings = through(does("R21"))
+    assert seen.against is not None
+    assert (seen.against.nobody_answered, seen.against.nobody) == (True, "192.0.2.1:5060")
+    assert findings["UDP 5060"].id == "sip-alg.answered-by-other"
+    assert seen.interference == "destructive"
+
+
+def no_received(direction: str, data: bytes, edge: alg.Edge) -> Fate:
+    """As the Linux ALG before a server that stamps only what differs: Via is public there, and private again here."""
+    if direction == "out" or not alg.is_sip(data):
+        return Fate((data,))
+    return Fate((alg.edit(data, "Via", lambda text: text.replace(b";received=203.0.113.1", b"")),))
+
+
+def test_a_missing_received_is_a_hint_with_two_causes() -> None:
+    seen, findings = through(no_received)
+    found = findings["UDP 5060"]
+    assert (found.id, found.verdict) == ("sip-alg.hint", Verdict.INCONCLUSIVE)
+    assert "TCP 5060, TLS 5061" in found.summary
+    assert "or this server tells on some ports only" in found.summary
+    assert seen.interference is None
+
+
+def test_answers_from_another_port_have_two_causes() -> None:
+    """A6"""
+    _, findings = through(does("A6"))
+    assert (findings["UDP 5060"].id, findings["UDP 5060"].verdict) == ("sip-alg.hint", Verdict.INCONCLUSIVE)
+
+
+def test_silence_is_undecided_and_a_way_that_answered_is_named() -> None:
+    everything = frozenset({("udp", 5060), ("tcp", 5060), ("tls", 5061)})
+    _, findings = ask(lambda: SipPath(blocked=everything))
+    assert {finding.id for finding in findings.values()} == {"sip-alg.undecided"}
+    _, findings = ask(lambda: SipPath(blocked=everything - {("tls", 5061)}))
+    assert findings["UDP 5060"].verdict is Verdict.SKIPPED
+    assert "TLS 5061 answered" in findings["UDP 5060"].summary
+    assert findings["TLS 5061"].id == "sip-alg.no-trace"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_loss_is_never_an_alg(seed: int) -> None:
+    _, findings = ask(lambda: SipPath(weather=Weather(loss=0.5, seed=seed)))
+    assert worst([finding.verdict for finding in findings.values()]) is Verdict.INCONCLUSIVE
+    assert {finding.id for finding in findings.values()} <= {"sip-alg.no-trace", "sip-alg.undecided", "sip-alg.not-tested"}
+
+
+def test_few_messages_are_sent_to_a_server_that_is_not_ours() -> None:
+    path = SipPath(blocked=frozenset({("udp", 5060)}))
+
+    async def work() -> None:
+        await probe_against(path.network(), AIM)
+
+    clock.run(work())
+    assert path.sent_datagrams <= 2 * 2 * 4  # two messages, to the server and to nobody, four copies each
+
+
+def test_nothing_is_registered() -> None:
+    register = sip.parse(message("REGISTER", AIM, "udp", Endpoint("192.168.1.2", 5062)))
+    assert (register.get("Expires"), register.get("Authorization")) == ("0", None)
+    assert register.uri == "sip:pbx.example"
+
+
+def test_a_saved_observation_is_judged_alike() -> None:
+    seen, findings = through(does("A1"))
+    again = msgspec.json.decode(msgspec.json.encode(seen), type=SipAlgObservation)
+    assert CHECK.judge(again, PROFILE) == CHECK.judge(seen, PROFILE)
+    assert "cannot have seen 192.168.88.2" in findings["UDP 5060"].summary
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sip:pbx.example", ("pbx.example", 5060, None)),
+        ("sip:198.51.100.10:5080", ("198.51.100.10", 5080, None)),
+        ("sip:[2001:db8::1]:5070;transport=TCP", ("2001:db8::1", 5070, "tcp")),
+        ("sips:pbx.example", ("pbx.example", 5061, "tls")),
+        ("sip:pbx.example;transport=tls", ("pbx.example", 5061, "tls")),
+    ],
+)
+def test_servers_are_read(text: str, expected: tuple[str, int, str | None]) -> None:
+    assert parse_server(text) == expected
+
+
+@pytest.mark.parametrize("text", ["pbx.example", "sip:", "sip:a b", "sip:pbx.example;transport=sctp", "http://pbx.example", "sip:x\r\ny"])
+def test_what_is_no_server_is_said_in_one_sentence(text: str) -> None:
+    with pytest.raises(UsageError, match="--against"):
+        parse_server(text)
+
+
+def test_the_transport_asked_for_comes_first() -> None:
+    aim = Aim(host="x", address=PRIMARY, port=5071, transport="tls")
+    assert aim.ways() == (("tls", 5071), ("udp", 5060), ("tcp", 5060))

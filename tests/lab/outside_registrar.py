@@ -1,0 +1,60 @@
+"""A real registrar of the world outside: Kamailio on UDP, TCP and TLS, as small as it can be, stamped as Kamailio stamps by itself."""
+
+import time
+from pathlib import Path
+
+from echo_server.certificate import keep_certificate
+from tests.lab.ground import LabError, Program
+from tests.lab.topology import SERVER, Topology
+
+_CONFIG = """debug=0
+log_stderror=yes
+children=1
+tcp_children=1
+auto_aliases=no
+alias="{server}"
+enable_tls=yes
+listen=udp:{server}:5060
+listen=tcp:{server}:5060
+listen=tls:{server}:5061
+loadmodule "tls.so"
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "textops.so"
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{key}")
+
+request_route {{
+    if (method == "REGISTER") {{
+        append_to_reply("WWW-Authenticate: Digest realm=\\"outside\\", nonce=\\"0123456789abcdef\\", algorithm=MD5\\r\\n");
+        sl_send_reply("401", "Unauthorized");
+        exit;
+    }}
+    sl_send_reply("200", "OK");
+}}
+"""
+_STARTS_S = 15.0
+
+
+def serve(topology: Topology, directory: Path) -> Program:
+    """Start it in the server's namespace; returns when it answers connections."""
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate, key, _ = keep_certificate(directory, [SERVER])
+    file = directory / "kamailio.cfg"
+    file.write_text(_CONFIG.format(server=SERVER, certificate=certificate, key=key))
+    program = topology.ground.spawn(
+        "server", "kamailio", "-f", str(file), "-DD", "-E", "-m", "16", "-M", "4", "-Y", str(directory), "-P", str(directory / "pid")
+    )
+    await_listening(topology, "-ltn", ":5061")
+    await_listening(topology, "-lun", ":5060")
+    return program
+
+
+def await_listening(topology: Topology, sockets: str, end: str) -> None:
+    """Return when the server's namespace has such a socket (options and text of ``ss``)."""
+    ends = time.monotonic() + _STARTS_S
+    while end not in topology.ground.run("server", "ss", sockets).stdout:
+        if time.monotonic() > ends:
+            raise LabError(f"nobody listens on {end}")
+        time.sleep(0.05)
