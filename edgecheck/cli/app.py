@@ -64,6 +64,7 @@ def run(
     token_file: Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")] = None,
     profile: options.Profile = "generic-pbx",
     json: options.Json = None,
+    html: options.Html = None,
     junit: options.Junit = None,
     source: options.Source = None,
     ipv4: options.Ipv4 = False,
@@ -96,7 +97,7 @@ def run(
         baseline=baseline,
         history=not no_history,
     )
-    raise typer.Exit(command.run(asked, command.Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+    raise typer.Exit(command.run(asked, command.Output(json=json, html=html, junit=junit, quiet=quiet, no_color=no_color)))
 
 
 @app.command()
@@ -119,6 +120,7 @@ def register(
         str | None, typer.Option("--bundle", metavar="FILE.zip", help="Write what a provider's support asks for: report, messages, pcap.")
     ] = None,
     json: options.Json = None,
+    html: options.Html = None,
     junit: options.Junit = None,
     source: options.Source = None,
     ipv4: options.Ipv4 = False,
@@ -148,7 +150,7 @@ def register(
         timeout=timeout,
         history=not no_history,
     )
-    raise typer.Exit(command.register(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+    raise typer.Exit(command.register(asked, Output(json=json, html=html, junit=junit, quiet=quiet, no_color=no_color)))
 
 
 @app.command()
@@ -201,6 +203,7 @@ def explain(
         str, typer.Argument(metavar="ID|REPORT.json", help="A finding (sip-alg.rewritten), a check, or a saved report (- is stdin).")
     ],
     json: options.Json = None,
+    html: options.Html = None,
     junit: options.Junit = None,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
@@ -210,7 +213,7 @@ def explain(
     from edgecheck.cli import explain as command
     from edgecheck.cli.output import Output
 
-    raise typer.Exit(command.explain(what, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+    raise typer.Exit(command.explain(what, Output(json=json, html=html, junit=junit, quiet=quiet, no_color=no_color)))
 
 
 @app.command()
@@ -264,7 +267,7 @@ def compare(
 @app.command()
 def report(
     name: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
-    form: Annotated[str, typer.Option("--format", metavar="F", help="markdown, text, junit, csv or json.")] = "markdown",
+    form: Annotated[str, typer.Option("--format", metavar="F", help="markdown, text, html, junit, csv or json.")] = "markdown",
     redact: Annotated[bool, typer.Option("--redact", help="Words in place of addresses and names, for a public ticket.")] = False,
     tried: Annotated[
         list[str] | None, typer.Option("--tried", metavar="TEXT", help="A step already tried; may be given again.", show_default=False)
@@ -272,7 +275,7 @@ def report(
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it.")] = "-",
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn a saved report into a ticket, a table or JUnit XML."""
+    """Turn a saved report into a ticket, a page, a table or JUnit XML."""
     from edgecheck.cli import report as command
 
     raise typer.Exit(command.report(name, command.form(form), redacted=redact, tried=tuple(tried or ()), output=output))

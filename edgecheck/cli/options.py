@@ -20,6 +20,7 @@ def _note_verbose(value: bool) -> bool:
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Details when something goes wrong.", is_eager=True, callback=_note_verbose)]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout, then nothing else is.")]
+Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page; - is stdout.")]
 Junit = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML; - is stdout.")]
 Source = Annotated[str | None, typer.Option("--source", metavar="IP", help="Local address to check from.")]
 Ipv4 = Annotated[bool, typer.Option("-4", help="IPv4 only.")]

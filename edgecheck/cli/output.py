@@ -17,23 +17,33 @@ class Output(NamedTuple):
 
     json: str | None = None
     """A file, or ``-`` for stdout."""
+    html: str | None = None
     junit: str | None = None
     quiet: bool = False
     no_color: bool = False
 
     @property
+    def files(self) -> dict[str, str]:
+        """Option and file, of what was asked for."""
+        given = {"--json": self.json, "--html": self.html, "--junit": self.junit}
+        return {option: name for option, name in given.items() if name is not None}
+
+    @property
     def stdout_taken(self) -> bool:
         """Whether a report goes to stdout, so that nothing else may."""
-        return "-" in (self.json, self.junit)
+        return "-" in self.files.values()
 
     def check(self) -> None:
         """Say before the run, not after it, that a report could not be written. Raises ``UsageError``."""
-        if self.json == self.junit == "-":
-            raise UsageError("Only one report can go to stdout: give --json or --junit a file.")
-        if self.json is not None and self.json == self.junit:
-            raise UsageError("--json and --junit name the same file.")
-        for name in (self.json, self.junit):
-            if name is None or name == "-":
+        seen: dict[str, str] = {}
+        for option, name in self.files.items():
+            other = seen.setdefault(name, option)
+            if other != option and name == "-":
+                raise UsageError(f"Only one report can go to stdout: give {other} or {option} a file.")
+            if other != option:
+                raise UsageError(f"{other} and {option} name the same file.")
+        for name in self.files.values():
+            if name == "-":
                 continue
             file = Path(name)
             folder = file.parent
@@ -46,20 +56,32 @@ class Output(NamedTuple):
 
     def write(self, report: Report) -> int:
         """Write the report as asked; return the exit status."""
-        from edgecheck.report import json, junit, text
+        from edgecheck.report import text
 
         code = status.of(report.verdict)
-        for name, data in ((self.json, json.render), (self.junit, junit.render)):
-            if name is None:
-                continue
-            content = data(report)
-            if not put(name, content.encode() if isinstance(content, str) else content):
+        for option, name in self.files.items():
+            if not put(name, _render(option, report)):
                 code = code if code == status.FAILED else status.UNDECIDED
         if not self.stdout_taken:
             color = colored(sys.stdout, self.no_color)
             line = text.first_line(report, color=color) + "\n" if self.quiet else text.render(report, color=color, width=width(sys.stdout))
             sys.stdout.write(line)
         return code
+
+
+def _render(option: str, report: Report) -> bytes:
+    """The report in the form of this option; each is imported where it is wanted."""
+    if option == "--json":
+        from edgecheck.report import json
+
+        return json.render(report)
+    if option == "--html":
+        from edgecheck.report import html
+
+        return html.render(report).encode(errors="replace")
+    from edgecheck.report import junit
+
+    return junit.render(report).encode()
 
 
 def put(name: str, data: bytes) -> bool:

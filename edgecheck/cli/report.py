@@ -14,6 +14,7 @@ class Form(StrEnum):
 
     MARKDOWN = "markdown"
     TEXT = "text"
+    HTML = "html"
     JUNIT = "junit"
     CSV = "csv"
     JSON = "json"
@@ -35,15 +36,16 @@ def report(name: str, form: Form, *, redacted: bool, tried: Sequence[str], outpu
 
         given = redact(given)
     content = _renderer(form, tried)(given)
-    return status.FINE if put(output, content if isinstance(content, bytes) else content.encode()) else status.UNDECIDED
+    return status.FINE if put(output, content if isinstance(content, bytes) else content.encode(errors="replace")) else status.UNDECIDED
 
 
 def _renderer(form: Form, tried: Sequence[str]) -> Callable[[Report], str | bytes]:
-    from edgecheck.report import json, junit, table, ticket
+    from edgecheck.report import html, json, junit, table, ticket
 
     forms: dict[Form, Callable[[Report], str | bytes]] = {
         Form.MARKDOWN: lambda report: ticket.render_markdown(report, tried),
         Form.TEXT: lambda report: ticket.render_text(report, tried),
+        Form.HTML: html.render,
         Form.JUNIT: junit.render,
         Form.CSV: table.render,
         Form.JSON: json.render,

@@ -154,7 +154,7 @@ class _Page:
         """Time, server and hints: two lines rather than a command that is broken in two."""
         where = f"against {report.server.address}" if report.server else "without a server"
         grave = _gravest_id(report)
-        line = f"{report.duration_s:.1f} s {where}. Proof: --json report.json."
+        line = f"{report.duration_s:.1f} s {where}. Proof: --html report.html."
         more = f"More: edgecheck explain {grave}" if grave else ""
         if not more or not self._width or len(line) + 1 + len(more) <= self._width:
             yield safe(f"{line} {more}".strip())

@@ -110,7 +110,7 @@ def test_the_last_line_tells_time_server_and_where_to_read_on():
     assert out[-3:] == [
         "Note: Not finished: interrupted.",
         "",
-        "6.2 s against 198.51.100.10. Proof: --json report.json. More: edgecheck explain sip-alg.rewritten",
+        "6.2 s against 198.51.100.10. Proof: --html report.html. More: edgecheck explain sip-alg.rewritten",
     ]
 
 
