@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from echo_server import local_addresses
-from echo_server.config import Config, ConfigError, StartError
+from echo_server.config import REACH_PORTS, Config, ConfigError, StartError
 from edgecheck import __version__
 from edgecheck.wire import ports
 from edgecheck.wire.errors import WireError
 
+_MOST_REACH = 16
 _USAGE = 64
 """Exit status of a command line that is wrong, as everywhere in edgecheck."""
 
@@ -34,6 +35,9 @@ def serve(
     alternate_sip_port: Annotated[int, typer.Option(metavar="N", help="SIP mirror: the control experiment.")] = 5080,
     sips_port: Annotated[int, typer.Option(metavar="N", help="SIP mirror over TLS.")] = 5061,
     media_ports: Annotated[str, typer.Option(metavar="LO-HI", help="RTP range that a session may ask to have opened.")] = "10000-20000",
+    reach_ports: Annotated[
+        str, typer.Option(metavar="LIST", help="Further ports that only answer, for the outbound check, where they can be had; none = off.")
+    ] = ",".join(str(port) for port in REACH_PORTS),
     token: Annotated[
         str | None, typer.Option(metavar="T", envvar="EDGECHECK_TOKEN", help="The shared secret; made at first start when not given.")
     ] = None,
@@ -73,6 +77,7 @@ def serve(
         alternate_sip_port=alternate_sip_port,
         sips_port=sips_port,
         media_ports=_media_range(media_ports),
+        reach_ports=_reach_ports(reach_ports),
     )
     config, notes = _with_secrets(config, token, open_to_all, certificate, key, state_dir)
     _run(config, notes)
@@ -103,6 +108,18 @@ def _media_range(text: str) -> tuple[int, int]:
     if len(ranges) != 1:
         raise ConfigError("--media-ports takes one range, LO-HI.")
     return ranges[0]
+
+
+def _reach_ports(text: str) -> tuple[int, ...]:
+    if text.strip() in ("", "none"):
+        return ()
+    try:
+        numbers = tuple(ports.expand(ports.parse(text)))
+    except WireError as error:
+        raise ConfigError(f"--reach-ports: {error}.") from error
+    if len(numbers) > _MOST_REACH:
+        raise ConfigError(f"--reach-ports takes {_MOST_REACH} ports at most.")
+    return numbers
 
 
 def _with_secrets(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from echo_server import port_holders
 from echo_server.config import Addresses, Config, StartError
+from edgecheck.wire.control import ReachPort, Transport
 
 _TRIES = 100
 """For a number that is free at every address, in UDP and TCP."""
@@ -36,6 +37,10 @@ class Bound(NamedTuple):
     sip_port: int
     alternate_sip_port: int
     sips_port: int
+    reach: dict[int, tuple[ReachPort, ...]] = {}
+    """By family: what could be bound of the ports kept for the question whether a network lets them out."""
+    unreachable: tuple[str, ...] = ()
+    """What could not, and why: ``UDP 53 (held by dnsmasq)``."""
 
     def close(self) -> None:
         for bound in (*self.udp.values(), *self.streams.values()):
@@ -74,7 +79,52 @@ def bind_all(config: Config) -> Bound:
     except BaseException:
         bound.close()
         raise
-    return bound._replace(control_port=control, stun_ports=(first, second), sip_port=sip, alternate_sip_port=alternate_sip, sips_port=sips)
+    reach, unreachable = _bind_reach(bound, config)
+    return bound._replace(
+        control_port=control,
+        stun_ports=(first, second),
+        sip_port=sip,
+        alternate_sip_port=alternate_sip,
+        sips_port=sips,
+        reach=reach,
+        unreachable=unreachable,
+    )
+
+
+_SPOKEN: dict[int, tuple[Transport, ...]] = {53: ("udp",), 80: ("tcp",), 443: ("udp", "tls")}
+"""What networks expect on these ports; on others UDP and TCP."""
+
+
+def _bind_reach(bound: Bound, config: Config) -> tuple[dict[int, tuple[ReachPort, ...]], tuple[str, ...]]:
+    """Bind what can be had of the ports that are only there to be reached: a web server that holds 443 may keep it."""
+    reach: dict[int, tuple[ReachPort, ...]] = {}
+    missing: list[str] = []
+    low, high = config.media_ports
+    for addresses in config.addresses:
+        own = [*bound.udp.items(), *bound.streams.items()]
+        taken = {(made.type, made.getsockname()[1]) for key, made in own if key.family == addresses.family}
+        for port in config.reach_ports:
+            for transport in _SPOKEN.get(port, ("udp", "tcp")):
+                kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+                if (kind, port) in taken or (transport == "udp" and low <= port <= high):
+                    continue  # ours already: it answers there as it is, or must stay free to be asked for
+                try:
+                    made = bind_udp(addresses.primary, port) if transport == "udp" else listen(addresses.primary, port)
+                except OSError as error:
+                    missing.append(f"{transport.upper()} {port} ({_why_not(error, transport, addresses.primary, port)})")
+                    continue
+                sockets = bound.udp if transport == "udp" else bound.streams
+                sockets[Key(f"reach:{port}", addresses.family)] = made
+                reach[addresses.family] = (*reach.get(addresses.family, ()), ReachPort(transport=transport, port=port))
+    return reach, tuple(dict.fromkeys(missing))
+
+
+def _why_not(error: OSError, transport: str, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"held by {port_holders.holder('udp' if transport == 'udp' else 'tcp', host, port) or 'another program'}"
+    if error.errno == errno.EACCES:
+        return "not allowed to this user"
+    return error.strerror or "cannot be bound"
 
 
 def _hosts(addresses: Addresses, roles: str) -> list[tuple[str, str]]:

@@ -4,6 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 
+REACH_PORTS = (53, 80, 443, 5090)
+"""DNS, and the two that every network lets out; 5090 is a usual one of hosted PBXs."""
+
+
 class Addresses(NamedTuple):
     """The addresses of one family."""
 
@@ -33,6 +37,8 @@ class Config(NamedTuple):
     alternate_sip_port: int = 5080
     sips_port: int = 5061
     media_ports: tuple[int, int] = (10000, 20000)
+    reach_ports: tuple[int, ...] = REACH_PORTS
+    """Further ones, so that a network can be asked whether it lets them out; bound where that is possible."""
     token: str = ""
     """Empty: open to all."""
     certificate: Path = Path("certificate.pem")

@@ -1,6 +1,6 @@
 """The control channel without its socket: who is admitted, and what each request asks to be done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -61,13 +61,22 @@ class Requests:
     """What each request of an open session asks to be done."""
 
     def __init__(
-        self, sessions: Sessions, media: MediaPorts, cookies: Cookies, services: dict[int, Service], reached: Reached, key: bytes
+        self,
+        sessions: Sessions,
+        media: MediaPorts,
+        cookies: Cookies,
+        services: dict[int, Service],
+        reached: tuple[Reached, Reached],
+        key: bytes,
+        wall: Callable[[], float] | None,
     ) -> None:
+        """``reached``: over UDP, over TCP. ``wall``: the date and time, seconds since 1970; None: not told."""
         self._sessions = sessions
         self._media = media
         self._cookies = cookies
         self._services = services
-        self._reached = reached
+        self._reached, self._reached_tcp = reached
+        self._wall = wall
         self._key = key
 
     def handle(self, session: Session, request: control.Message, now: float) -> list[Effect]:
@@ -75,10 +84,12 @@ class Requests:
         try:
             match request:
                 case control.Ping():
-                    return [Reply(control.Pong(id=request.id, at_ms=session.at_ms(now)))]
+                    wall = round(self._wall(), 3) if self._wall is not None else None
+                    return [Reply(control.Pong(id=request.id, at_ms=session.at_ms(now), wall_s=wall))]
                 case control.Account():
-                    others = self._reached.by_others(session.family, session.number)
-                    return [Reply(msgspec.structs.replace(session.account(request), reached_by_others=others))]
+                    over_udp, over_tcp = (one.by_others(session.family, session.number) for one in (self._reached, self._reached_tcp))
+                    account = session.account(request)
+                    return [Reply(msgspec.structs.replace(account, reached_by_others=over_udp, reached_by_others_tcp=over_tcp))]
                 case control.Mirror():
                     return [Reply(_mirrored(session, request))]
                 case control.Prove():

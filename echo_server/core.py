@@ -46,10 +46,12 @@ class EchoServer:
         limits: Limits = TOKEN_LIMITS,
         bounds: Bounds = DEFAULT_BOUNDS,
         on_fault: Callable[[Exception], None] = lambda error: None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         """``services``: by family, 4 and 6. ``key``: secret, of this process. ``draw(n)``: n random bytes.
 
-        ``certificate``: fingerprint of the control channel's certificate. ``token``: empty for an open server.
+        ``certificate``: fingerprint of the control channel's certificate. ``token``: empty for an open server. ``wall``: the date and
+        time, seconds since 1970, for clients whose clock may be wrong; None: not told.
         """
         self.services = dict(services)
         self.limits = limits
@@ -67,7 +69,9 @@ class EchoServer:
         self._cookies = Cookies(key)
         self.media_ports = MediaPorts()
         self._reached = Reached()
-        self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services, self._reached, key)
+        self._reached_tcp = Reached()
+        reached = (self._reached, self._reached_tcp)
+        self._requests = Requests(self.sessions, self.media_ports, self._cookies, self.services, reached, key, wall)
         self._conversations: WeakSet[Conversation] = WeakSet()
         """On the SIP ports."""
         self._opened = 0
@@ -135,12 +139,15 @@ class EchoServer:
         try:
             if listener.startswith("media:"):
                 return self._handle_media(listener, source, data, now)
+            self._note_stranger(self._reached, listener, source)
             if data.startswith(probe.MAGIC):
                 return self._handle_probe(listener, source, data, now)
             if stun_wire.is_stun(data):
                 return self._handle_stun(listener, source, data, now)
             if listener.startswith("sip:"):
                 return self._handle_sip(listener, source, data, now)
+            if listener.startswith("reach:"):
+                self._note_sip(listener, "udp", source, data, now)  # a DNS question that names a session: it is to be counted, not answered
             self.counters["unrecognized"] += 1
         except WireError:
             self.counters["malformed"] += 1
@@ -207,8 +214,15 @@ class EchoServer:
 
     def _note_reached(self, session: Session, listener: str) -> None:
         service = self.services.get(session.family)
-        if service is not None and not listener.endswith("/tcp"):
-            self._reached.note(session.family, roles.endpoint(service, listener).port, session.number)
+        if service is not None:
+            stream = listener.endswith("/tcp")
+            reached = self._reached_tcp if stream else self._reached
+            reached.note(session.family, roles.endpoint(service, listener.removesuffix("/tcp")).port, session.number)
+
+    def _note_stranger(self, reached: Reached, listener: str, source: Endpoint) -> None:
+        service = self.services.get(source.family)
+        if service is not None:
+            reached.note_stranger(source.family, roles.endpoint(service, listener).port, source.host)
 
     def _handle_probe(self, listener: str, source: Endpoint, data: bytes, now: float) -> list[Outbound]:
         noted = self._note_probe(listener, source, data, now)
@@ -249,6 +263,7 @@ class EchoServer:
     def open_stream(self, listener: str, transport: Transport, peer: Endpoint, now: float) -> Conversation:
         """A connection was accepted at this listener."""
         conversation = Conversation(self, listener, transport, peer, now)
+        self._note_stranger(self._reached_tcp, listener, peer)
         if listener.startswith("sip:"):
             self._conversations.add(conversation)
         return conversation

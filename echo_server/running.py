@@ -6,6 +6,7 @@ import secrets
 import signal
 import ssl
 import sys
+import time
 from collections.abc import Callable
 
 from echo_server import icmp, self_test
@@ -55,12 +56,15 @@ async def _serve(config: Config, say: Callable[[str], None], notes: tuple[str, .
             limits=within(TOKEN_LIMITS if config.token else OPEN_LIMITS, min(budget, high - low + 1)),
             bounds=DEFAULT_BOUNDS if config.token else OPEN_BOUNDS,
             on_fault=journal.write_fault,
+            wall=time.time,
         )
         media = MediaSockets(server, {one.family: one.primary for one in addresses}, budget)
         running = _Running(server, bound, addresses, media, context, journal)
         await running.start()
         for one in addresses:
             _print(describe(services[one.family], bound.control_port))
+        if config.reach_ports:
+            _print(describe_reach(bound))
         for note in notes:
             _print(note)
         target = Target(addresses[0].public_primary, bound.control_port, config.token)
@@ -121,8 +125,10 @@ class _Running:
                 factory = self._conversations.factory(f"sip:{self._bound.sips_port}", "tls")
                 self._acceptors.append(Acceptor(self._loop, listening, factory, gate, self._context, handshake_s))
             else:
-                factory = self._conversations.factory(key.listener, "tcp")
-                self._acceptors.append(Acceptor(self._loop, listening, factory, gate, None, handshake_s))
+                encrypted = any(key.listener == f"reach:{row.port}" and row.transport == "tls" for row in self._bound.reach.get(key.family, ()))
+                factory = self._conversations.factory(key.listener, "tls" if encrypted else "tcp")
+                context = self._context if encrypted else None
+                self._acceptors.append(Acceptor(self._loop, listening, factory, gate, context, handshake_s))
         for key, made in self._bound.udp.items():
             self._loop.add_reader(made.fileno(), self._udp.reader(key))
         self._media.start(self._loop)
@@ -185,6 +191,7 @@ def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
         alternate_sip_port=bound.alternate_sip_port,
         sips_port=bound.sips_port,
         media=config.media_ports,
+        reach=bound.reach.get(addresses.family, ()),
         capabilities=tuple(capabilities),
     )
 
@@ -205,6 +212,13 @@ def describe(service: Service, control_port: int) -> str:
     if "udp-errors" not in service.capabilities:
         sentence += "\nThis system does not tell ICMP errors: who refused a probe will not be known."
     return sentence
+
+
+def describe_reach(bound: Bound) -> str:
+    """The ports that are only there to be reached: what could be had, and what could not, which is no fault."""
+    rows = dict.fromkeys(f"{row.transport.upper()} {row.port}" for offered in bound.reach.values() for row in offered)
+    sentence = f"For the outbound check: {', '.join(rows) or 'no further port'}."
+    return f"{sentence} Not to be had, and nothing else needs it: {', '.join(bound.unreachable)}." if bound.unreachable else sentence
 
 
 async def _tell_counts(server: EchoServer, journal: Journal) -> None:

@@ -72,7 +72,7 @@ def started(rtp: tuple[int, int] | None, family: int | None = None, source: str 
         options = [folder, "--address", addresses[0], "--control-port", "0"]
         if len(addresses) > 1:
             options += ["--alternate", addresses[1]]
-        options += ["--media-ports", _media(rtp)] if own in addresses else []
+        options += ["--media-ports", _media(rtp), "--reach-ports", "none"] if own in addresses else []
         with _running([*options, *_ports(addresses, own)], token) as ready:
             target = _target(ready)._replace(token=token)
             where = " and ".join(addresses)

@@ -13,6 +13,8 @@ from edgecheck.wire.address import Endpoint, parse_endpoint, parse_host
 from edgecheck.wire.errors import Malformed
 
 _MOST_PORTS = 65_536
+_MOST_REACH = 64
+"""A client tries each of them."""
 _TAGS = frozenset(kind.__struct_config__.tag for kind in get_args(control.Message))
 
 
@@ -47,6 +49,9 @@ def check_welcome(welcome: control.Welcome) -> Endpoint:
     ports.validate([(port, port) for port in (*service.probe_ports, service.sip_port, service.alternate_sip_port, service.sips_port)], 0)
     if service.media is not None:
         ports.validate([service.media])
+    if len(service.reach) > _MOST_REACH:
+        raise Malformed(f"it names {len(service.reach)} further ports")
+    ports.validate([(row.port, row.port) for row in service.reach])
     return observed
 
 
@@ -67,6 +72,7 @@ def check_reply(reply: control.Message) -> None:
             parse_endpoint(received.source)
         _ports(error.port for error in reply.errors)
         _ranges(reply.reached_by_others)
+        _ranges(reply.reached_by_others_tcp)
         if reply.media is not None:
             _ranges(reply.media.received)
             _ranges(reply.media.remapped_ports)

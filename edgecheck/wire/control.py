@@ -63,6 +63,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Most ports whose service one session may have asked, all its requests together."""
 
 
+class ReachPort(msgspec.Struct, frozen=True, kw_only=True):
+    """A further port on the primary address that answers STUN and echoes, and nothing else: may a network reach it?"""
+
+    transport: Transport
+    port: int
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Where the server listens and what it can do."""
 
@@ -80,6 +87,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """0 = not offered."""
     media: tuple[int, int] | None = None
     """RTP range that may be asked to be opened, on the primary address."""
+    reach: tuple[ReachPort, ...] = ()
+    """Bound where the system allowed it."""
     capabilities: tuple[str, ...] = ()
     """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
     seen), ``dial``, ``inquire``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
@@ -317,7 +326,9 @@ class Accounted(msgspec.Struct, frozen=True, kw_only=True, tag="accounted"):
     """RTP echoes, told as ranges because there may be ten thousand."""
     errors: tuple["ErrorRow", ...] = ()
     reached_by_others: tuple[tuple[int, int], ...] = ()
-    """The server's UDP ports that packets of *other* sessions have reached since it started: its own side is open there."""
+    """The server's UDP ports that packets of *others* have reached since it started: its own side is open there."""
+    reached_by_others_tcp: tuple[tuple[int, int], ...] = ()
+    """The same for TCP, TLS included."""
 
 
 class SentRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -431,6 +442,8 @@ class Pong(msgspec.Struct, frozen=True, kw_only=True, tag="pong"):
     id: int
     at_ms: float
     """Server clock since the session opened."""
+    wall_s: float | None = None
+    """The server's date and time: seconds since 1970, UTC. None = an older server does not tell."""
 
 
 class Declined(msgspec.Struct, frozen=True, kw_only=True, tag="declined"):

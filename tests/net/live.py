@@ -22,7 +22,7 @@ def own(number: int) -> str:
 
 PRIMARY, ALTERNATE, HERE, ANOTHER = map(own, range(4))
 """The server's two addresses, and two for clients: ports of fixed numbers are free there."""
-ANY_PORTS = tuple(f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips"))
+ANY_PORTS = (*(f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")), "--reach-ports=none")
 TWO_ADDRESSES = (f"--address={PRIMARY}", f"--alternate={ALTERNATE}")
 
 

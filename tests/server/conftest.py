@@ -24,7 +24,7 @@ from echo_server.session import Session
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint, Target, parse_target
 
-ANY_PORTS = [f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")]
+ANY_PORTS = [f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")] + ["--reach-ports=none"]
 READY_S = 20
 
 

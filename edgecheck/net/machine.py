@@ -1,0 +1,238 @@
+"""This machine's own facts, read and never changed: routes, tunnels, kernel helper, table sizes, limits. Per platform.
+
+What a platform, or this user, cannot be told is None with the reason.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import netifaces
+
+from edgecheck.model.machine import DefaultRoute, Firewall, Machine
+
+_TUNNELS = ("tun", "tap", "wg", "utun", "tailscale", "zt", "ipsec", "nordlynx", "proton", "vpn", "gpd", "cscotun")
+"""How VPN software names its interfaces. No ``ppp``: that is how a DSL line looks, too."""
+_BRIDGES = ("docker", "br-", "virbr", "lxcbr", "lxdbr", "cni", "podman", "vmnet", "vEthernet")
+_COMMAND_S = 1.0
+_NO_LIMIT = -1
+_LINUX_ONLY = "only Linux tells"
+
+
+async def machine(source: str) -> Machine:
+    """All of it. Never raises for what cannot be read."""
+    linux = sys.platform == "linux"
+    reasons: dict[str, str] = {}
+    interface = _interface_of(source)
+    routes = default_routes()
+    firewall, rules = await _firewall()
+    if firewall is None:
+        reasons["firewall"] = _no_firewall()
+    loaded = _helper_loaded() if linux else None
+    bound = _helper_bound(loaded, rules) if linux else None
+    if linux and loaded and bound is None:
+        reasons["sip_helper_bound"] = "its rules may only be read by root"
+    for name in ("sip_helper_loaded", "sip_helper_bound", "conntrack", "udp_buffers") if not linux else ():
+        reasons[name] = _LINUX_ONLY
+    conntrack = _numbers("/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/netfilter/nf_conntrack_max") if linux else None
+    if linux and conntrack is None:
+        reasons["conntrack"] = "this kernel tracks no connections here, or does not tell"
+    descriptors = _descriptors()
+    if descriptors is None:
+        reasons["descriptors"] = "this platform has no such limit"
+    synchronized = _synchronized() if linux else None
+    if synchronized is None:
+        reasons["clock_synchronized"] = "the system does not tell"
+    if interface is None:
+        reasons["interface"] = reasons["tunnel"] = f"no interface has the address {source}"
+    return Machine(
+        interface=interface,
+        tunnel=_is_tunnel(interface) if interface is not None else None,
+        default_routes=routes,
+        bridges=_bridges(),
+        container=_in_container() if linux else None,
+        firewall=firewall,
+        sip_helper_loaded=loaded,
+        sip_helper_bound=bound,
+        conntrack=conntrack,
+        descriptors=descriptors,
+        udp_buffers=_numbers("/proc/sys/net/core/rmem_default", "/proc/sys/net/core/rmem_max") if linux else None,
+        clock_synchronized=synchronized,
+        reasons={**({} if linux else {"container": _LINUX_ONLY}), **reasons},
+    )
+
+
+def _names() -> list[str]:
+    with contextlib.suppress(OSError, ValueError):
+        return [str(name) for name in netifaces.interfaces()]
+    return []
+
+
+def _interface_of(source: str) -> str | None:
+    for name in _names():
+        with contextlib.suppress(OSError, ValueError):
+            rows = netifaces.ifaddresses(name)
+            both = [*rows.get(netifaces.AF_INET, ()), *rows.get(netifaces.AF_INET6, ())]
+            if any(str(row.get("addr", "")).partition("%")[0] == source for row in both):
+                return name
+    return "lo" if source.startswith("127.") or source == "::1" else None
+
+
+def _is_tunnel(interface: str) -> bool:
+    return interface.lower().startswith(_TUNNELS) or Path(f"/sys/class/net/{interface}/tun_flags").exists()
+
+
+def _bridges() -> tuple[str, ...]:
+    return tuple(name for name in _names() if name.startswith(_BRIDGES))
+
+
+def default_routes() -> tuple[DefaultRoute, ...] | None:
+    """Every default route of both families, with its metric where the system tells it."""
+    metrics = _linux_metrics()
+    out: dict[tuple[int, str, str], DefaultRoute] = {}
+    try:
+        told: dict[Any, Any] = netifaces.gateways()
+    except (OSError, ValueError):
+        return None
+    for family, number in ((4, netifaces.AF_INET), (6, netifaces.AF_INET6)):
+        for row in told.get(number, ()):
+            gateway, interface = str(row[0]).partition("%")[0], str(row[1])
+            metric = metrics.get((interface, gateway)) if family == 4 else None
+            out[family, interface, gateway] = DefaultRoute(family=family, interface=interface, gateway=gateway, metric=metric)
+    return tuple(out.values())
+
+
+def _linux_metrics() -> dict[tuple[str, str], int]:
+    """(interface, gateway) -> metric of IPv4 default routes."""
+    out = {}
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == "00000000" and fields[7] == "00000000":
+                packed = int(fields[2], 16).to_bytes(4, sys.byteorder)
+                out[fields[0], ".".join(str(byte) for byte in packed)] = int(fields[6])
+    return out
+
+
+def _in_container() -> bool | None:
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return True
+    with contextlib.suppress(OSError):
+        return any(word in Path("/proc/1/cgroup").read_text() for word in ("docker", "containerd", "kubepods", "libpod", "lxc"))
+    return None
+
+
+def _helper_loaded() -> bool | None:
+    if Path("/sys/module/nf_conntrack_sip").exists():
+        return True
+    with contextlib.suppress(OSError):
+        return any(line.startswith("nf_conntrack_sip ") for line in Path("/proc/modules").read_text().splitlines())
+    return None
+
+
+def _helper_bound(loaded: bool | None, rules: str | None) -> bool | None:
+    """By itself (kernels before 6.0 with nf_conntrack_helper=1), or by a rule that names it."""
+    if loaded is False:
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        if int(Path("/proc/sys/net/netfilter/nf_conntrack_helper").read_text()):
+            return True
+    if rules is None:
+        return None
+    return '"type": "sip"' in rules or '"type":"sip"' in rules or "--helper sip" in rules
+
+
+def _numbers(*paths: str) -> tuple[int, int] | None:
+    try:
+        first, second = (int(Path(path).read_text()) for path in paths)
+    except (OSError, ValueError):
+        return None
+    return first, second
+
+
+def _descriptors() -> tuple[int, int] | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return tuple(_NO_LIMIT if limit == resource.RLIM_INFINITY else limit for limit in (soft, hard))  # type: ignore[return-value]
+
+
+def _synchronized() -> bool | None:
+    """systemd-timesyncd leaves a mark; other time services do not, so that its absence tells nothing."""
+    return True if Path("/run/systemd/timesync/synchronized").exists() else None
+
+
+async def _firewall() -> tuple[Firewall | None, str | None]:
+    """The packet filter, and its rules in full where they may be read."""
+    if sys.platform != "linux":
+        return None, None
+    if os.geteuid() == 0:
+        rules = await _output("nft", "-j", "list", "ruleset")
+        old = await _output("iptables-save") if rules is None else None
+        if rules is not None:
+            return Firewall(name="nftables", inbound=_nft_inbound(rules)), rules
+        if old is not None:
+            drops = any(line.startswith((":INPUT DROP", ":INPUT REJECT")) for line in old.splitlines())
+            return Firewall(name="iptables", inbound="drops" if drops else None), old
+    with contextlib.suppress(OSError):
+        if any(line.strip().lower() == "enabled=yes" for line in Path("/etc/ufw/ufw.conf").read_text().splitlines()):
+            return Firewall(name="ufw", inbound=None), None
+    if Path("/run/firewalld").exists():
+        return Firewall(name="firewalld", inbound=None), None
+    return None, None
+
+
+def _no_firewall() -> str:
+    if sys.platform != "linux":
+        return "not read on this platform"
+    return "no packet filter's rules could be read" if os.geteuid() == 0 else "its rules may only be read by root"
+
+
+def _nft_inbound(text: str) -> Any:
+    """Whether a chain for packets to this machine drops by policy, or ends in a rule that drops whatever comes. None: rules decide."""
+    try:
+        entries = json.loads(text).get("nftables", ())
+    except (ValueError, AttributeError):
+        return None
+    chains = [entry["chain"] for entry in entries if isinstance(entry, dict) and entry.get("chain", {}).get("hook") == "input"]
+    ended = {(chain["family"], chain["table"], chain["name"]): chain.get("policy") == "drop" for chain in chains if "name" in chain}
+    ruled = False
+    for entry in entries:
+        rule = entry.get("rule") if isinstance(entry, dict) else None
+        place = (rule.get("family"), rule.get("table"), rule.get("chain")) if rule else None
+        if rule and place in ended:
+            ruled = True
+            words = [name for statement in rule.get("expr", ()) for name in statement]
+            if words and words[-1] in ("drop", "reject") and set(words[:-1]) <= {"counter", "log", "limit"}:
+                ended[place] = True
+    if any(ended.values()):
+        return "drops"
+    return None if ruled else "accepts"
+
+
+async def _output(*command: str) -> str | None:
+    """What a command of the system's says; None where it is not there, fails or takes long."""
+    path = shutil.which(command[0], path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        return None
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path, *command[1:], stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(_COMMAND_S):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return None
+    return out.decode(errors="replace") if process.returncode == 0 else None
