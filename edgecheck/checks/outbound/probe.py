@@ -1,0 +1,81 @@
+"""The measurement: UDP and streams side by side, then what each port's outcome is."""
+
+import asyncio
+
+from edgecheck.checks.outbound.aims import aims, sample
+from edgecheck.checks.outbound.messages import Language
+from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
+from edgecheck.checks.outbound.streams import StreamTrial
+from edgecheck.checks.outbound.udp import UdpTrial, sip_records
+from edgecheck.checks.outbound.weighing import Sides, weigh_stream, weigh_udp
+from edgecheck.model.check import Network
+from edgecheck.model.errors import ControlLost, RequestDeclined
+from edgecheck.model.profile import Profile
+from edgecheck.wire import control
+
+
+async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
+    """Try every port once; a server that answers nowhere on it is not asked."""
+    wanted = aims(net.service, profile, await _open_media(net))
+    tried = [aim for aim in wanted if aim.speech is not None]
+    udp_aims = tuple(aim for aim in tried if aim.transport == "udp")
+    stream_aims = tuple(aim for aim in tried if aim.transport != "udp")
+    language = Language(net)
+    udp, streams = await asyncio.gather(
+        UdpTrial(net, language, udp_aims).run(),
+        StreamTrial(net, language, stream_aims, len(udp_aims)).run(),
+    )
+    seen_as_sip = {}
+    for tally in udp.tallies:
+        if tally.aim.speech == "sip" and tally.answered and tally.arrived == 0:
+            seen_as_sip[tally.aim.port] = await _sip_records(net, tally.aim.port)
+    sides = Sides(udp, net.in_session, (await net.machine()).gateways)
+    targets = [OutboundTarget(transport="tls", port=net.control_endpoint.port, purpose="control channel", state="open")] if net.in_session else []
+    if net.in_session and net.intercepted:
+        targets[0] = OutboundTarget(
+            transport="tls", port=net.control_endpoint.port, purpose="control channel", state="intercepted", side="network",
+            answered_by=net.intercepted, reason="another certificate was shown than the server's",
+        )
+    by_aim = {tally.aim: weigh_udp(tally, udp, sides, seen_as_sip.get(tally.aim.port)) for tally in udp.tallies}
+    by_aim |= {tally.aim: weigh_stream(tally, sides) for tally in streams.tallies}
+    for aim in wanted:
+        if aim in by_aim:
+            targets.append(by_aim[aim])
+        elif all((row.transport, row.port) != (aim.transport, aim.port) for row in targets):
+            reason = "the server does not answer there"
+            targets.append(OutboundTarget(transport=aim.transport, port=aim.port, purpose=aim.purpose, state="not-offered", reason=reason))
+    dns: bool | None = None
+    reasons = {}
+    if udp.dns_answered or udp.dns_arrived:
+        dns = udp.dns_answered
+    else:
+        reasons["dns_intercepted"] = "no DNS question reached the server, and none was answered" if udp.dns_copies else "the server has no port 53"
+    if streams.portal is None:
+        reasons["captive_portal"] = "no web server answered in the echo server's place"
+    return OutboundObservation(
+        server=net.primary.host,
+        session=net.in_session,
+        targets=tuple(targets),
+        captive_portal=streams.portal if net.in_session else None,
+        dns_intercepted=dns,
+        reasons=reasons,
+    )
+
+
+async def _open_media(net: Network) -> tuple[int, ...]:
+    wanted = sample(net.service.media) if net.in_session else ()
+    if not wanted:
+        return ()
+    try:
+        reply = await net.ask(lambda id: control.OpenMedia(id=id, ports=tuple((port, port) for port in wanted)))
+    except (RequestDeclined, ControlLost):
+        return ()
+    opened = {port for low, high in reply.ports for port in range(low, high + 1)} if isinstance(reply, control.MediaOpened) else set()
+    return tuple(port for port in wanted if port in opened)
+
+
+async def _sip_records(net: Network, port: int) -> int | None:
+    try:
+        return await sip_records(net, port)
+    except (RequestDeclined, ControlLost):
+        return None

@@ -1,0 +1,169 @@
+"""UDP: a question to every port at once, a copy each in turn, so that all meet the same weather and the open ports measure the loss."""
+
+from dataclasses import dataclass, field
+
+from edgecheck.checks.outbound.aims import Aim
+from edgecheck.checks.outbound.messages import Language, first_words
+from edgecheck.checks.unsolicited import margin
+from edgecheck.model.check import Network, Quote
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
+
+COPIES = 6
+SPACING_S = 0.035
+MOST_ROUNDS = 4
+ALONE_COPIES = 40
+"""Over all ports: where none answers there is no control, and so many that vanish while the session goes on are no random loss."""
+
+
+@dataclass
+class UdpTally:
+    """What became of one port's copies."""
+
+    aim: Aim
+    number: int
+    copies: int = 0
+    answered: int = 0
+    arrived: int | None = None
+    plain_answered: int = 0
+    plain_copies: int = 0
+    stranger: str | None = None
+    """First words of something that is no answer of the server's, from the server's address and port."""
+    refusal: Quote | None = None
+
+
+@dataclass
+class UdpResult:
+    """All of them."""
+
+    tallies: list[UdpTally]
+    dns_copies: int = 0
+    dns_answered: bool = False
+    dns_arrived: int | None = None
+    reached_by_others: frozenset[int] = frozenset()
+    reached_by_others_tcp: frozenset[int] = frozenset()
+    receipts: bool = False
+    local: str = ""
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def control(self) -> tuple[int, int]:
+        """(answered, sent) over the ports that answer at all."""
+        alive = [tally for tally in self.tallies if tally.answered]
+        return sum(tally.answered for tally in alive), sum(tally.copies for tally in alive)
+
+    def silence_proved(self, tally: UdpTally) -> bool:
+        """Whether random loss no longer explains that this port never answered."""
+        if any(one.answered for one in self.tallies):
+            return chance_of_silence(*self.control, tally.copies) < WRONG_BY_CHANCE
+        return sum(one.copies for one in self.tallies) >= ALONE_COPIES
+
+
+class UdpTrial:
+    """One socket, all UDP ports."""
+
+    def __init__(self, net: Network, language: Language, aims: tuple[Aim, ...]) -> None:
+        self._net = net
+        self._language = language
+        self._host = net.primary.host
+        self.result = UdpResult([UdpTally(aim, number) for number, aim in enumerate(aims)])
+        self._by_port = {tally.aim.port: tally for tally in self.result.tallies}
+        self._seen = self._quotes_seen = 0
+
+    async def run(self) -> UdpResult:
+        """Rounds of copies until every port answered, or its silence is proved. Raises ``LocalFailure``."""
+        net = self._net
+        self._socket = await net.open_udp()
+        self._local = self._socket.local
+        self.result.local = str(self._local)
+        try:
+            for _ in range(MOST_ROUNDS):
+                for copy in range(COPIES):
+                    self._send(copy)
+                    if await net.until(self._all_answered, SPACING_S):
+                        break
+                await net.until(self._all_answered, margin(net) + net.rtt)
+                if all(tally.answered or tally.refusal or self.result.silence_proved(tally) for tally in self.result.tallies):
+                    break
+            if net.in_session:
+                await self._receipts()
+            self._read()
+        finally:
+            net.memory.note_sent([self._local.port])
+            self._socket.close()
+        self.result.errors = list(dict.fromkeys(self._socket.errors))[:5]
+        return self.result
+
+    def _send(self, copy: int) -> None:
+        for tally in self.result.tallies:
+            to = Endpoint(self._host, tally.aim.port)
+            self._socket.send(self._language.question(tally.aim, tally.number, self._local), to)
+            tally.copies += 1
+            if tally.aim.speech == "sip" and self._net.in_session:
+                self._socket.send(self._language.plain(tally.aim, tally.number), to)
+                tally.plain_copies += 1
+            if tally.aim.port == 53 and self._net.in_session:
+                self._socket.send(self._language.dns(copy + 1), to)
+                self.result.dns_copies += 1
+
+    def _all_answered(self) -> bool:
+        self._read()
+        return all(tally.answered or tally.refusal for tally in self.result.tallies)
+
+    def _read(self) -> None:
+        inbox, quotes = self._socket.inbox, self._socket.quotes
+        while self._seen < len(inbox):
+            arrival = inbox[self._seen]
+            self._seen += 1
+            tally = self._by_port.get(arrival.source.port) if arrival.source.host == self._host else None
+            if tally is not None:
+                self._take(tally, arrival.data)
+        while self._quotes_seen < len(quotes):
+            quote = quotes[self._quotes_seen]
+            self._quotes_seen += 1
+            tally = self._by_port.get(quote.to.port) if quote.to.host == self._host else None
+            if tally is not None and not quote.expired and tally.refusal is None:
+                tally.refusal = quote
+
+    def _take(self, tally: UdpTally, data: bytes) -> None:
+        language, number = self._language, tally.number
+        if language.answers(data, tally.aim, number, self._local):
+            tally.answered += 1
+        elif tally.aim.speech == "sip" and language.answers_plain(data, number):
+            tally.plain_answered += 1
+        elif tally.aim.port == 53 and language.is_dns_answer(data):
+            self.result.dns_answered = True
+        elif not data.startswith(b"SIP/2.0 "):  # provisional answers, and those that an ALG has marred: sip-alg tells of them
+            tally.stranger = tally.stranger or first_words(data)
+
+    async def _receipts(self) -> None:
+        language, result = self._language, self.result
+        accounts = [await self._net.account(series) for series in (language.echo_series, language.sip_series, language.dns_series)]
+        if any(account is None for account in accounts):
+            return
+        echoes, sip, dns = [account for account in accounts if account is not None]
+        result.receipts = True
+        result.reached_by_others = _expand(sip.reached_by_others)
+        result.reached_by_others_tcp = _expand(sip.reached_by_others_tcp)
+        result.dns_arrived = sum(row.copies for row in dns.received)
+        media = {port for low, high in (echoes.media.received if echoes.media else ()) for port in range(low, high + 1)}
+        for tally in result.tallies:
+            if tally.aim.speech == "rtp":
+                tally.arrived = int(tally.number in media)
+            else:
+                account = sip if tally.aim.speech == "sip" else echoes
+                item = language.sip_item(tally.aim, tally.number, self._local) if tally.aim.speech == "sip" else tally.number
+                tally.arrived = sum(row.copies for row in account.received if row.item == item and not row.listener.endswith("/tcp"))
+
+
+def _expand(ranges: tuple[tuple[int, int], ...]) -> frozenset[int]:
+    return frozenset(port for low, high in ranges for port in range(low, high + 1))
+
+
+async def sip_records(net: Network, port: int) -> int | None:
+    """How many SIP messages of this session reached this port of the server over UDP, marked or not; None = not known."""
+    reply = await net.ask(lambda id: control.Mirror(id=id))
+    if not isinstance(reply, control.Mirrored) or reply.dropped:
+        return None
+    return sum(row.direction == "received" and row.server_port == port and row.transport == "udp" for row in reply.records)

@@ -1,0 +1,122 @@
+"""From what both ends saw of a port to its state, and to whose doing that is. Pure."""
+
+from collections.abc import Sequence
+
+from edgecheck.checks.outbound.observation import OutboundTarget, Side
+from edgecheck.checks.outbound.streams import StreamTally
+from edgecheck.checks.outbound.udp import UdpResult, UdpTally
+
+_NO_SESSION = "without a session with the server silence proves nothing"
+_ITS_OWN = "nobody else is known to have reached this port of the server: its own firewall may be what closes it"
+
+
+class Sides:
+    """Which ports of the server are known to be open on its own side, and what is."""
+
+    def __init__(self, udp: UdpResult, in_session: bool, gateways: Sequence[str]) -> None:
+        self.in_session = in_session
+        self._udp, self._tcp = udp.reached_by_others, udp.reached_by_others_tcp
+        self._receipts = udp.receipts
+        self._gateways = frozenset(gateways)
+
+    def vouched(self, transport: str, port: int) -> bool | None:
+        """Whether others have reached it; None = no receipt tells."""
+        return port in (self._udp if transport == "udp" else self._tcp) if self._receipts else None
+
+    def of(self, transport: str, port: int, offender: str | None = None) -> Side:
+        """Whose doing a closed port is."""
+        return "network" if self.vouched(transport, port) or (offender is not None and offender in self._gateways) else "unknown"
+
+
+def weigh_udp(tally: UdpTally, result: UdpResult, sides: Sides, sip_records: int | None) -> OutboundTarget:
+    """One UDP port."""
+    aim = tally.aim
+    heard, sent = result.control
+    seen = OutboundTarget(
+        transport="udp",
+        port=aim.port,
+        purpose=aim.purpose,
+        state="open",
+        copies=tally.copies,
+        answered=tally.answered,
+        arrived=tally.arrived,
+        control=heard,
+        control_copies=sent,
+        reached_by_others=sides.vouched("udp", aim.port),
+        plain_answered=bool(tally.plain_answered) if tally.plain_copies else None,
+    )
+    if aim.port == 53 and result.dns_answered:
+        return _as(seen, "intercepted", "a DNS question to the echo server was answered, and it answers none", "network", answered_by="a DNS server")
+    if tally.answered:
+        if tally.arrived == 0 and sip_records == 0:
+            return _as(seen, "intercepted", "SIP was answered, and the server never saw it", "network", answered_by="a SIP server or ALG")
+        return seen
+    if tally.stranger is not None:
+        return _as(seen, "intercepted", "what answers there is not the echo server", "network", answered_by=tally.stranger)
+    if tally.refusal is not None:
+        offender = tally.refusal.offender
+        if offender is None:
+            return _as(seen, "undecided", f"this machine itself did not send it ({tally.refusal})", "unknown")
+        side = sides.of("udp", aim.port, offender)
+        return _as(seen, "refused", f"{tally.refusal}{'' if side == 'network' else f'; {_ITS_OWN}'}", side, offender=offender)
+    if not sides.in_session:
+        return _as(seen, "undecided", _NO_SESSION, "unknown")
+    if not result.silence_proved(tally):
+        return _as(seen, "undecided", f"no answer to {tally.copies} copies, {heard} of {sent} to open ports were answered: that may be loss", None)
+    if tally.arrived:
+        return _as(seen, "blocked", f"{tally.arrived} copies reached the server, its answers do not come back", sides.of("udp", aim.port))
+    if tally.arrived is None:
+        return _as(seen, "undecided", "the server's receipts could not be had", "unknown")
+    if tally.plain_answered:
+        return _as(seen, "blocked", "SIP does not pass, other packets to this port do", "network")
+    side = sides.of("udp", aim.port)
+    if side == "unknown":
+        return _as(seen, "undecided", f"nothing reaches the server there; {_ITS_OWN}", side)
+    return _as(seen, "blocked", "nothing reaches the server there, and others' packets do", side)
+
+
+def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
+    """One TCP or TLS port."""
+    aim = tally.aim
+    seen = OutboundTarget(
+        transport=aim.transport,
+        port=aim.port,
+        purpose=aim.purpose,
+        state="open",
+        copies=tally.tried,
+        answered=int(tally.answered),
+        control=tally.control,
+        control_copies=tally.control_copies,
+        reached_by_others=sides.vouched("tcp", aim.port),
+    )
+    if tally.issuer is not None:
+        return _as(seen, "intercepted", "another certificate was shown than the server's", "network", answered_by=f"certificate issued by {tally.issuer}")
+    if tally.answered:
+        return seen
+    if tally.stranger is not None:
+        side: Side = "network" if sides.in_session else "unknown"
+        return _as(seen, "intercepted", "what answers there is not the echo server", side, answered_by=tally.stranger)
+    side = sides.of("tcp", aim.port)
+    if tally.refused:
+        return _as(seen, "refused", f"{tally.refused.rstrip('.')}{'' if side == 'network' else f'; {_ITS_OWN}'}", side)
+    if tally.local_failure:
+        return _as(seen, "undecided", tally.local_failure.rstrip("."), None)
+    if not sides.in_session:
+        return _as(seen, "undecided", f"a connection opens, the server's answer does not come ({tally.cut})" if tally.cut else _NO_SESSION, "unknown")
+    if tally.connected:
+        how = f"was cut ({tally.cut.rstrip('.')})" if tally.cut else "stays without an answer"
+        return _as(seen, "undecided", f"a connection opens, and {how}: something between may let only certain traffic through", "unknown")
+    if not tally.silence_proved:
+        words = f"{tally.control} of {tally.control_copies} connections to an open port came about" if tally.control_copies else "too few tries"
+        return _as(seen, "undecided", f"no answer to {tally.tried} connections, {words}: that may be loss", None)
+    if side == "unknown":
+        return _as(seen, "undecided", f"no connection comes about; {_ITS_OWN}", side)
+    return _as(seen, "blocked", "no connection comes about, and others' do", side)
+
+
+def _as(
+    seen: OutboundTarget, state: str, reason: str, side: Side | None, *, answered_by: str | None = None, offender: str | None = None
+) -> OutboundTarget:
+    from msgspec.structs import replace
+
+    return replace(seen, state=state, reason=reason, side=side, answered_by=answered_by, offender=offender)
