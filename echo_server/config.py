@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-
 REACH_PORTS = (53, 80, 443, 5090)
 """DNS, and the two that every network lets out; 5090 is a usual one of hosted PBXs."""
 

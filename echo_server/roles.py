@@ -1,7 +1,8 @@
 """Which socket is which: primary or alternate address, first or second STUN port, and the sockets kept for probes.
 
 A socket is known by its listener name: ``A1 A2 B1 B2`` (the STUN ports), ``AX BX`` (kept for probes), ``sip:PORT``,
-``media:PORT``, ``reach:PORT`` (may a network reach it?). The same name stands for the IPv4 and the IPv6 socket of that role: an address tells them apart.
+``media:PORT``, ``reach:PORT`` (may a network reach it?).
+The same name stands for the IPv4 and the IPv6 socket of that role: an address tells them apart.
 """
 
 from edgecheck.wire.address import Endpoint

@@ -125,7 +125,8 @@ class _Running:
                 factory = self._conversations.factory(f"sip:{self._bound.sips_port}", "tls")
                 self._acceptors.append(Acceptor(self._loop, listening, factory, gate, self._context, handshake_s))
             else:
-                encrypted = any(key.listener == f"reach:{row.port}" and row.transport == "tls" for row in self._bound.reach.get(key.family, ()))
+                offered = self._bound.reach.get(key.family, ())
+                encrypted = any(key.listener == f"reach:{row.port}" and row.transport == "tls" for row in offered)
                 factory = self._conversations.factory(key.listener, "tls" if encrypted else "tcp")
                 context = self._context if encrypted else None
                 self._acceptors.append(Acceptor(self._loop, listening, factory, gate, context, handshake_s))

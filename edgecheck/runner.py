@@ -22,6 +22,7 @@ from edgecheck.net.session import ControlSession
 from edgecheck.net.sockets import RealTransport
 from edgecheck.wire.address import Target
 
+_RESOLVE_S = 5.0
 DEFAULT_PACE = 1000
 """Probes a second: a home router's NAT table and its flood protection survive it."""
 
@@ -91,6 +92,7 @@ class _Run(Course):
         session = await self._open_session()
         if session is None:
             self.client = host.facts(self.settings.source)
+            await self._carry_out_alone()
             return
         try:
             network = self._network(session)
@@ -130,6 +132,25 @@ class _Run(Course):
             self.control_finding("unreachable", Verdict.INCONCLUSIVE, str(error))
         return None
 
+    async def _carry_out_alone(self) -> None:
+        """No session: what can be told all the same, by the checks that know how to."""
+        settings = self.settings
+        reached = any(finding.id == "control.refused" for finding in self.control)  # it answered: nothing keeps it from us but the token
+        plan = [check for check in self.plan if check.alone and not (reached and check.id == "outbound")]
+        if not plan:
+            return
+        family = settings.family or (None if settings.source is None else 6 if ":" in settings.source else 4)
+        try:
+            async with asyncio.timeout(_RESOLVE_S):
+                address = await resolve(settings.target.host, settings.target.port, family)
+            source = settings.source or foreign.source_for(address)
+        except (ServerUnreachable, OSError):  # TimeoutError is one
+            plan = [check for check in plan if check.id != "outbound"]
+            address = source = settings.source or "127.0.0.1"
+        network = foreign.without_session(address, settings.target.port, source)
+        for check in plan:
+            await self.one(check, network)
+
     def _network(self, session: ControlSession) -> EdgeNetwork | None:
         settings, service = self.settings, session.welcome.service
         self.server = ServerFacts(
@@ -166,6 +187,9 @@ class _Run(Course):
             pace=settings.rate(),
             rtt=session.rtt,
             quick=settings.quick,
+            control_port=settings.target.port,
+            certificate=session.welcome.certificate,
+            interceptor=session.issuer if session.intercepted else "",
             progress=self.progress,
         )
 

@@ -1,6 +1,17 @@
 """The checks. Adding one is a file and a line here; ``tests/test_house`` then stays red until its page and its tests exist."""
 
-from edgecheck.checks import mapping_lifetime, nat_behavior, port_forwarding, port_preservation, registration, rtp_range, sip_alg, topology
+from edgecheck.checks import (
+    host,
+    mapping_lifetime,
+    nat_behavior,
+    outbound,
+    port_forwarding,
+    port_preservation,
+    registration,
+    rtp_range,
+    sip_alg,
+    topology,
+)
 from edgecheck.model.check import Check
 
 ALL: tuple[Check, ...] = (
@@ -10,6 +21,8 @@ ALL: tuple[Check, ...] = (
     port_preservation.CHECK,
     sip_alg.CHECK,
     topology.CHECK,
+    outbound.CHECK,
+    host.CHECK,
     mapping_lifetime.CHECK,
 )
 """In the order in which they run: whoever needs the alternate address uncontacted, or its own ports unused, comes first;

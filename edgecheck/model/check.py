@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from edgecheck.model.evidence import Exchange
+from edgecheck.model.machine import Machine
 from edgecheck.model.profile import Profile
 from edgecheck.model.router import RouterFacts
 from edgecheck.model.verdict import Finding
@@ -186,6 +187,14 @@ class Network(Protocol):
     """Local address of all sockets."""
     observed: str
     """IP address from which the server sees the control channel: where unsolicited probes go by default."""
+    in_session: bool
+    """Whether there is, or was, a control session. Without one the server is asked as any stranger would be."""
+    control_endpoint: Endpoint
+    """Where the control channel goes (TLS)."""
+    certificate: str
+    """Fingerprint of the certificate that the server proved to be its own; empty = none was proved."""
+    interceptor: str
+    """Who issued the other certificate that was shown on the control channel; empty = none was."""
     memory: Memory
     pace: int
     """Probes a second at most; 0 = as fast as the path takes."""
@@ -256,6 +265,15 @@ class Network(Protocol):
     async def stun_stream(self, stream: Stream, series: int, item: int) -> Exchange:
         """One Binding transaction over a TCP connection (RFC 8489 section 6.2.2): sent once, TCP repeats it."""
 
+    def issuer(self, certificate: bytes) -> str:
+        """Who issued a certificate (DER), in words."""
+
+    async def machine(self) -> Machine:
+        """What this machine says of itself; read once in a run."""
+
+    def wall_clock(self) -> float:
+        """This machine's date and time: seconds since 1970, UTC."""
+
     async def may_contact_alternate(self) -> None:
         """Wait until every check that needs the alternate address uncontacted has had its turn; then note the contact."""
 
@@ -292,6 +310,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """Pure: a saved report is judged anew offline."""
     summarize: Callable[[Any, tuple[Finding, ...]], str]
     """One plain sentence for the whole check."""
+    alone: bool = False
+    """It can say something where no session with the server came about."""
     lengthy: bool = False
     """Takes minutes: no profile names it, it is run when asked for by id, and last. It neither contacts the alternate address nor
     needs it uncontacted, so whoever waits to contact it need not wait for this check."""

@@ -30,6 +30,25 @@ def source_for(destination: str) -> str:
         return str(probe.getsockname()[0])
 
 
+def without_session(address: str, control_port: int, source: str) -> EdgeNetwork:
+    """The network through which an echo server is asked with which no session came about: its ports are taken to be the usual ones."""
+    reach: tuple[tuple[control.Transport, int], ...] = (("tcp", 80), ("udp", 443), ("tls", 443), ("udp", 5090), ("tcp", 5090))
+    offered = tuple(control.ReachPort(transport=transport, port=port) for transport, port in reach if port != control_port)
+    return EdgeNetwork(
+        RealTransport(source, Bell()),
+        NoSession(),
+        control.Service(address=address, reach=offered),
+        limits=control.Limits(),
+        session_name=secrets.token_bytes(control.SESSION_SIZE),
+        observed=source,
+        primary_host=address,
+        memory=host.memory(source, address),
+        pace=0,
+        rtt=0.05,
+        control_port=control_port,
+    )
+
+
 def stun_only(address: str, port: int, source: str) -> EdgeNetwork:
     """The network through which a foreign STUN server is asked."""
     network = EdgeNetwork(

@@ -181,12 +181,14 @@ async def _firewall() -> tuple[Firewall | None, str | None]:
         if old is not None:
             drops = any(line.startswith((":INPUT DROP", ":INPUT REJECT")) for line in old.splitlines())
             return Firewall(name="iptables", inbound="drops" if drops else None), old
+    return _firewall_by_its_files(), None
+
+
+def _firewall_by_its_files() -> Firewall | None:
     with contextlib.suppress(OSError):
         if any(line.strip().lower() == "enabled=yes" for line in Path("/etc/ufw/ufw.conf").read_text().splitlines()):
-            return Firewall(name="ufw", inbound=None), None
-    if Path("/run/firewalld").exists():
-        return Firewall(name="firewalld", inbound=None), None
-    return None, None
+            return Firewall(name="ufw", inbound=None)
+    return Firewall(name="firewalld", inbound=None) if Path("/run/firewalld").exists() else None
 
 
 def _no_firewall() -> str:

@@ -1,6 +1,7 @@
 """The one door to the outside: ``model.check.Network`` over a transport and a control session."""
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Literal, Protocol
@@ -8,7 +9,10 @@ from typing import Literal, Protocol
 from edgecheck.model.check import Listener, Memory, PortBatch, Sightings, Stream, UdpSocket
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
+from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
+from edgecheck.net.machine import machine
+from edgecheck.net.reach import issuer
 from edgecheck.net.schedule import COPIES, stun_offsets, stun_patience
 from edgecheck.net.transport import Transport
 from edgecheck.wire import control, probe, stun
@@ -69,11 +73,18 @@ class EdgeNetwork:
         pace: int,
         rtt: float,
         quick: bool = False,
+        control_port: int = 8443,
+        certificate: str = "",
+        interceptor: str = "",
         progress: Callable[[int, int, str], None] = lambda done, total, note: None,
     ) -> None:
         self._transport = transport
         self._session = session
-        self._had_session = session.lost is None
+        self.in_session = session.lost is None
+        self.control_endpoint = Endpoint(primary_host, control_port)
+        self.certificate = certificate
+        self.interceptor = interceptor
+        self._machine: asyncio.Task[Machine] | None = None
         self.service = service
         self.limits = limits
         self.session = session_name
@@ -148,8 +159,19 @@ class EdgeNetwork:
 
     def _still_there(self) -> None:
         """Without its receipts a server that is gone cannot be told from a filter: no use to wait for its answers."""
-        if self._had_session and self._session.lost is not None:
+        if self.in_session and self._session.lost is not None:
             raise ControlLost(f"The server was lost in mid-run: {self._session.lost}.")
+
+    def issuer(self, certificate: bytes) -> str:
+        return issuer(certificate)
+
+    async def machine(self) -> Machine:
+        if self._machine is None:
+            self._machine = asyncio.ensure_future(machine(self.source))
+        return await asyncio.shield(self._machine)
+
+    def wall_clock(self) -> float:
+        return time.time()
 
     async def may_contact_alternate(self) -> None:
         await self.gate.pass_through()

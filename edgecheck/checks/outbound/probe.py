@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from edgecheck.checks.outbound.aims import aims, sample
 from edgecheck.checks.outbound.messages import Language
 from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
@@ -30,12 +32,7 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
         if tally.aim.speech == "sip" and tally.answered and tally.arrived == 0:
             seen_as_sip[tally.aim.port] = await _sip_records(net, tally.aim.port)
     sides = Sides(udp, net.in_session, (await net.machine()).gateways)
-    targets = [OutboundTarget(transport="tls", port=net.control_endpoint.port, purpose="control channel", state="open")] if net.in_session else []
-    if net.in_session and net.intercepted:
-        targets[0] = OutboundTarget(
-            transport="tls", port=net.control_endpoint.port, purpose="control channel", state="intercepted", side="network",
-            answered_by=net.intercepted, reason="another certificate was shown than the server's",
-        )
+    targets = [_control_channel(net)] if net.in_session else []
     by_aim = {tally.aim: weigh_udp(tally, udp, sides, seen_as_sip.get(tally.aim.port)) for tally in udp.tallies}
     by_aim |= {tally.aim: weigh_stream(tally, sides) for tally in streams.tallies}
     for aim in wanted:
@@ -49,7 +46,9 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
     if udp.dns_answered or udp.dns_arrived:
         dns = udp.dns_answered
     else:
-        reasons["dns_intercepted"] = "no DNS question reached the server, and none was answered" if udp.dns_copies else "the server has no port 53"
+        reasons["dns_intercepted"] = (
+            "no DNS question reached the server, and none was answered" if udp.dns_copies else "the server has no port 53"
+        )
     if streams.portal is None:
         reasons["captive_portal"] = "no web server answered in the echo server's place"
     return OutboundObservation(
@@ -60,6 +59,14 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
         dns_intercepted=dns,
         reasons=reasons,
     )
+
+
+def _control_channel(net: Network) -> OutboundTarget:
+    seen = OutboundTarget(transport="tls", port=net.control_endpoint.port, purpose="control channel", state="open", copies=1, answered=1)
+    if not net.interceptor:
+        return seen
+    reason = "another certificate was shown than the server's"
+    return replace(seen, state="intercepted", side="network", answered_by=f"certificate issued by {net.interceptor}", reason=reason)
 
 
 async def _open_media(net: Network) -> tuple[int, ...]:

@@ -19,7 +19,14 @@ FIRST_S = 0.35
 CONNECT_S = 0.5
 TALK_S = 0.8
 """TCP has sent a lost segment twice more by then."""
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNSUPPORTED_PROTOCOL")
+_NOT_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNSUPPORTED_PROTOCOL",
+)
 
 
 @dataclass
@@ -130,9 +137,9 @@ class StreamTrial:
         if tally.connected:
             return  # another connection of this port is being talked over
         tally.connected += 1
-        if tally.aim.transport == "tls" and net.certificate and stream.certificate is not None:
-            if control.fingerprint(stream.certificate) != net.certificate:
-                tally.issuer = net.issuer(stream.certificate)
+        shown = stream.certificate if tally.aim.transport == "tls" and net.certificate else None
+        if shown is not None and control.fingerprint(shown) != net.certificate:
+            tally.issuer = net.issuer(shown)
         await self._talk(tally, stream)
 
     def _failed(self, tally: StreamTally, failure: LocalFailure, took: float) -> None:
@@ -153,13 +160,11 @@ class StreamTrial:
 
     async def _talk(self, tally: StreamTally, stream: Stream) -> None:
         net, language = self._net, self._language
-        if tally.aim.speech == "sip" and not net.in_session:
-            question, right = b"\r\n\r\n", lambda data: data == b"\r\n"  # RFC 5626 section 4.4.1
-        else:
-            question = language.question(tally.aim, tally.number, stream.local)
+        ping = tally.aim.speech == "sip" and not net.in_session  # RFC 5626 section 4.4.1
+        question = b"\r\n\r\n" if ping else language.question(tally.aim, tally.number, stream.local)
 
-            def right(data: bytes) -> bool:
-                return language.answers(data, tally.aim, tally.number, stream.local)
+        def right(data: bytes) -> bool:
+            return data == b"\r\n" if ping else language.answers(data, tally.aim, tally.number, stream.local)
 
         stream.send(question)
         await net.until(lambda: right(bytes(stream.received)) or stream.closed is not None, TALK_S + 4 * net.rtt)
@@ -173,21 +178,21 @@ class StreamTrial:
 
     async def _look_for_portal(self) -> None:
         """Where TCP 80 opens and the echo does not come back: does a web server speak there?"""
+        asked = [tally for tally in self.result.tallies if (tally.aim.transport, tally.aim.port) == ("tcp", 80)]
+        if not asked or not asked[0].connected or asked[0].answered:
+            return
         net = self._net
-        for tally in self.result.tallies:
-            if (tally.aim.transport, tally.aim.port) != ("tcp", 80) or not tally.connected or tally.answered:
-                continue
-            try:
-                stream = await net.connect_tcp(Endpoint(self._host, 80), timeout=CONNECT_S + 3 * net.rtt)
-            except LocalFailure:
-                return
-            self._streams.append(stream)
-            host = f"[{self._host}]" if ":" in self._host else self._host
-            stream.send(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            await net.until(lambda: b"\r\n\r\n" in stream.received or stream.closed is not None, TALK_S + 4 * net.rtt)
-            said = bytes(stream.received)
-            if said.startswith(b"HTTP/"):
-                self.result.portal = tally.stranger = _portal(said)
+        try:
+            stream = await net.connect_tcp(Endpoint(self._host, 80), timeout=CONNECT_S + 3 * net.rtt)
+        except LocalFailure:
+            return
+        self._streams.append(stream)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        stream.send(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        await net.until(lambda: b"\r\n\r\n" in stream.received or stream.closed is not None, TALK_S + 4 * net.rtt)
+        said = bytes(stream.received)
+        if said.startswith(b"HTTP/"):
+            self.result.portal = asked[0].stranger = _portal(said)
 
 
 def _begins_well(said: bytes) -> bool:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from edgecheck.checks.outbound.observation import OutboundTarget, Side
+from msgspec.structs import replace
+
+from edgecheck.checks.outbound.observation import OutboundTarget, Side, State
 from edgecheck.checks.outbound.streams import StreamTally
 from edgecheck.checks.outbound.udp import UdpResult, UdpTally
 
@@ -46,7 +48,13 @@ def weigh_udp(tally: UdpTally, result: UdpResult, sides: Sides, sip_records: int
         plain_answered=bool(tally.plain_answered) if tally.plain_copies else None,
     )
     if aim.port == 53 and result.dns_answered:
-        return _as(seen, "intercepted", "a DNS question to the echo server was answered, and it answers none", "network", answered_by="a DNS server")
+        return _as(
+            seen,
+            "intercepted",
+            "a DNS question to the echo server was answered, and it answers none",
+            "network",
+            answered_by="a DNS server",
+        )
     if tally.answered:
         if tally.arrived == 0 and sip_records == 0:
             return _as(seen, "intercepted", "SIP was answered, and the server never saw it", "network", answered_by="a SIP server or ALG")
@@ -62,7 +70,9 @@ def weigh_udp(tally: UdpTally, result: UdpResult, sides: Sides, sip_records: int
     if not sides.in_session:
         return _as(seen, "undecided", _NO_SESSION, "unknown")
     if not result.silence_proved(tally):
-        return _as(seen, "undecided", f"no answer to {tally.copies} copies, {heard} of {sent} to open ports were answered: that may be loss", None)
+        return _as(
+            seen, "undecided", f"no answer to {tally.copies} copies, {heard} of {sent} to open ports were answered: that may be loss", None
+        )
     if tally.arrived:
         return _as(seen, "blocked", f"{tally.arrived} copies reached the server, its answers do not come back", sides.of("udp", aim.port))
     if tally.arrived is None:
@@ -90,7 +100,13 @@ def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
         reached_by_others=sides.vouched("tcp", aim.port),
     )
     if tally.issuer is not None:
-        return _as(seen, "intercepted", "another certificate was shown than the server's", "network", answered_by=f"certificate issued by {tally.issuer}")
+        return _as(
+            seen,
+            "intercepted",
+            "another certificate was shown than the server's",
+            "network",
+            answered_by=f"certificate issued by {tally.issuer}",
+        )
     if tally.answered:
         return seen
     if tally.stranger is not None:
@@ -102,12 +118,19 @@ def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
     if tally.local_failure:
         return _as(seen, "undecided", tally.local_failure.rstrip("."), None)
     if not sides.in_session:
-        return _as(seen, "undecided", f"a connection opens, the server's answer does not come ({tally.cut})" if tally.cut else _NO_SESSION, "unknown")
+        return _as(
+            seen,
+            "undecided",
+            f"a connection opens, the server's answer does not come ({tally.cut})" if tally.cut else _NO_SESSION,
+            "unknown",
+        )
     if tally.connected:
         how = f"was cut ({tally.cut.rstrip('.')})" if tally.cut else "stays without an answer"
         return _as(seen, "undecided", f"a connection opens, and {how}: something between may let only certain traffic through", "unknown")
     if not tally.silence_proved:
-        words = f"{tally.control} of {tally.control_copies} connections to an open port came about" if tally.control_copies else "too few tries"
+        words = (
+            f"{tally.control} of {tally.control_copies} connections to an open port came about" if tally.control_copies else "too few tries"
+        )
         return _as(seen, "undecided", f"no answer to {tally.tried} connections, {words}: that may be loss", None)
     if side == "unknown":
         return _as(seen, "undecided", f"no connection comes about; {_ITS_OWN}", side)
@@ -115,8 +138,6 @@ def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
 
 
 def _as(
-    seen: OutboundTarget, state: str, reason: str, side: Side | None, *, answered_by: str | None = None, offender: str | None = None
+    seen: OutboundTarget, state: State, reason: str, side: Side | None, *, answered_by: str | None = None, offender: str | None = None
 ) -> OutboundTarget:
-    from msgspec.structs import replace
-
     return replace(seen, state=state, reason=reason, side=side, answered_by=answered_by, offender=offender)

@@ -1,0 +1,59 @@
+"""What a machine says of itself, as far as it may be asked: what a check of it is told through ``Network.machine``."""
+
+from typing import Literal
+
+import msgspec
+
+
+class DefaultRoute(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to everywhere."""
+
+    family: int
+    """4 or 6."""
+    interface: str
+    gateway: str | None
+    metric: int | None = None
+    """The lowest wins; None = not told."""
+
+
+class Firewall(msgspec.Struct, frozen=True, kw_only=True):
+    """This machine's own packet filter."""
+
+    name: str
+    """``nftables``, ``iptables``, ``ufw``, ``firewalld``."""
+    inbound: Literal["drops", "accepts"] | None
+    """What becomes of a packet that no rule names; None = could not tell."""
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts; ``None`` = could not tell, see ``reasons``."""
+
+    interface: str | None = None
+    """To which the checks' source address belongs."""
+    tunnel: bool | None = None
+    """Whether that is a tunnel: a VPN."""
+    default_routes: tuple[DefaultRoute, ...] | None = None
+    bridges: tuple[str, ...] = ()
+    """Of containers and virtual machines: ``docker0``."""
+    container: bool | None = None
+    """Whether this program runs in a container."""
+    firewall: Firewall | None = None
+    sip_helper_loaded: bool | None = None
+    """Whether the kernel's SIP helper (Linux, nf_conntrack_sip) is there."""
+    sip_helper_bound: bool | None = None
+    """Whether it is set on any traffic: by itself, or by a rule."""
+    conntrack: tuple[int, int] | None = None
+    """Connections in the kernel's table, and how many it may hold."""
+    descriptors: tuple[int, int] | None = None
+    """Open files that this process may have, and may ask for; -1 = no limit."""
+    udp_buffers: tuple[int, int] | None = None
+    """Bytes of a UDP socket's receive buffer: by default, at most."""
+    clock_synchronized: bool | None = None
+    """Whether the system says that its clock follows a time server."""
+    reasons: dict[str, str] = {}
+    """Field -> why it is None."""
+
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """Addresses of the default routers."""
+        return tuple(route.gateway for route in self.default_routes or () if route.gateway)
