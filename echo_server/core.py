@@ -305,6 +305,7 @@ class EchoServer:
         if marked is None:
             return session, control.sip_marker(session.name, 0, 0), None
         label = listener if transport == "udp" else f"{listener}/tcp"
+        self._note_reached(session, label)
         return session, control.sip_marker(session.name, *marked), session.ledger.note_received(*marked, label, source, now)
 
     def _owner(self, data: bytes, source: Endpoint) -> tuple[Session | None, tuple[int, int] | None]:

@@ -77,7 +77,8 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
         warn(
             "vpn",
             str(machine.interface),
-            f"The checks went through a tunnel ({machine.interface}): what they say is of the VPN's far end, not of this network's own router.",
+            f"The checks went through a tunnel ({machine.interface}): what they say is of the VPN's far end, "
+            "not of this network's own router.",
             f"the source address {seen.source} belongs to {machine.interface}",
         )
     if machine.container and any(seen.source.startswith(f"172.{number}.") for number in range(16, 32)):
@@ -137,8 +138,8 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
         warn(
             "descriptors",
             "open files",
-            f"A program here may have {machine.descriptors[1]} open files at most, and the RTP range has {wanted} ports: a PBX under the same "
-            "limit runs out of sockets before it runs out of ports. Raise it (LimitNOFILE= in its systemd unit).",
+            f"A program here may have {machine.descriptors[1]} open files at most, and the RTP range has {wanted} ports: a PBX under "
+            "the same limit runs out of sockets before it runs out of ports. Raise it (LimitNOFILE= in its systemd unit).",
             f"RLIMIT_NOFILE is {machine.descriptors[0]}, at most {machine.descriptors[1]}",
         )
     if machine.udp_buffers is not None and machine.udp_buffers[0] < SMALL_BUFFER:

@@ -1,7 +1,6 @@
 """The one door to the outside: ``model.check.Network`` over a transport and a control session."""
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Literal, Protocol
@@ -11,7 +10,6 @@ from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
-from edgecheck.net.machine import machine
 from edgecheck.net.reach import issuer
 from edgecheck.net.schedule import COPIES, stun_offsets, stun_patience
 from edgecheck.net.transport import Transport
@@ -167,11 +165,11 @@ class EdgeNetwork:
 
     async def machine(self) -> Machine:
         if self._machine is None:
-            self._machine = asyncio.ensure_future(machine(self.source))
+            self._machine = asyncio.ensure_future(self._transport.read_machine())
         return await asyncio.shield(self._machine)
 
     def wall_clock(self) -> float:
-        return time.time()
+        return self._transport.wall_clock()
 
     async def may_contact_alternate(self) -> None:
         await self.gate.pass_through()

@@ -10,9 +10,11 @@ import socket
 import ssl
 import struct
 import sys
+import time
 from collections.abc import Callable, Collection, Sequence
 
 from edgecheck.model.check import Arrival, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
+from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.arrivals import RealSightings
 from edgecheck.net.bell import Bell
@@ -302,3 +304,11 @@ class RealTransport:
 
     def watch(self) -> Sightings:
         return RealSightings(self.source)
+
+    async def read_machine(self) -> Machine:
+        from edgecheck.net.machine import machine
+
+        return await machine(self.source)
+
+    def wall_clock(self) -> float:
+        return time.time()

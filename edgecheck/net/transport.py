@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from edgecheck.model.check import Listener, PortBatch, Sightings, Stream, UdpSocket
+from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.wire.address import Endpoint
@@ -31,3 +32,9 @@ class Transport(Protocol):
     async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]: ...
 
     def watch(self) -> Sightings: ...
+
+    async def read_machine(self) -> Machine:
+        """What this machine says of itself. Never raises."""
+
+    def wall_clock(self) -> float:
+        """Seconds since 1970, UTC, as this machine believes."""

@@ -10,6 +10,7 @@ import pytest
 
 import edgecheck
 from edgecheck.checks import ALL, port_forwarding
+from edgecheck.checks.outbound.judge import CLOSED
 from edgecheck.checks.registration.judge import BY_STATUS
 from edgecheck.diagnosis import knowledge
 from edgecheck.diagnosis.pages import page
@@ -39,6 +40,8 @@ def causes(tree: ast.AST, prefix: str) -> set[str]:
         "sip-alg": lambda: first_words(tree, "_finding", 1),
         "topology": lambda: first_words(tree, "finding", 0),
         "registration": lambda: registration_causes(),
+        "outbound": lambda: set(CLOSED),
+        "host": lambda: first_words(tree, "warn", 0),
         "control": lambda: {cause for file in COURSES for cause in first_words(ast.parse(file.read_text()), "control_finding", 0)},
     }[prefix]()
     assert found

@@ -17,6 +17,7 @@ from echo_server.roles import endpoint
 from echo_server.sip_caller import Calling
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
+from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.net.memory import NoMemory
@@ -96,7 +97,7 @@ class FakeBatch:
 class FakeStream:
     """One end of a TCP connection; ``peer`` hears what is sent, a delay later."""
 
-    certificate = None
+    certificate: bytes | None = None
 
     def __init__(self, edge: "Edge", local: Endpoint, remote: Endpoint, hear: Callable[[bytes], None]) -> None:
         self.local, self.remote = local, remote
@@ -138,7 +139,15 @@ class Edge:
         media: tuple[int, int] | None = (10_000, 20_000),
         alternate_dead: bool = False,
         port_capacity: int = 20_000,
+        reach: tuple[control.ReachPort, ...] = (),
+        certificate: str = FINGERPRINT,
+        machine: Machine | None = None,
+        clock_ahead: float = 0.0,
     ) -> None:
+        self.machine = machine or Machine(interface="eth0", tunnel=False)
+        """What the client's machine says of itself."""
+        self.clock_ahead = clock_ahead
+        """Seconds by which its clock is wrong."""
         self.nat = nat
         self.weather = weather or Weather()
         self.source = nat.public if not nat.translate else CLIENT
@@ -165,14 +174,15 @@ class Edge:
             alternate=ALTERNATE if alternate else None,
             probe_ports=(33_001, 33_002),
             media=media,
+            reach=reach,
             capabilities=("alternate-address", "stun-tcp", "media", "dial", "udp-errors")[0 if alternate else 1 :],
         )
         draws = random.Random(7)
-        self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=FINGERPRINT, token=TOKEN, on_fault=_raise)
+        self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)
         hello = self.server.greet()
         nonce = "11" * control.NONCE_SIZE
-        proof = control.proof(TOKEN, "client", hello.nonce, nonce, FINGERPRINT)
-        said = control.Authenticate(protocol=control.PROTOCOL, version="test", nonce=nonce, certificate=FINGERPRINT, proof=proof)
+        proof = control.proof(TOKEN, "client", hello.nonce, nonce, certificate)
+        said = control.Authenticate(protocol=control.PROTOCOL, version="test", nonce=nonce, certificate=certificate, proof=proof)
         admitted = self.server.admit(hello, said, Endpoint(nat.public, 50_000), 0.0)
         assert not isinstance(admitted, control.Refused), admitted.message
         self.session, self.welcome = admitted
@@ -191,7 +201,17 @@ class Edge:
             pace=pace,
             rtt=2 * self.weather.delay,
             quick=quick,
+            certificate=self.welcome.certificate,
         )
+
+    def _true_time(self) -> float:
+        return 1_700_000_000.0 + asyncio.get_running_loop().time()
+
+    def wall_clock(self) -> float:
+        return self._true_time() + self.clock_ahead
+
+    async def read_machine(self) -> Machine:
+        return self.machine
 
     # ---- the wires
 

@@ -124,14 +124,13 @@ class StreamTrial:
     async def _attempt(self, tally: StreamTally, patience: float) -> None:
         net, to = self._net, Endpoint(self._host, tally.aim.port)
         tally.tried += 1
-        began = net.now()
         try:
-            if tally.aim.transport == "tls":
+            stream = await net.connect_tcp(to, timeout=patience)
+            if tally.aim.transport == "tls" and not tally.connected:
+                stream.close()  # whether it opens is told soon; what TLS may take is more
                 stream = await net.connect_tls(to, timeout=patience + TALK_S)
-            else:
-                stream = await net.connect_tcp(to, timeout=patience)
         except LocalFailure as failure:
-            self._failed(tally, failure, net.now() - began)
+            self._failed(tally, failure)
             return
         self._streams.append(stream)
         if tally.connected:
@@ -142,7 +141,7 @@ class StreamTrial:
             tally.issuer = net.issuer(shown)
         await self._talk(tally, stream)
 
-    def _failed(self, tally: StreamTally, failure: LocalFailure, took: float) -> None:
+    def _failed(self, tally: StreamTally, failure: LocalFailure) -> None:
         words = str(failure)
         if failure.reason in ("refused", "no-route"):
             tally.refused = tally.refused or words

@@ -1,0 +1,142 @@
+"""What is said of a machine: each fact with its look-alike; and what this very machine tells."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecheck.checks import host
+from edgecheck.checks.host import HostObservation
+from edgecheck.model.machine import DefaultRoute, Firewall, Machine
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Verdict
+from edgecheck.net import machine as reading
+from tests.checks.probing import look, say
+from tests.fakes.edge import Edge
+from tests.fakes.nat import Nat
+
+PROFILE = Profile(name="t", title="", source="", confidence="verified", checks=(), rtp=(10_000, 19_999))
+DSL = DefaultRoute(family=4, interface="eth0", gateway="192.168.1.1", metric=100)
+
+
+def route(**changes: Any) -> DefaultRoute:
+    return DefaultRoute(**({"family": 4, "interface": "wlan0", "gateway": "192.168.2.1", "metric": 100} | changes))
+
+
+def causes(machine: Machine, **more: Any) -> list[str]:
+    said = say(host.CHECK, HostObservation(**({"source": "192.168.1.2", "machine": machine} | more)), PROFILE)
+    assert said.verdict in (Verdict.PASS, Verdict.WARN), "a fact about this machine fails nothing"
+    return said.ids
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "fine"),
+        ({"interface": "wg0", "tunnel": True}, "vpn"),
+        ({"interface": "eth0", "tunnel": False}, "fine"),
+        ({"default_routes": (DSL, route())}, "several-routes"),
+        ({"default_routes": (DSL, route(metric=600))}, "fine"),  # one wins
+        ({"default_routes": (DSL, route(metric=None))}, "fine"),  # not told: nothing is claimed
+        ({"default_routes": (DSL, route(interface="eth0", gateway="192.168.1.9"))}, "fine"),  # two routers on one line
+        ({"default_routes": (DSL, route(family=6))}, "fine"),  # one each
+        ({"default_routes": (route(family=6),)}, "ipv6-only"),
+        ({"sip_helper_loaded": True, "sip_helper_bound": True}, "sip-helper"),
+        ({"sip_helper_loaded": True, "sip_helper_bound": False}, "fine"),
+        ({"sip_helper_loaded": True, "sip_helper_bound": None}, "sip-helper-loaded"),
+        ({"sip_helper_loaded": False, "sip_helper_bound": False}, "fine"),
+        ({"conntrack": (60_000, 65_536)}, "conntrack-full"),
+        ({"conntrack": (50_000, 65_536)}, "fine"),
+        ({"conntrack": (0, 0)}, "fine"),
+        ({"descriptors": (1024, 4096)}, "descriptors"),
+        ({"descriptors": (1024, 524_288)}, "fine"),
+        ({"descriptors": (256, -1)}, "fine"),
+        ({"udp_buffers": (16_384, 212_992)}, "small-buffers"),
+        ({"udp_buffers": (212_992, 212_992)}, "fine"),
+        ({"firewall": Firewall(name="nftables", inbound="drops")}, "fine"),
+        ({"container": True}, "fine"),  # with the host's network
+        ({"bridges": ("docker0",)}, "fine"),
+    ],
+)
+def test_one_fact(facts: dict[str, Any], expected: str) -> None:
+    assert causes(Machine(**facts)) == [expected]
+
+
+def test_a_container_behind_its_bridge() -> None:
+    assert causes(Machine(container=True), source="172.17.0.2") == ["container"]
+    assert causes(Machine(container=None), source="172.17.0.2") == ["fine"]
+
+
+@pytest.mark.parametrize(("ahead", "error", "expected"), [(61.0, 0.1, "clock"), (-86_400.0, 0.1, "clock"), (59.0, 0.1, "fine"), (61.0, 2.0, "fine")])
+def test_the_clock(ahead: float, error: float, expected: str) -> None:
+    assert causes(Machine(), clock_ahead_s=ahead, clock_error_s=error) == [expected]
+
+
+def test_a_synchronized_clock_is_not_blamed_alone() -> None:
+    seen = HostObservation(source="192.168.1.2", machine=Machine(clock_synchronized=True), clock_ahead_s=-200.0, clock_error_s=0.0)
+    assert "the server's clock may be the wrong one" in say(host.CHECK, seen, PROFILE).findings[0].summary
+
+
+@pytest.mark.parametrize("wrong", [0.0, 300.0, -7200.0])
+def test_the_servers_clock_is_asked(wrong: float) -> None:
+    seen = look(host, lambda: Edge(Nat(), clock_ahead=wrong), PROFILE)
+    assert seen.clock_ahead_s == pytest.approx(wrong, abs=0.05)
+    assert seen.clock_error_s == pytest.approx(0.025, abs=0.001)
+
+
+# -------------------------------------------------------------------------------------------------------- what is really read
+
+
+def test_this_machine_tells_something_and_nothing_is_null_without_a_reason() -> None:
+    seen = asyncio.run(reading.machine("127.0.0.1"))
+    told = {name: getattr(seen, name) for name in ("interface", "tunnel", "firewall", "sip_helper_loaded", "conntrack", "descriptors", "udp_buffers")}
+    if sys.platform == "linux":
+        assert seen.udp_buffers is not None
+        assert seen.interface == "lo"
+    assert {name for name, value in told.items() if value is None} <= set(seen.reasons)
+
+
+def nft(*entries: dict[str, Any]) -> str:
+    return json.dumps({"nftables": [{"metainfo": {}}, *entries]})
+
+
+def chain(policy: str, hook: str = "input") -> dict[str, Any]:
+    return {"chain": {"family": "inet", "table": "t", "name": "c", "hook": hook, "type": "filter", "policy": policy}}
+
+
+def rule(*expressions: dict[str, Any]) -> dict[str, Any]:
+    return {"rule": {"family": "inet", "table": "t", "chain": "c", "expr": list(expressions)}}
+
+
+MATCH = {"match": {"op": "==", "left": {}, "right": 5060}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "inbound"),
+    [
+        (nft(), "accepts"),
+        (nft(chain("drop", "forward")), "accepts"),
+        (nft(chain("drop")), "drops"),
+        (nft(chain("accept")), "accepts"),
+        (nft(chain("accept"), rule(MATCH, {"accept": None}), rule({"counter": {}}, {"drop": None})), "drops"),
+        (nft(chain("accept"), rule(MATCH, {"drop": None})), None),  # some are dropped: which, its rules say
+        ("no JSON", None),
+        ("[]", None),
+    ],
+)
+def test_what_a_packet_filter_does_to_the_unnamed(rules: str, inbound: str | None) -> None:
+    assert reading._nft_inbound(rules) == inbound
+
+
+def test_metrics_are_read_from_the_kernels_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "route"
+    packed = int.from_bytes(bytes((192, 168, 1, 1)), sys.byteorder)
+    table.write_text(
+        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+        f"eth0 00000000 {packed:08X} 0003 0 0 100 00000000 0 0 0\neth0 0001A8C0 00000000 0001 0 0 100 00FFFFFF 0 0 0\n"
+    )
+    monkeypatch.setattr(reading, "Path", lambda name: table if name == "/proc/net/route" else Path(name))
+    assert reading._linux_metrics() == {("eth0", "192.168.1.1"): 100}
