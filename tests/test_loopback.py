@@ -25,7 +25,7 @@ from tests.net import live
 from tests.net.command import PROFILE, orderly
 from tests.net.live import ALTERNATE, ANOTHER, HERE, PRIMARY, TOKEN, Live
 
-ORDINARY = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg"}
+ORDINARY = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg", "outbound", "host"}
 
 
 class Told:

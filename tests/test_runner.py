@@ -22,6 +22,7 @@ from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
 from tests.fakes.edge import TOKEN as FAKE_TOKEN
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import CLIENT, EIGHT, Nat
+from tests.fakes.walls import Walled, sessionless
 
 TOKEN = "s3cr3t-Tok3n-of-the-tests"
 NEEDS = (
@@ -111,7 +112,12 @@ class World:
                 self.session = Session(edge)
                 return self.session
 
+        async def resolve(*_: object) -> str:
+            return PRIMARY
+
         self._monkeypatch.setattr(runner, "ControlSession", Opening)
+        self._monkeypatch.setattr(runner, "resolve", resolve)
+        self._monkeypatch.setattr(runner.foreign, "without_session", lambda *_: sessionless(Walled()))
         self._monkeypatch.setattr(runner, "RealTransport", lambda source, bell: edge)
         self._monkeypatch.setattr(runner.host, "memory", lambda source, server: self.memory)
 
@@ -461,13 +467,16 @@ def test_a_fault_before_any_check_still_ends_with_a_report(world: World) -> None
 
 @pytest.mark.parametrize(("error", "cause"), [(TokenRefused("Not this token."), "refused"), (NotOurServer("A portal."), "unreachable")])
 def test_no_session(error: Exception, cause: str, world: World) -> None:
-    report = world.run(error)
+    """What is known of this machine, and of the way to a server that gave no session, is told all the same."""
+    profile = msgspec.structs.replace(PROFILE, checks=(*ORDINARY, "outbound", "host"))
+    report = world.run(error, profile=profile)
     control_check, *others = report.checks
     assert [finding.id for finding in control_check.findings] == [f"control.{cause}"]
     assert (report.verdict, report.headline, report.server) == (Verdict.INCONCLUSIVE, str(error), None)
-    assert [result.id for result in others] == [each.id for each in world.settings().plan()]
-    assert {result.verdict for result in others} == {Verdict.SKIPPED}
-    assert all(result.observation is None for result in others)
+    assert [result.id for result in others] == [each.id for each in world.settings(profile=profile).plan()]
+    alone = {"host"} | ({"outbound"} if cause == "unreachable" else set())  # whoever refuses the token has been reached
+    assert {result.id for result in others if result.verdict is not Verdict.SKIPPED} == alone
+    assert all((result.observation is None) == (result.verdict is Verdict.SKIPPED) for result in others)
 
 
 def test_a_target_that_is_the_alternate_address_is_not_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
     families = {route.family for route in machine.default_routes or ()}
     if families == {6}:
         warn(
-            "ipv6-only",
+            "single-family",
             "address family",
             "This machine has a default route for IPv6 alone: SIP trunks and phones that speak IPv4 only cannot be reached without NAT64.",
             *[f"IPv6 by {route.interface}" for route in machine.default_routes or ()],

@@ -43,7 +43,7 @@ def causes(machine: Machine, **more: Any) -> list[str]:
         ({"default_routes": (DSL, route(metric=None))}, "fine"),  # not told: nothing is claimed
         ({"default_routes": (DSL, route(interface="eth0", gateway="192.168.1.9"))}, "fine"),  # two routers on one line
         ({"default_routes": (DSL, route(family=6))}, "fine"),  # one each
-        ({"default_routes": (route(family=6),)}, "ipv6-only"),
+        ({"default_routes": (route(family=6),)}, "single-family"),
         ({"sip_helper_loaded": True, "sip_helper_bound": True}, "sip-helper"),
         ({"sip_helper_loaded": True, "sip_helper_bound": False}, "fine"),
         ({"sip_helper_loaded": True, "sip_helper_bound": None}, "sip-helper-loaded"),

@@ -11,10 +11,9 @@ from edgecheck.checks.outbound.aims import sample
 from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.verdict import Verdict
-from edgecheck.wire import control
 from tests.checks.probing import Said, look, say
 from tests.fakes.edge import PRIMARY, Weather
-from tests.fakes.walls import Walled, Where, walls
+from tests.fakes.walls import Walled, Where, sessionless, walls
 
 PBX = Profile(name="t", title="", source="", confidence="verified", checks=(), rtp=(10_000, 10_999))
 PHONE = msgspec.structs.replace(
@@ -224,22 +223,12 @@ def test_a_sample_is_the_same_for_everybody() -> None:
     assert sample(None) == ()
 
 
-class Gone:
-    """No session: nothing is asked over it, and the server knows nothing of this client."""
-
-    lost = "there was none"
-
-    async def ask(self, make: Callable[[int], control.Request]) -> control.Reply:
-        raise AssertionError("nothing may be asked")
-
-
 def without_session(change: Callable[[Walled], Any]) -> tuple[OutboundObservation, Said]:
     def edge() -> Walled:
         made = Walled()
         change(made)
-        network = made.network()
+        network = sessionless(made)
         made.network = lambda *_: network  # type: ignore[method-assign]
-        network._session, network.in_session, network.certificate, network.session = Gone(), False, "", b"no-sessi"
         return made
 
     seen = look(outbound, edge, PBX)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from edgecheck.model.check import Quote
-from edgecheck.model.errors import LocalFailure
+from edgecheck.model.errors import ControlLost, LocalFailure
+from edgecheck.net.network import EdgeNetwork
 from edgecheck.wire import control, stun
 from edgecheck.wire.address import Endpoint
 from tests.fakes.edge import PRIMARY, Edge, FakeStream
@@ -139,4 +140,17 @@ def walls(*places: Where, deed: Deed = "drop") -> dict[Where, Deed]:
     return dict.fromkeys(places, deed)
 
 
-Change = Callable[[Walled], None]
+class _Gone:
+    """No session: nothing may be asked over it."""
+
+    lost = "there was none"
+
+    async def ask(self, make: Callable[[int], control.Request]) -> control.Reply:
+        raise ControlLost("There was no session.")
+
+
+def sessionless(edge: Walled) -> EdgeNetwork:
+    """The client's network where the control channel could not be opened; the server knows nothing of this client."""
+    network = edge.network()
+    network._session, network.in_session, network.certificate, network.session = _Gone(), False, "", b"no-sessi"
+    return network

@@ -32,7 +32,7 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
         if tally.aim.speech == "sip" and tally.answered and tally.arrived == 0:
             seen_as_sip[tally.aim.port] = await _sip_records(net, tally.aim.port)
     sides = Sides(udp, net.in_session, (await net.machine()).gateways)
-    targets = [_control_channel(net)] if net.in_session else []
+    targets: list[OutboundTarget] = []
     by_aim = {tally.aim: weigh_udp(tally, udp, sides, seen_as_sip.get(tally.aim.port)) for tally in udp.tallies}
     by_aim |= {tally.aim: weigh_stream(tally, sides) for tally in streams.tallies}
     for aim in wanted:
@@ -41,6 +41,8 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
         elif all((row.transport, row.port) != (aim.transport, aim.port) for row in targets):
             reason = "the server does not answer there"
             targets.append(OutboundTarget(transport=aim.transport, port=aim.port, purpose=aim.purpose, state="not-offered", reason=reason))
+    if net.in_session:
+        targets.append(_control_channel(net))
     dns: bool | None = None
     reasons = {}
     if udp.dns_answered or udp.dns_arrived:
