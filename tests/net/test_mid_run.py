@@ -26,7 +26,7 @@ from tests.net.command import PROFILE, Run, Said, orderly
 from tests.net.live import HERE, PRIMARY, TOKEN, Live
 from tests.net.peers import Peers, certificate, passes_on, service, welcomes
 
-CHECKS = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg"}
+CHECKS = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg", "outbound", "host"}
 FINE = dict.fromkeys(CHECKS, "pass")
 
 

@@ -15,6 +15,7 @@ from edgecheck.wire.control import Transport
 
 SIGNALING: tuple[tuple[Transport, int], ...] = (("udp", 5060), ("tcp", 5060), ("tls", 5061))
 """What SIP uses where the profile says nothing."""
+CONTROL = "control channel"
 FEWEST_UDP = 4
 """Closed UDP ports of different kinds from which on it is UDP itself that does not pass."""
 _MOST_NAMED = 5
@@ -28,6 +29,7 @@ def judge(seen: OutboundObservation, profile: Profile) -> tuple[Finding, ...]:
     if seen.captive_portal is not None:
         findings.append(_portal(seen))
     trouble = [row for row in seen.targets if row.state in ("blocked", "refused", "intercepted", "undecided")]
+    trouble = [row for row in trouble if row.purpose != CONTROL]  # the session's own finding fails for it
     if seen.captive_portal is not None:
         trouble = [row for row in trouble if (row.transport, row.port) != ("tcp", 80)]
     if seen.dns_intercepted:
@@ -49,7 +51,8 @@ def judge(seen: OutboundObservation, profile: Profile) -> tuple[Finding, ...]:
     unneeded = [row for row in trouble if weights[row.name] is None]
     if unneeded:
         findings.append(_limited(unneeded))
-    missing = [row for row in seen.targets if row.state == "not-offered" and weight(row, seen, profile) is not None]
+    own_needs = any(need.direction == "out" for need in profile.ports)  # else a server on other ports has what is to be tested
+    missing = [row for row in seen.targets if row.state == "not-offered" and weight(row, seen, profile) is not None] if own_needs else []
     if missing:
         findings.append(_not_offered(missing))
     opened = [row for row in seen.targets if row.state == "open"]
@@ -70,17 +73,20 @@ def weight(row: OutboundTarget, seen: OutboundObservation, profile: Profile) -> 
     }
     if row.purpose == "RTP":
         return Verdict.FAIL if profile.rtp is not None else None
-    if row.purpose == "control channel":
-        return Verdict.WARN if row.state == "intercepted" else None  # the session's own finding fails for it
     if row.state == "intercepted" and row.transport == "tls":
         return Verdict.FAIL  # whoever opens one TLS connection opens a phone's too
     if named:
         required = named.get((row.transport, row.port))
         return None if required is None else Verdict.FAIL if required else Verdict.WARN
-    if (row.transport, row.port) not in SIGNALING:
+    if not _is_signaling(row):
         return None
-    usual = [one for one in seen.targets if (one.transport, one.port) in SIGNALING and one.state != "not-offered"]
+    usual = [one for one in seen.targets if _is_signaling(one) and one.state != "not-offered"]
     return Verdict.FAIL if all(one.state != "open" and one.side == "network" for one in usual) else Verdict.WARN
+
+
+def _is_signaling(row: OutboundTarget) -> bool:
+    """SIP on its usual ports, or on those that this server has instead."""
+    return (row.transport, row.port) in SIGNALING or row.purpose == "SIP"
 
 
 def udp_is_blocked(seen: OutboundObservation) -> bool:
