@@ -2,8 +2,9 @@
 
     python -m tests.bench.bench_causes [--only WORD] [--workers 3] [--raw FOLDER] [--verbose]
 
-A case is a scenario of ``tests.lab`` with a ``truth``; each stands a network of its own, runs edgecheck there with every check that
-takes no minutes (a scenario that names checks: with those), and holds what the report asserts against the truth:
+A case is a scenario of ``tests.lab`` with a ``truth``, or one of the laboratory's mutations of an ALG (``alg_scenarios``). Each stands a
+network of its own, runs edgecheck there with every check that takes no minutes (a scenario that names checks: with those), and holds
+what the report asserts against the truth:
 
 - *right*: every cause is asserted, and nothing that is not so;
 - *inconclusive*: a cause is not told (only its symptom, or two that fit), and nothing that is not so is asserted;
@@ -24,15 +25,26 @@ from typing import Any, NamedTuple
 from edgecheck.checks import ALL
 from tests.bench.measure import Bars, conditions, table
 from tests.lab import runs
+from tests.lab.alg_scenarios import CASES as MUTATIONS
+from tests.lab.alg_scenarios import Case as Mutation
+from tests.lab.expectation import OneOf
 from tests.lab.ground import LabError
 from tests.lab.scenario import Scenario
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.scenarios_of_causes import LOOKALIKES
-from tests.lab.topology import Topology
-from tests.lab.truth import Judged, Judgement, asserted, judge
+from tests.lab.topology import Plan, Topology, UserRouter
+from tests.lab.truth import Judged, Judgement, Truth, asserted, judge
+from tests.lab.user_nat import EI
 
 BAR = 0.95
 QUICK = tuple(check.id for check in ALL if not check.lengthy)
+_FINDINGS = {
+    "harmless": ("sip-alg.harmless",),
+    "rewriting": ("sip-alg.rewritten",),
+    "inconsistent": ("sip-alg.inconsistent",),
+    "destructive": ("sip-alg.destroyed", "sip-alg.answered-by-other"),
+}
+"""Level of interference -> what is asserted by it."""
 _NAMED = {check.id for check in ALL}
 
 
@@ -48,9 +60,24 @@ class Outcome(NamedTuple):
 
 def cases(only: str) -> Iterator[Scenario]:
     """Every scenario whose truth is told."""
-    for one in (*SCENARIOS, *LOOKALIKES):
+    for one in (*SCENARIOS, *LOOKALIKES, *map(_of_mutation, MUTATIONS)):
         if one.truth is not None and only in one.name:
             yield one
+
+
+def _of_mutation(case: Mutation) -> Scenario:
+    """The ALG is in the home router. What it does to answers alone cannot be located."""
+    levels = case.interference.values if isinstance(case.interference, OneOf) else (case.interference,)
+    harm = tuple(dict.fromkeys(name for level in levels for name in _FINDINGS.get(level, ())))
+    plan = Plan(home=UserRouter(nat={"mapping": EI}, alg={"mutations": list(case.mutations)}))
+    free = "none" in levels
+    truth = Truth(
+        causes=() if free else ("|".join(harm),),
+        also=("sip-alg.pinhole", "sip-alg.only-sip-passes", *(harm if free else ())),
+        hops=(1,),
+        must_locate=False,
+    )
+    return Scenario(name=f"mutation {case.name}", description="", plan=plan, options=("sip-alg",), expected={}, truth=truth)
 
 
 def play(case: Scenario, raw: Path | None) -> Outcome:

@@ -7,13 +7,14 @@ from tests.lab.truth import Truth, judge
 from tests.reports import finding, report, result
 
 
-def told(*ids, verdict="fail", located=None):
+def told(*ids, verdict="fail", located=None, observed=""):
     rows = None if located is None else [{"hop": hop, "address": f"10.0.0.{hop}", "where": []} for hop in located]
-    checks = [result(finding(one, verdict), observation={"located": rows}) for one in ids]
+    checks = [result(finding(one, verdict, observed=observed), observation={"located": rows}) for one in ids]
     return msgspec.to_builtins(report(*checks, result(finding("nat-behavior.endpoint-independent", "pass"))))
 
 
 NO_RULE = Truth(causes=("port-forwarding.no-rule",))
+EITHER = Truth(fits=("port-forwarding.no-rule", "port-forwarding.provider-drops"))
 BOTH = Truth(causes=("sip-alg.rewritten|sip-alg.inconsistent",), hops=(1, 2))
 ALG = Truth(causes=("sip-alg.rewritten|sip-alg.inconsistent",), hops=(2,))
 
@@ -29,6 +30,12 @@ ALG = Truth(causes=("sip-alg.rewritten|sip-alg.inconsistent",), hops=(2,))
         (told("port-forwarding.no-rule", "port-forwarding.host-firewall"), NO_RULE, "wrong"),
         (told("port-forwarding.host-firewall", verdict="warn"), NO_RULE, "wrong"),
         (told("port-forwarding.host-firewall", verdict="inconclusive"), NO_RULE, "inconclusive"),
+        (told("port-forwarding.blocked", observed="blocked: no-rule or provider-drops"), NO_RULE, "inconclusive"),
+        (told("port-forwarding.blocked", observed="blocked: wrong-host or provider-drops"), NO_RULE, "wrong"),
+        (told("port-forwarding.blocked", observed="blocked: no-rule or provider-drops"), EITHER, "right"),
+        (told("port-forwarding.blocked", observed="blocked: no-rule or wrong-host"), EITHER, "inconclusive"),
+        (told("port-forwarding.no-rule"), EITHER, "wrong"),
+        (told("port-forwarding.blocked"), EITHER, "inconclusive"),
         (told(), Truth(), "right"),
         (told("port-forwarding.blocked"), Truth(), "right"),
         (told("port-forwarding.blocked"), Truth(forbidden=("port-forwarding.*",)), "wrong"),

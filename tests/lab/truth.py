@@ -1,10 +1,11 @@
 """Which causes a report asserts, held against the truth of a scenario.
 
 A finding asserts a cause where it is a failure or a warning and its id is no mere symptom: ``port-forwarding.blocked`` says that
-nothing arrives, ``port-forwarding.no-rule`` says whose doing it is. What is told as undecided, with two causes that fit, asserts nothing.
+nothing arrives, ``port-forwarding.no-rule`` says whose doing it is. A symptom that lists several causes that fit (``blocked: no-rule or
+provider-drops``) asserts none of them, but the truth must be among them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal, NamedTuple
@@ -33,10 +34,14 @@ class Truth:
     """Finding ids that a report must assert; ``a|b`` = one of these. Empty: nothing is the matter, and nothing may be asserted."""
     also: tuple[str, ...] = ()
     """Patterns of ids that are true there, too, or of no matter; whatever else is asserted is wrong."""
+    fits: tuple[str, ...] = ()
+    """Ids of causes between which nothing can decide from where edgecheck stands: right is to list them all, wrong to pick one."""
     forbidden: tuple[str, ...] = ()
     """Patterns of ids that would be wrong even as symptoms."""
     hops: tuple[int, ...] | None = None
-    """Where the ALG is; a report may name no other hop, and is right where it names all. None: nothing to locate, or no matter."""
+    """Where the ALG is: a report may name no other hop. None: nothing to locate, or no matter."""
+    must_locate: bool = True
+    """A report is right only where it names all ``hops``."""
 
 
 class Judged(NamedTuple):
@@ -61,19 +66,34 @@ def judge(report: Mapping[str, Any], truth: Truth) -> Judged:
     wrong = [one for one in ids if one not in named and not _like(one, truth.also) and (not _like(one, SYMPTOMS) or _like(one, truth.forbidden))]
     if wrong:
         return Judged("wrong", f"asserted: {', '.join(wrong)}")
+    listed = [{f"{check}.{cause}" for cause in causes} for check, causes in _listed(report)]
+    astray = [sorted(causes) for causes in listed if not any(one in named or one in truth.fits or _like(one, truth.also) for one in causes)]
+    if astray:
+        return Judged("wrong", f"none of those that are said to fit is so: {' or '.join(astray[0])}")
     hops = _hops(report)
     if truth.hops is not None and not set(hops) <= set(truth.hops):
         return Judged("wrong", f"the ALG is at hop {_some(truth.hops)}, said to be at {_some(hops)}")
     missing = ["|".join(choice) for choice in expected if not set(choice) & set(ids)]
+    if truth.fits and not any(set(truth.fits) <= causes for causes in listed):
+        missing.append(" or ".join(truth.fits))
     if missing:
         return Judged("inconclusive", f"not told: {', '.join(missing)}; told: {', '.join(ids) or 'nothing'}")
-    if truth.hops and hops != truth.hops:
+    if truth.hops and truth.must_locate and hops != truth.hops:
         return Judged("inconclusive", f"the ALG is at hop {_some(truth.hops)}, located was {_some(hops)}")
     return Judged("right", "")
 
 
 def _some(hops: tuple[int, ...]) -> str:
     return " and ".join(map(str, hops)) or "none"
+
+
+def _listed(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Check and causes, for every finding that lists causes that fit."""
+    for check in report["checks"]:
+        for finding in check["findings"]:
+            causes = finding["observed"].partition(": ")[2].split(" or ")
+            if len(causes) > 1 and _like(finding["id"], SYMPTOMS):
+                yield check["id"], causes
 
 
 def _like(one: str, patterns: Iterable[str]) -> bool:
