@@ -11,6 +11,8 @@ from edgecheck.wire.address import Endpoint
 
 COPIES = 3
 SPACING_S = 0.08
+RATE_LIMIT_S = 1.1
+"""Linux refills one ICMP error a second for each destination (``icmp_ratelimit``)."""
 
 
 class Expiry(NamedTuple):
@@ -37,3 +39,31 @@ async def expire(net: Network, socket: UdpSocket, to: Endpoint, data: bytes, ttl
         if await net.until(lambda: bool(fresh()) or answered(), max(SPACING_S, 1.3 * net.rtt)):
             break
     return Expiry(fresh()[0] if fresh() else None, answered())
+
+
+async def controls(
+    net: Network, socket: UdpSocket, to: Endpoint, data: bytes, ttl: int, *, enough: int, beside: Endpoint | None
+) -> tuple[int, int]:
+    """Packets that must expire at this hop, until ``enough`` in a row did: how many were sent, of how many it was told.
+
+    ``beside``: a packet to this address goes right before each, so that whoever could tell of the one could have told of the other. Routers
+    tell of few expired packets a second (Linux: one, after a burst of six): at the first that is not told of, it begins anew, slowly.
+    """
+
+    def told() -> int:
+        return sum(quote.to == to and quote.expired and quote.offender is not None for quote in socket.quotes)
+
+    for pause in (0.0, RATE_LIMIT_S):
+        sent, before = 0, told()
+        while sent < enough:
+            if pause:
+                await net.sleep(pause)
+            if beside is not None:
+                socket.send(data, beside, ttl)
+            socket.send(data, to, ttl)
+            sent += 1
+            if not await net.until(lambda wanted=before + sent: told() >= wanted, max(SPACING_S, 1.3 * net.rtt)):  # type: ignore[misc]
+                break
+        else:
+            break
+    return sent, min(sent, told() - before)

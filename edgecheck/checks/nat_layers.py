@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.model.router import RouterClaims
 
 SHARED = ipaddress.ip_network("100.64.0.0/10")
@@ -37,9 +38,10 @@ class OwnAddressStep(msgspec.Struct, frozen=True, kw_only=True):
     hop: int
     outcome: Outcome
     offender: str | None = None
-    control: Outcome | None = None
-    """What became of the same packet to the server, same port, same number of hops: a firewall that treats both alike owns neither.
-    None: not sent."""
+    controls_sent: int = 0
+    """The same packet to the server, same port, same number of hops, in the same moments: a firewall that treats both alike owns neither,
+    and a router that is tired of telling of expired packets (ICMP rate limit) tells of none."""
+    controls_expired: int = 0
 
 
 class Layers(NamedTuple):
@@ -97,9 +99,10 @@ def owner_hop(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple
     if not steps:
         return None, "no packet to the own public address was sent"
     last = steps[-1]
+    sent, expired = last.controls_sent, last.controls_expired
     if last.outcome == "refused":
-        if last.control == "refused":
-            return None, f"hop {last.hop} refuses packets to the server's same port as well: a firewall, whoever owns the public address"
+        if not expired:
+            return None, f"hop {last.hop} lets no packet to the server's same port expire: it may be a firewall that refuses all of them"
         return last.hop, ""
     if last.outcome == "arrived":
         # Let in and sent back to this machine: as many hops there as back, the owner's counted twice.
@@ -108,9 +111,10 @@ def owner_hop(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple
         return None, f"a packet to the own public address came back after {last.hop} hops, which fits no box on the way"
     if last.outcome == "expired":
         return None, "packets to the own public address expire as far as hops could be followed"
-    if last.control == "expired":
-        return last.hop, ""  # it says "expired" of the same packet to the server, and nothing of this one: it took it
-    return None, f"hop {last.hop} says nothing of expired packets, so its silence proves nothing"
+    if chance_of_silence(expired, sent, sent) < WRONG_BY_CHANCE:
+        return last.hop, ""  # it says "expired" of the same packets to the server, and nothing of these: it took them
+    told = f"of {expired} of {sent}" if expired else "of no"
+    return None, f"hop {last.hop} tells {told} expired packets, so its silence proves nothing"
 
 
 def addresses(router: RouterClaims | None) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 Two walks with growing TTL: one to the server, one to this network's own public address. The box that owns the public address takes the
 packet for itself, whatever its TTL; a box before it lets it expire. So the owner is the first hop that does *not* say "expired" of a
-packet to the public address; where it says nothing at all, the same packet to the server shows whether that hop speaks when packets expire.
+packet to the public address; the same packet to the server, in the same moments, shows that this hop speaks when packets expire.
 
 Meanwhile the default router is asked who it is and what WAN address it has. That is a claim: ``nat_layers`` weighs it against what was
 measured.
@@ -12,9 +12,9 @@ import asyncio
 
 import msgspec
 
-from edgecheck.checks.hops import Expiry, expire
+from edgecheck.checks.hops import Expiry, controls, expire
 from edgecheck.checks.nat_layers import Hop, Layers, OwnAddressStep, addresses, is_private, is_shared, layers, neighbors
-from edgecheck.model.check import Check, Network, Observation
+from edgecheck.model.check import Check, Network, Observation, UdpSocket
 from edgecheck.model.evidence import Answered
 from edgecheck.model.profile import Profile
 from edgecheck.model.router import RouterClaims, RouterFacts
@@ -25,6 +25,8 @@ from edgecheck.wire.address import Endpoint
 MOST_HOPS = 10
 SILENT_HOPS = 3
 OWN_COPIES = 5
+CONTROLS = 6
+"""Six of six make random loss an unlikely reason for the silence beside them: see ``chance_of_silence``."""
 SOCKETS = 4
 """Ports from which the public address is asked for: a router with several lines spreads them."""
 
@@ -86,42 +88,51 @@ async def _public_addresses(net: Network) -> tuple[str, ...]:
 
 
 async def _walk_to_server(net: Network) -> tuple[Hop, ...]:
-    socket = await net.open_udp()
-    try:
-        hops: list[Hop] = []
-        data = _packet(net, socket.local.port)
-        for ttl in range(1, MOST_HOPS + 1):
-            quote, answered = await expire(net, socket, net.primary, data, ttl)
-            if answered or (quote is not None and not quote.expired):
-                break
-            hops.append(Hop(hop=ttl, address=quote.offender if quote else None))
-            net.progress(ttl, MOST_HOPS, "hops")
-            if len(hops) >= SILENT_HOPS and all(hop.address is None for hop in hops[-SILENT_HOPS:]):
-                break
-    finally:
-        socket.close()
+    hops: list[Hop] = []
+    for ttl in range(1, MOST_HOPS + 1):
+        socket = await net.open_udp()  # one for each TTL: what comes late is not taken for the next hop's word
+        try:
+            quote, answered = await expire(net, socket, net.primary, _packet(net, socket.local.port), ttl)
+        finally:
+            socket.close()
+        if answered or (quote is not None and not quote.expired):
+            break
+        hops.append(Hop(hop=ttl, address=quote.offender if quote else None))
+        net.progress(ttl, MOST_HOPS, "hops")
+        if len(hops) >= SILENT_HOPS and all(hop.address is None for hop in hops[-SILENT_HOPS:]):
+            break
     return tuple(hops)
 
 
 async def _walk_to_own(net: Network, hops: tuple[Hop, ...]) -> tuple[OwnAddressStep, ...]:
     """Ends at the first hop that does not let it expire."""
-    socket = await net.open_udp()
-    to = Endpoint(net.observed, socket.local.port)  # our own number: a packet that is let in for this machine is seen
-    try:
-        steps: list[OwnAddressStep] = []
-        for ttl in range(1, len(hops) + 2):
-            found = await expire(net, socket, to, _packet(net, socket.local.port), ttl, OWN_COPIES)
-            steps.append(_step(ttl, found))
-            if steps[-1].outcome != "expired":
-                break
-        if steps[-1].outcome in ("silent", "refused"):
-            # Does that hop treat the same packet to another address alike? Same port, same number of hops, in the same moments.
-            other = Endpoint(net.primary.host, to.port)
-            control = await expire(net, socket, other, _packet(net, socket.local.port), steps[-1].hop, OWN_COPIES)
-            steps[-1] = msgspec.structs.replace(steps[-1], control=_step(steps[-1].hop, control).outcome)
-    finally:
-        socket.close()
+    steps: list[OwnAddressStep] = []
+    for ttl in range(1, len(hops) + 2):
+        socket = await net.open_udp()
+        try:
+            steps.append(await _step_to_own(net, socket, ttl))
+        finally:
+            socket.close()
+        if steps[-1].outcome != "expired":
+            break
     return tuple(steps)
+
+
+async def _step_to_own(net: Network, socket: UdpSocket, ttl: int) -> OwnAddressStep:
+    own = Endpoint(net.observed, socket.local.port)  # our own number: a packet that is let in for this machine is seen
+    data = _packet(net, socket.local.port)
+    found = await expire(net, socket, own, data, ttl, OWN_COPIES)
+    step = _step(ttl, found)
+    if step.outcome not in ("silent", "refused"):
+        return step
+    # Does that hop treat the same packet to another address alike? Same port, same number of hops, in the same moments.
+    other = Endpoint(net.primary.host, own.port)
+    silent = step.outcome == "silent"
+    sent, expired = await controls(net, socket, other, data, ttl, enough=CONTROLS if silent else 1, beside=own if silent else None)
+    late = next((quote for quote in socket.quotes if quote.to == own and quote.offender is not None), None)
+    if silent and late is not None:
+        step = _step(ttl, Expiry(late, False))
+    return msgspec.structs.replace(step, controls_sent=sent, controls_expired=expired)
 
 
 def _step(ttl: int, found: Expiry) -> OwnAddressStep:
@@ -294,8 +305,10 @@ def _evidence(seen: TopologyObservation) -> tuple[str, ...]:
         out.append(
             f"a packet to {seen.public_address} that may live {step.hop} hops {words[step.outcome].format(step.offender or 'nobody')}"
         )
-        if step.control is not None:
-            out.append(f"the same packet to the server, as many hops: {step.control}")
+        if step.controls_sent:
+            out.append(
+                f"of {step.controls_sent} such packets to the server, same port, in the same moments, {step.controls_expired} expired there"
+            )
     return tuple(out)
 
 

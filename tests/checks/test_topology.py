@@ -29,11 +29,12 @@ def hops(*addresses: str | None) -> tuple[Hop, ...]:
     return tuple(Hop(hop=number, address=address) for number, address in enumerate(addresses, 1))
 
 
-def steps(*outcomes: Outcome, control: Outcome | None = "expired") -> tuple[OwnAddressStep, ...]:
-    """The last one with its control, where one is sent."""
+def steps(*outcomes: Outcome, controls: tuple[int, int] | None = None) -> tuple[OwnAddressStep, ...]:
+    """The last one with its controls (sent, expired): all that are sent expire, unless told otherwise."""
     made = [OwnAddressStep(hop=number, outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
-    if made[-1].outcome in ("refused", "silent"):
-        made[-1] = msgspec.structs.replace(made[-1], control=control)
+    usual = {"refused": (1, 1), "silent": (6, 6)}
+    sent, expired = controls or usual.get(made[-1].outcome, (0, 0))
+    made[-1] = msgspec.structs.replace(made[-1], controls_sent=sent, controls_expired=expired)
     return tuple(made)
 
 
@@ -64,7 +65,7 @@ def said(observed: TopologyObservation, profile: Profile = PBX) -> Said:
 MEASURED = [
     (hops(HOME, CORE), steps("refused"), 1, False, "single-nat"),
     (hops(HOME, CORE), steps("silent"), 1, False, "single-nat"),  # it speaks of others' packets, and took its own
-    (hops(None, CORE), steps("refused", control="silent"), 1, False, "single-nat"),  # never says "expired", refuses what is its own alone
+    (hops(None, CORE), steps("refused", controls=(1, 0)), None, None, "undecided"),  # never says "expired": it may refuse anything
     (hops(HOME, CARRIER, CORE), steps("expired", "refused"), 2, True, "carrier-grade-nat"),
     (hops(HOME, CARRIER, CORE), steps("expired", "silent"), 2, True, "carrier-grade-nat"),
     (hops(HOME, CARRIER, None, CORE), steps("expired", "expired", "refused"), None, True, "carrier-grade-nat"),
@@ -75,9 +76,11 @@ MEASURED = [
     (hops(HOME, CORE), steps("expired", "expired"), None, None, "undecided"),
     (hops(HOME, CORE), steps("expired", "expired", "arrived"), None, None, "undecided"),  # as many hops as no box explains
     (hops(CARRIER, CORE), steps("refused"), 1, False, "single-nat"),  # a cloud that numbers itself from the shared range
-    (hops(None, CORE), steps("silent", control="silent"), None, None, "undecided"),  # a router that never speaks
-    (hops(HOME, CORE), steps("silent", control="silent"), None, None, "undecided"),  # a firewall that drops this port, whoever owns what
-    (hops(HOME, CORE), steps("refused", control="refused"), None, None, "undecided"),  # ... that rejects it
+    (hops(None, CORE), steps("silent", controls=(1, 0)), None, None, "undecided"),  # a router that never speaks
+    (hops(HOME, CORE), steps("silent", controls=(1, 0)), None, None, "undecided"),  # a firewall that drops this port, whoever owns what
+    (hops(HOME, CORE), steps("refused", controls=(1, 0)), None, None, "undecided"),  # ... that rejects it
+    (hops(HOME, CORE), steps("silent", controls=(4, 3)), None, None, "undecided"),  # tired of telling, or loss
+    (hops(HOME, CORE), steps("silent", controls=(5, 5)), None, None, "undecided"),  # too few to rule out loss
     ((), (), None, None, "undecided"),
 ]
 
@@ -95,7 +98,7 @@ AT_HOME = (hops(HOME, CORE), steps("refused"))
 BEHIND_CARRIER = (hops(HOME, CARRIER, CORE), steps("expired", "refused"))
 BEHIND_SECOND = (hops(HOME, SECOND, CORE), steps("expired", "refused"))
 BEYOND = (hops(HOME, CORE), steps("expired", "refused"))
-UNKNOWN = (hops(None, None, None), steps("silent", control="silent"))
+UNKNOWN = (hops(None, None, None), steps("silent", controls=(1, 0)))
 Walk = tuple[tuple[Hop, ...], tuple[OwnAddressStep, ...]]
 
 
