@@ -17,6 +17,8 @@ from edgecheck.wire import control
 MOST_QUESTIONS = 8
 HOPELESS = 3
 """Questions without any rise: the path clears the marks, or nothing arrives."""
+ENOUGH = 6
+"""Rises after which the quiet time that they need is short."""
 MOST_QUIET_S = 6.0
 
 
@@ -88,7 +90,7 @@ class Marks:
                 self.undelivered[port] = self.undelivered.get(port, 0) + self._lost() - lost
             if rises == 0 and number + 1 >= HOPELESS:
                 return
-            if rises >= 4 and await self._quiet_enough(rises, max(windows)):
+            if rises >= ENOUGH and await self._quiet_enough(rises, max(windows)):
                 self._arrived[port] = rises
                 return
 
