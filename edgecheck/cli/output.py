@@ -45,14 +45,7 @@ class Output(NamedTuple):
         for name in self.files.values():
             if name == "-":
                 continue
-            file = Path(name)
-            folder = file.parent
-            if not name or file.is_dir():
-                raise UsageError(f"{name!r} is not a file that a report could be written to.")
-            if not folder.is_dir():
-                raise UsageError(f"There is no folder {folder} to write {file.name} to.")
-            if not os.access(file if file.exists() else folder, os.W_OK):
-                raise UsageError(f"No permission to write {name}.")
+            writable(name)
 
     def write(self, report: Report) -> int:
         """Write the report as asked; return the exit status."""
@@ -82,6 +75,18 @@ def _render(option: str, report: Report) -> bytes:
     from edgecheck.report import junit
 
     return junit.render(report).encode()
+
+
+def writable(name: str) -> None:
+    """Raises ``UsageError`` where this file could not be written."""
+    file = Path(name)
+    folder = file.parent
+    if not name or file.is_dir():
+        raise UsageError(f"{name!r} is not a file that a report could be written to.")
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder} to write {file.name} to.")
+    if not os.access(file if file.exists() else folder, os.W_OK):
+        raise UsageError(f"No permission to write {name}.")
 
 
 def put(name: str, data: bytes) -> bool:

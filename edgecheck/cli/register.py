@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgecheck.cli import history
-from edgecheck.cli.output import Output, is_terminal
+from edgecheck.cli import history, status
+from edgecheck.cli.output import Output, is_terminal, put, writable
 from edgecheck.cli.run import carry_out, end_as_by_ctrl_c, live, source_of
 from edgecheck.model.errors import UsageError
 from edgecheck.wire.address import Endpoint, parse_endpoint, parse_host
@@ -60,7 +60,9 @@ def register(asked: Asked, output: Output) -> int:
         dry=asked.dry,
     )
     if asked.bundle is not None:
-        raise UsageError("--bundle: this version cannot write one yet; --json FILE holds the whole report.")
+        if asked.bundle == "-":
+            raise UsageError("--bundle writes a ZIP file: give it a name.")
+        writable(asked.bundle)
     source = source_of(asked.source, asked.family)
     if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
         raise UsageError("--timeout takes seconds, more than 0.")
@@ -68,9 +70,22 @@ def register(asked: Asked, output: Output) -> int:
     end_as_by_ctrl_c()
     settings = Settings(account=account, source=source, family=asked.family, timeout=asked.timeout)
     with contextlib.ExitStack() as stack:
-        report, _ = _look(settings, secret, live(output, stack))
+        report, phone = _look(settings, secret, live(output, stack))
     code = output.write(report)
+    if asked.bundle is not None:
+        code = _write_bundle(asked.bundle, report, phone, code, quiet=output.quiet or output.stdout_taken)
     history.keep(report, asked.history)
+    return code
+
+
+def _write_bundle(name: str, report: "Report", phone: "Phone", code: int, *, quiet: bool) -> int:
+    """Write the file, say so; the exit status."""
+    from edgecheck.report import bundle
+
+    if not put(name, bundle.render(report, phone.account, phone.traffic)):
+        return code if code == status.FAILED else status.UNDECIDED
+    if not quiet:
+        print(f"For the provider's support: {name} (answers to challenges are masked; look at environment.txt and fill in what is open).")
     return code
 
 

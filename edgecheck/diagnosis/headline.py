@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edgecheck.diagnosis.account import account_sentence
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import CLOSED_AND_SILENT, EFFECTS, RULES, Effect, Held, held
 from edgecheck.diagnosis.words import clause, join, whole
@@ -21,6 +22,9 @@ def headline(facts: Facts) -> str:
 
 
 def _sentence(facts: Facts) -> str:
+    of_account = account_sentence(facts)
+    if of_account is not None:
+        return of_account
     verdict = worst([result.verdict for result in facts.results])
     if verdict is Verdict.FAIL:
         return _failed(facts)

@@ -152,7 +152,8 @@ class _Page:
 
     def _last(self, report: Report) -> Iterator[str]:
         """Time, server and hints: two lines rather than a command that is broken in two."""
-        where = f"against {report.server.address}" if report.server else "without a server"
+        account = report.settings.get("account") is not None
+        where = f"against {report.server.address}" if report.server else "of looking" if account else "without a server"
         grave = _gravest_id(report)
         line = f"{report.duration_s:.1f} s {where}. Proof: --html report.html."
         more = f"More: edgecheck explain {grave}" if grave else ""

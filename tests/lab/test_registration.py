@@ -1,73 +1,26 @@
 """The check ``registration`` against real programs behind a real NAT: Kamailio as registrar, SIPp for what a registrar seldom says."""
 
 import json
+import zipfile
 from typing import Any
 
 import pytest
 
 from edgecheck.checks.registration.judge import BY_STATUS
-from tests.lab import kamailio, sipp_server
+from tests.lab import kamailio
 from tests.lab.conftest import Laboratory
-from tests.lab.ground import LabError, python
+from tests.lab.ground import python
+from tests.lab.registrations import CODES, FINE, KAMAILIO, account, verdicts, visit, visit_all
 from tests.lab.routers import KernelRouter
-from tests.lab.topology import ALTERNATE, CLIENT, SERVER, WAN, Plan, Topology
+from tests.lab.topology import CLIENT, SERVER, WAN, Plan
 
 pytestmark = pytest.mark.lab
-CHECK = "registration"
-CODES = tuple(sorted(set(BY_STATUS) - {420, 430, 439, 491}))
-"""Those four the doctor answers with another request, which SIPp takes for one of the same, finished call."""
-
-
-def account(user: str, address: str = SERVER, password: str = kamailio.PASSWORD, **options: Any) -> dict[str, Any]:
-    """For ``tests.lab.visits``."""
-    return {"account": f"sip:{user}@{address}", "password": password, **options}
-
-
-def visit(topology: Topology, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Look at these accounts at once, from the client; the check's result of each."""
-    done = topology.ground.run("client", *python("-m", "tests.lab.visits", json.dumps(wanted)), timeout=90)
-    if done.returncode:
-        raise LabError(done.stderr)
-    return [next(check for check in report["checks"] if check["id"] == CHECK) for report in json.loads(done.stdout)]
-
-
-def verdicts(result: dict[str, Any]) -> dict[str, str]:
-    assert not result.get("fault"), result["fault"]
-    return {finding["id"].partition(".")[2]: finding["verdict"] for finding in result["findings"]}
-
-
-FINE = {"registered": "pass", "reachable": "pass", "seen-as": "pass"}
-KAMAILIO: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    "MD5": (account("alice"), FINE),
-    "SHA-256": (account("alice", ALTERNATE), FINE | {"expires-shortened": "warn"}),
-    "TCP": (account("bob", f"{SERVER};transport=tcp"), FINE),
-    "authentication user": (account("carol", auth_user="55512345"), FINE),
-    "wrong password": (account("dave", password="wrong"), {"wrong-credentials": "fail"}),
-    "407": (account("proxied"), FINE),
-    "407 with a wrong password": (account("proxied", password="wrong"), {"proxy-authentication": "fail"}),
-    "403 by address": (account("barred"), {"forbidden": "fail"}),
-    "403 after credentials": (account("locked"), {"forbidden": "fail"}),
-    "404": (account("nobody"), {"unknown-user": "fail"}),
-    "423": (account("patient"), FINE | {"interval-too-brief": "warn"}),
-    "no NAT handling": (account("dark"), {"registered": "pass", "seen-as": "pass", "not-reachable": "fail"}),
-    "dry": (account("erin", dry=True), {"challenged": "pass"}),
-    "no password": (account("frank", password=""), {"no-password": "inconclusive"}),
-    "nothing listens": (account("gina", f"{SERVER}:5999"), {"wrong-transport": "fail"}),
-}
-
-
 @pytest.fixture(scope="module")
 def behind_nat(laboratory: Laboratory) -> tuple[dict[str, Any], dict[int, Any]]:
     """Everything at once on one ground: what each Kamailio account and each of SIPp's codes came to."""
     laboratory.need("kamailio", "sipp", "sipsak")
-    directory = laboratory.directory("registrars")
     with laboratory.stand(Plan(), "registration") as topology:
-        kamailio.start(topology, directory / "md5", SERVER)
-        kamailio.start(topology, directory / "sha256", ALTERNATE, algorithm="SHA-256", most_expires=60)
-        sipp_server.start(topology, directory / "sipp", CODES)
-        wanted = [case for case, _ in KAMAILIO.values()] + [account(str(code), f"{SERVER}:{sipp_server.PORT}") for code in CODES]
-        results = visit(topology, wanted)
-    return dict(zip(KAMAILIO, results, strict=False)), dict(zip(CODES, results[len(KAMAILIO) :], strict=True))
+        return visit_all(topology, laboratory.directory("registrars"))
 
 
 @pytest.mark.parametrize("name", KAMAILIO)
@@ -110,3 +63,29 @@ def test_the_kernels_sip_alg_gives_itself_away(laboratory: Laboratory) -> None:
     assert verdicts(wrong) == {"wrong-credentials": "fail", "alg": "warn"}
     assert "ALG" in next(finding["summary"] for finding in wrong["findings"] if finding["id"] == "registration.wrong-credentials")
     assert verdicts(stream) == FINE, "the ALG watches UDP only"
+
+
+def test_the_command_and_its_bundle(laboratory: Laboratory) -> None:
+    """tshark reads the capture: every frame whole, every message SIP, no answer to a challenge among them."""
+    laboratory.need("kamailio", "sipsak", "tshark")
+    directory = laboratory.directory("bundle")
+    (directory / "password").write_text(kamailio.PASSWORD + "\n")
+    file = directory / "for-support.zip"
+    with laboratory.stand(Plan(), "bundle") as topology:
+        kamailio.start(topology, directory / "md5", SERVER)
+        command = python("-m", "edgecheck", "register", f"sip:alice@{SERVER};transport=tcp", "--password-file", str(directory / "password"))
+        done = topology.ground.run("client", *command, "--bundle", str(file), "--no-history", environment={"HOME": str(directory)}, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "registers, and requests arrive" in done.stdout
+        assert str(file) in done.stdout
+        with zipfile.ZipFile(file) as archive:
+            archive.extract("traffic.pcap", directory)
+        fields = ("ip.checksum.status", "tcp.checksum.status", "tcp.analysis.flags", "sip.Method", "sip.Status-Code", "sip.auth.digest.response")
+        options = [part for field in fields for part in ("-e", field)]
+        checks = ("-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-T", "fields", "-E", "separator=;")
+        read = topology.ground.run(None, "tshark", "-r", str(directory / "traffic.pcap"), *checks, *options)
+    rows = [line.split(";") for line in read.stdout.splitlines()]
+    assert {(row[0], row[1]) for row in rows} == {("1", "1")}, "1 = good"
+    assert {row[2] for row in rows} == {""}, "nothing lost, repeated or out of order"
+    assert [row[3] or row[4] for row in rows if row[3] or row[4]][:4] == ["REGISTER", "401", "REGISTER", "200"]
+    assert {row[5] for row in rows} <= {"", '"(masked)"', "(masked)"}

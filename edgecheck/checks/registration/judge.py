@@ -283,8 +283,8 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
         out.append(found("rewritten", WARN, seen, text, evidence=tuple(changes), reference="RFC 3261 section 8.2.6.2"))
     if seen.answer_diverted:
         text = (
-            "A SIP ALG is on the way: an answer was taken to the port that Via names instead of the one that had asked. "
-            "It rewrites addresses in SIP, and the server believes that there is no NAT."
+            "Something on the way rewrites SIP (an ALG): an answer was taken to the port that Via names instead of the one that had asked. "
+            "The server then believes that there is no NAT."
         )
         out.append(found("alg", WARN, seen, text, evidence=(_DIVERTED,), reference="RFC 3581 section 4"))
     followed = next((attempt for attempt in seen.attempts if attempt.redirect_to), None)
@@ -296,7 +296,11 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
 
 
 def summarize(seen: RegistrationObservation, findings: tuple[Finding, ...]) -> str:
-    """The gravest finding's sentence."""
+    """The gravest finding's sentence; where all is well, what a phone's owner wants to know in one line."""
     order = (FAIL, INCONCLUSIVE, WARN, PASS, Verdict.SKIPPED)
     first = min(findings, key=lambda finding: order.index(finding.verdict))
-    return first.summary.rstrip(".")
+    text = first.summary.rstrip(".")
+    if first.id != "registration.registered":
+        return text
+    text += "; requests arrive here through it" if seen.inbound else "; whether calls arrive was not seen"
+    return text + (f"; the server sees {seen.seen_as}" if seen.seen_as not in (None, seen.local) else "")

@@ -1,0 +1,40 @@
+"""The first line of a look at a SIP account: does it register, and if not, where the way of the phone ends."""
+
+from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.words import clause, whole
+from edgecheck.model.verdict import Finding, Verdict
+
+_FINE = (Verdict.PASS,)
+
+
+def account_sentence(facts: Facts) -> str | None:
+    """The sentence; None where no account was looked at."""
+    result = next((result for result in facts.results if result.id == "registration"), None)
+    if result is None:
+        return None
+    name = str(facts.fact("registration", "aor") or "The account")
+    registers = bool(facts.having("registration.registered", verdicts=_FINE))
+    trouble = _first_on_the_way(facts)
+    if registers and trouble is not None and trouble.verdict is not Verdict.INCONCLUSIVE:
+        reservation = "but" if trouble.verdict is Verdict.FAIL else "with a reservation:"
+        return f"{name} registers, {reservation} {clause(trouble)}."
+    if registers:
+        arrives = facts.having("registration.reachable", verdicts=_FINE)
+        return f"{name} registers, and requests arrive through the registration." if arrives else (
+            f"{name} registers; whether calls arrive was not seen: call it to see."
+        )
+    if trouble is None:
+        return whole(result.summary)
+    if trouble.verdict is Verdict.FAIL:
+        return f"{name} does not register: {clause(trouble)}."
+    return whole(trouble.summary)
+
+
+def _first_on_the_way(facts: Facts) -> Finding | None:
+    """The gravest trouble, and of several alike the first on the phone's way: a name that leads nowhere explains what comes after it."""
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN):
+        for result in facts.results:
+            for finding in result.findings:
+                if finding.verdict is verdict:
+                    return finding
+    return None

@@ -1,0 +1,70 @@
+"""Faults planted / faults named: what the registration doctor makes of each.
+
+    python -m tests.bench.bench_faults [--memory]
+
+In a world of memory (every fault of ``tests/faults_of_registration``, on a jumping clock), then against Kamailio and SIPp behind a NAT in
+the laboratory; ``--memory`` leaves the latter out. Bar: all of them, and nothing else called a failure.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from edgecheck.checks.registration.judge import BY_STATUS
+from tests.bench.measure import Bars, conditions, table
+from tests.checks.doctoring import visit
+from tests.faults_of_registration import FAULTS
+from tests.lab.registrations import KAMAILIO, verdicts, visit_all
+from tests.lab.topology import Plan, Topology
+
+Row = tuple[str, str, str, str, bool]
+"""Where, fault, wanted, found, whether it is right."""
+
+
+def in_memory() -> list[Row]:
+    rows = []
+    for fault in FAULTS:
+        found = visit(fault.world(), fault.target(), fault.secret).verdicts
+        others = {cause for cause, verdict in found.items() if verdict == "fail"} - {fault.cause}
+        right = found.get(fault.cause) == fault.verdict and not others and ("registered" in found) == fault.registers
+        rows.append(("memory", fault.name, f"{fault.cause} ({fault.verdict})", _told(found), right))
+    return rows
+
+
+def in_the_laboratory() -> list[Row]:
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        with Topology(Plan(), directory / "ground") as topology:
+            by_account, by_code = visit_all(topology, directory)
+    rows: list[Row] = []
+    for name, (_, expected) in KAMAILIO.items():
+        found = verdicts(by_account[name])
+        rows.append(("Kamailio", name, _told(expected), _told(found), found == expected))
+    for code, result in by_code.items():
+        found, expected = verdicts(result), {BY_STATUS[code]: "fail"}
+        rows.append(("SIPp", str(code), _told(expected), _told(found), found == expected))
+    return rows
+
+
+def _told(found: dict[str, str]) -> str:
+    return ", ".join(f"{cause} ({verdict})" for cause, verdict in found.items() if verdict != "skipped")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", action="store_true", help="only the world of memory")
+    options = parser.parse_args()
+    print(conditions())
+    rows = in_memory() + ([] if options.memory else in_the_laboratory())
+    print(table(("where", "planted", "wanted", "named", ""), [(*row[:4], "" if row[4] else "WRONG") for row in rows]))
+    bars = Bars()
+    for where in dict.fromkeys(row[0] for row in rows):
+        here = [row for row in rows if row[0] == where]
+        named = sum(row[4] for row in here)
+        bars.hold(f"{where}: faults named", f"{named} of {len(here)}", "all", named == len(here))
+    return bars.show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
