@@ -5,7 +5,7 @@ import pytest
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.topology import CARRIER, HOME, LAN_HOST, Plan
+from tests.lab.topology import CARRIER, HOME, LAN_HOST, SECOND_WAN, WAN, Plan
 
 pytestmark = pytest.mark.lab
 
@@ -49,3 +49,26 @@ def test_the_hop_that_rewrites_is_named(laboratory: Laboratory, name: str, plan:
     assert all({"Via", "Contact"} <= set(one["where"]) for one in located)
     if boxes:
         assert HOME in report["headline"]
+
+
+def test_two_lines_and_two_ways_out(laboratory: Laboratory) -> None:
+    """The router spreads connections over two public addresses, and the machine has a second default route."""
+    directory = laboratory.directory("two lines")
+    with laboratory.stand(Plan(), "two lines") as topology:
+        runs.serve(topology, runs.Server(), directory)
+        topology.ground.shell(
+            f"""ip -n core route add {SECOND_WAN}/32 via {WAN}
+ip -n home addr add {SECOND_WAN}/32 dev wan
+ip netns exec home nft insert rule ip edge source oifname wan meta l4proto udp snat to numgen inc mod 2 map '{{ 0 : {WAN}, 1 : {SECOND_WAN} }}'
+ip -n client link add vpn type veth peer name nobody
+ip -n client addr add 10.9.9.2/24 dev vpn
+ip -n client link set vpn up
+ip -n client link set nobody up
+ip -n client route add default via 10.9.9.1 dev vpn metric 900
+"""
+        )
+        report = runs.run(topology, runs.Server(), directory, "topology")
+    (check,) = report["checks"]
+    assert [finding["id"] for finding in check["findings"]] == ["topology.single-nat", "topology.several-addresses", "topology.several-routes"]
+    assert set(check["observation"]["public_addresses"]) == {WAN, SECOND_WAN}
+    assert check["observation"]["other_routes"] == ["10.9.9.1 (vpn)"]
