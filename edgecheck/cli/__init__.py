@@ -29,16 +29,18 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run one command; every error becomes one sentence on stderr and an exit status."""
     import typer
 
+    from edgecheck.cli import completion
     from edgecheck.cli.app import app
     from edgecheck.model.errors import EdgecheckError, UsageError
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a Windows console that cannot show a character must not end the run
+    completion.prepare()
     # Which class this is depends on whether typer brings its own click; every usage error derives from it.
     command_line_wrong = cast(type[Exception], typer.BadParameter.__mro__[1])
     try:
-        code = app(args=list(arguments), prog_name="edgecheck", standalone_mode=False)
+        code = app(args=list(arguments), prog_name="edgecheck", standalone_mode=False, complete_var=completion.VARIABLE)
     except command_line_wrong as error:
         return _complain(cast(Any, error).format_message(), status.USAGE)
     except UsageError as error:

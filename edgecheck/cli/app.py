@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from edgecheck import __version__
-from edgecheck.cli import options
+from edgecheck.cli import completion, options
 
 FIRST_CONTACT = """\
 edgecheck finds out what this network's edge does to VoIP.
@@ -52,6 +52,7 @@ def run(
         typer.Argument(
             metavar="CHECK|TARGET",
             show_default=False,
+            autocompletion=completion.checks,
             help="Only these checks, by id (none: all of the profile), and edge://[TOKEN@]HOST[:PORT]. "
             "Without a server an embedded one is started, and only this machine is checked.",
         ),
@@ -388,3 +389,23 @@ def watch(
     )
     watched = command.Watched(every=every, metrics=metrics, textfile=textfile, webhook=webhook, once=once, no_color=no_color)
     raise typer.Exit(command.watch(asked, watched))
+
+
+@app.command("completion")
+def completion_script(
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish|powershell", help='For bash: eval "$(edgecheck completion bash)"')],
+    verbose: options.Verbose = False,
+) -> None:
+    """Print the script that completes commands, checks and profiles in a shell."""
+    typer.echo(completion.script(shell))
+
+
+@app.command()
+def manual(
+    program: Annotated[str, typer.Argument(metavar="edgecheck|edgecheck-server", help="Whose page.")] = "edgecheck",
+    verbose: options.Verbose = False,
+) -> None:
+    """Print the manual page: edgecheck manual | man -l -"""
+    from edgecheck.cli import manual as command
+
+    typer.echo(command.page(command.known(program)), nl=False)

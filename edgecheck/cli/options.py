@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from edgecheck.cli import completion
+
 _verbose = False
 
 
@@ -27,5 +29,10 @@ Ipv4 = Annotated[bool, typer.Option("-4", help="IPv4 only.")]
 Ipv6 = Annotated[bool, typer.Option("-6", help="IPv6 only.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The first line alone, and no progress.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No color (also: environment NO_COLOR).")]
-Profile = Annotated[str, typer.Option("--profile", metavar="NAME|FILE", help="The PBX: which ports, and what counts as a failure.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile", metavar="NAME|FILE", help="The PBX: which ports, and what counts as a failure.", autocompletion=completion.profiles
+    ),
+]
 NoHistory = Annotated[bool, typer.Option("--no-history", help="Do not keep this run (edgecheck history).")]
