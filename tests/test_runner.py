@@ -185,7 +185,7 @@ class Watched(Edge):
             self.contacts.append(asyncio.get_running_loop().time())
         super().from_client(port, data, to)
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> Any:
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> Any:
         if to.host == ALTERNATE:
             self.contacts.append(asyncio.get_running_loop().time())
         return await super().connect(to, port, timeout, tls=tls)

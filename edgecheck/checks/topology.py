@@ -68,6 +68,13 @@ async def probe_network(net: Network, profile: Profile) -> TopologyObservation:
         asking.cancel()
 
 
+async def walk(net: Network) -> TopologyObservation:
+    """What the two walks alone show; the router is not asked. For whoever needs the layers of NAT beside something else."""
+    hops = await _walk_to_server(net) if net.sees_quotes else ()
+    steps = await _walk_to_own(net, hops) if net.sees_quotes and net.source != net.observed else ()
+    return _observed(net, RouterFacts(reason="the router was not asked"), hops, steps, (net.observed,))
+
+
 def _observed(
     net: Network, facts: RouterFacts, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...]
 ) -> TopologyObservation:

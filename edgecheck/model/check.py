@@ -118,12 +118,16 @@ class PortBatch(Protocol):
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """Of this machine's own IP, since it started. They only rise."""
+    """Of this machine's own IP, since it started, all programs together. They only rise, and only differences mean anything."""
 
     marked: int
     """Packets that came in marked ECT(1)."""
     undelivered: int
     """Packets that came in and were neither delivered nor passed on: this machine's firewall dropped them, or they were broken."""
+    no_listener_udp: int = 0
+    """Datagrams that nobody here listened for."""
+    resets_sent: int = 0
+    """TCP resets that left: what a connection to a closed port is answered with."""
 
 
 class Sightings(Protocol):
@@ -228,8 +232,8 @@ class Network(Protocol):
     async def listen_tcp(self, port: int) -> Listener:
         """Listen on ``source:port``. Raises ``LocalFailure``."""
 
-    async def connect_tcp(self, to: Endpoint, port: int = 0, timeout: float = 3.0) -> Stream:
-        """Connect from ``source:port``. Raises ``LocalFailure``."""
+    async def connect_tcp(self, to: Endpoint, port: int = 0, timeout: float = 3.0, ttl: int | None = None) -> Stream:
+        """Connect from ``source:port``, with this TTL (hop limit) where one is given. Raises ``LocalFailure``."""
 
     async def connect_tls(self, to: Endpoint, timeout: float = 5.0) -> Stream:
         """Connect and open TLS without trusting anyone: the certificate is evidence, not a condition. Raises ``LocalFailure``."""
@@ -279,6 +283,9 @@ class Network(Protocol):
 
     async def proved(self, socket: UdpSocket) -> Endpoint | None:
         """The socket's mapped endpoint towards the primary address, which the server may then probe; None when silent."""
+
+    def counters(self) -> Counters | None:
+        """This machine's packet counters for the source's family, read now; None where the platform has none (Linux has)."""
 
     async def router(self) -> RouterFacts:
         """What the default router says of itself (UPnP, NAT-PMP, PCP; read only), asked once in a run, 3 s at most: claims, no proofs."""

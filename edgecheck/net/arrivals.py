@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from edgecheck.model.check import Counters
+from edgecheck.net import counters
 from edgecheck.wire.address import Endpoint
 
 _PROC = Path("/proc")
@@ -28,7 +29,6 @@ _OUTGOING = 4
 _TCP, _UDP = 6, 17
 _MOST = 10_000
 """Sightings kept: a flood must not fill the memory."""
-_READINGS = 7
 _LISTEN = "0A"
 _RETURN = 0x06
 _LOAD_BYTE, _LOAD_HALF, _LOAD_WORD, _LOAD_LENGTH = 0x30, 0x48, 0x40, 0xB1
@@ -84,7 +84,7 @@ class RealSightings:
             self._connections |= found
 
     def counters(self) -> Counters | None:
-        return _counters(self._six) if sys.platform == "linux" else None
+        return counters.read(self._six)
 
     def close(self) -> None:
         if self._packets is not None:
@@ -206,31 +206,3 @@ def parse_netstat(text: str) -> set[tuple[Endpoint, int]]:
             host = ends[1]["host"].strip("[]").partition("%")[0]
             found.add((Endpoint(host, int(ends[1]["port"])), int(ends[0]["port"])))
     return found
-
-
-# --- The counters ------------------------------------------------------------------------------------------------------------
-
-
-def _counters(six: bool) -> Counters | None:
-    """Of several readings the middle one: a packet that is on its way through the system just then is in one count and not in the other."""
-    files = [_PROC / "net" / name for name in (("snmp6",) if six else ("snmp", "netstat"))]
-    try:
-        readings = [parse_counters("".join(file.read_text() for file in files), six) for _ in range(_READINGS)]
-    except (OSError, ValueError, KeyError, IndexError):
-        return None
-    return Counters(readings[-1].marked, sorted(reading.undelivered for reading in readings)[_READINGS // 2])
-
-
-def parse_counters(text: str, six: bool) -> Counters:
-    """From /proc/net/snmp and netstat, or snmp6. Raises ``KeyError`` where a counter is missing."""
-    if six:
-        told = {"Ip6" + fields[0][3:]: int(fields[1]) for line in text.splitlines() if (fields := line.split())[0].startswith("Ip6")}
-        received, delivered, forwarded = told["Ip6InReceives"], told["Ip6InDelivers"], told["Ip6OutForwDatagrams"]
-        return Counters(marked=told["Ip6InECT1Pkts"], undelivered=received - delivered - forwarded)
-    told = {}
-    lines = text.splitlines()
-    for names, values in zip(lines[::2], lines[1::2], strict=False):
-        head, *fields = names.split()
-        told |= {head + field: int(value) for field, value in zip(fields, values.split()[1:], strict=False)}
-    whole = told["Ip:InReceives"] - told["Ip:ReasmReqds"] + told["Ip:ReasmOKs"]
-    return Counters(marked=told["IpExt:InECT1Pkts"], undelivered=whole - told["Ip:InDelivers"] - told["Ip:ForwDatagrams"])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
-from edgecheck.model.check import Listener, Memory, PortBatch, Sightings, Stream, UdpSocket
+from edgecheck.model.check import Counters, Listener, Memory, PortBatch, Sightings, Stream, UdpSocket
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
 from edgecheck.model.machine import Machine
@@ -132,8 +132,8 @@ class EdgeNetwork:
     async def listen_tcp(self, port: int) -> Listener:
         return await self._transport.listen_tcp(port)
 
-    async def connect_tcp(self, to: Endpoint, port: int = 0, timeout: float = 3.0) -> Stream:
-        return await self._transport.connect(to, port, timeout, tls=False)
+    async def connect_tcp(self, to: Endpoint, port: int = 0, timeout: float = 3.0, ttl: int | None = None) -> Stream:
+        return await self._transport.connect(to, port, timeout, tls=False, ttl=ttl)
 
     async def connect_tls(self, to: Endpoint, timeout: float = 5.0) -> Stream:
         return await self._transport.connect(to, 0, timeout, tls=True)
@@ -175,6 +175,9 @@ class EdgeNetwork:
         await self.gate.pass_through()
         if self.service.alternate is not None:
             self.memory.note_contact(self.service.alternate)
+
+    def counters(self) -> Counters | None:
+        return self._transport.counters()
 
     async def router(self) -> RouterFacts:
         if self.source == self.observed:

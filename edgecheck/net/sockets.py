@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from edgecheck.model.check import Arrival, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
+from edgecheck.model.check import Arrival, Counters, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
+from edgecheck.net import counters
 from edgecheck.net.arrivals import RealSightings
 from edgecheck.net.bell import Bell
 from edgecheck.net.failure import local_failure
@@ -47,6 +48,15 @@ def ignore_windows_reset(udp: socket.socket) -> None:
             udp.ioctl(0x9800000C, False)
 
 
+def _limit_hops(made: socket.socket, ttl: int) -> None:
+    """What is sent from now on lives for so many hops; -1: as the system has it."""
+    with contextlib.suppress(OSError):
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+
+
 class RealUdpSocket:
     """A bound UDP socket whose arrivals ring the bell."""
 
@@ -63,19 +73,12 @@ class RealUdpSocket:
     def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
         # Set for each datagram and taken back: a later packet of this socket must not expire.
         if ttl is not None:
-            self._set_ttl(ttl)
+            _limit_hops(self._udp, ttl)
         try:
             self._send(data, to)
         finally:
             if ttl is not None:
-                self._set_ttl(-1)
-
-    def _set_ttl(self, ttl: int) -> None:
-        with contextlib.suppress(OSError):
-            if ":" in self.local.host:
-                self._udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
-            else:
-                self._udp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+                _limit_hops(self._udp, -1)
 
     def _send(self, data: bytes, to: Endpoint) -> None:
         for _ in range(3):
@@ -271,9 +274,14 @@ class RealTransport:
             raise local_failure("listen on", f"{Endpoint(self.source, port)}/tcp", error) from error
         return listener
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> Stream:
+    def counters(self) -> Counters | None:
+        return counters.read(":" in self.source)
+
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> Stream:
         loop = asyncio.get_running_loop()
         tcp = self._tcp(port)
+        if ttl is not None:
+            _limit_hops(tcp, ttl)
         context = None
         if tls:
             # Nobody is trusted here: the certificate is evidence, compared with what the server says over the proved channel.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from edgecheck.model.check import Listener, PortBatch, Sightings, Stream, UdpSocket
+from edgecheck.model.check import Counters, Listener, PortBatch, Sightings, Stream, UdpSocket
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
@@ -24,7 +24,9 @@ class Transport(Protocol):
 
     async def listen_tcp(self, port: int) -> Listener: ...
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> Stream: ...
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> Stream: ...
+
+    def counters(self) -> Counters | None: ...
 
     async def read_router(self) -> RouterFacts:
         """Ask the default router of this local address what it says of itself. Never raises."""

@@ -303,7 +303,7 @@ def test_a_dead_alternate_address_for_tcp_alone() -> None:
     """UDP arrives by a rule, so the prober lives; that no TCP arrives proves nothing unless it also connects when contacted."""
 
     class NoTcp(Edge):
-        async def connect(self, to: Any, port: int, timeout: float, *, tls: bool) -> Any:
+        async def connect(self, to: Any, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> Any:
             if to.host == ALTERNATE:
                 raise LocalFailure("timeout", "no answer in time")
             return await super().connect(to, port, timeout, tls=tls)

@@ -35,7 +35,7 @@ def saved(tmp_path, settings=SETTINGS, observation=REMAPPED):
 
 def test_a_page(capsys):
     assert invoke(["explain", "port-forwarding.blocked"]) == 0
-    assert capsys.readouterr().out.startswith("port-forwarding.blocked: The port is not forwarded\n")
+    assert capsys.readouterr().out.startswith("port-forwarding.blocked: The port is not reached, and several causes fit\n")
 
 
 def test_a_saved_report_is_judged_by_its_facts(tmp_path, capsys):

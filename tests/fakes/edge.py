@@ -15,7 +15,7 @@ from echo_server.outbound import Outbound
 from echo_server.prober import Attempt, Dialing, Sending
 from echo_server.roles import endpoint
 from echo_server.sip_caller import Calling
-from edgecheck.model.check import Arrival, Quote
+from edgecheck.model.check import Arrival, Counters, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
@@ -165,6 +165,8 @@ class Edge:
         self.router = RouterFacts(gateway="192.168.1.1", reason="the router 192.168.1.1 told nothing")
         """What the client's router says of itself."""
         self.router_asked = 0
+        self.counted: Counters | None = None
+        """What the client's machine counts of packets."""
         self.alternate_dead = alternate_dead
         self.server_blocks: set[int] = set()
         """Media ports that the server's own firewall drops."""
@@ -297,7 +299,10 @@ class Edge:
         self.listeners[port] = FakeListener(self, Endpoint(self.source, port))
         return self.listeners[port]
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> FakeStream:
+    def counters(self) -> Counters | None:
+        return self.counted
+
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> FakeStream:
         port = port or self._free_port()
         seen = self.nat.outbound("tcp", port, to)
         listener = self._listener(to)

@@ -123,7 +123,7 @@ class SipPath(Edge):
 
     # ---- streams: one message is one segment; a dropped one takes the connection with it
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> FakeStream:
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> FakeStream:
         port = port or self._free_port()
         transport: control.Transport = "tls" if tls else "tcp"
         seen, listener = self.nat.outbound("tcp", port, to), self._listener(to)

@@ -88,7 +88,7 @@ class Walled(Edge):
             self.udp[port].quotes.append(quote)
             self.bell.ring()
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> FakeStream:
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> FakeStream:
         place = ("tls" if tls else "tcp", to.port)
         self.connections.append(place)
         port = port or self._free_port()

@@ -7,11 +7,11 @@ connection is not taken for us.
 """
 
 from edgecheck.checks.port_forwarding.judge import judge, summarize
-from edgecheck.checks.port_forwarding.observation import Canaries, Cause, ForwardingObservation, PortRow, State, inbound
+from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, PortRow, State, inbound
 from edgecheck.checks.port_forwarding.probe import probe_network
 from edgecheck.model.check import Check
 
-__all__ = ["CHECK", "Canaries", "Cause", "ForwardingObservation", "PortRow", "State", "inbound"]
+__all__ = ["CHECK", "Canaries", "ForwardingObservation", "PortRow", "State", "inbound"]
 
 CHECK = Check(
     id="port-forwarding",

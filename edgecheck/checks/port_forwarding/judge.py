@@ -1,103 +1,134 @@
 """What is said of an observation. Pure: a saved report is judged by the same lines."""
 
-from edgecheck.checks.port_forwarding.held_words import answered, asked
-from edgecheck.checks.port_forwarding.observation import Cause, ForwardingObservation, PortRow, State
+from edgecheck.checks.port_forwarding.causes import CAUSES, fitting
+from edgecheck.checks.port_forwarding.evidence import evidence
+from edgecheck.checks.port_forwarding.held_words import answered
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports as port_ranges
 
 
 def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
-    """One finding for each state of TCP or UDP ports that share it; a required port that is closed as the profile expects."""
-    findings: list[Finding] = []
-    for key in dict.fromkeys(map(_alike, seen.ports)):
-        rows = [row for row in seen.ports if _alike(row) == key]
-        findings.append(_finding(seen, profile, rows[0].state, rows))
-    return tuple(findings)
+    """One finding for all ports of a transport of which the same can be said; a port that is closed is judged as the profile expects."""
+    keys = {id(row): _alike(seen, profile, row) for row in seen.ports}
+    groups = [[row for row in seen.ports if keys[id(row)] == key] for key in dict.fromkeys(keys.values())]
+    return tuple(_finding(seen, profile, rows) for rows in groups)
 
 
-def _alike(row: PortRow) -> tuple[object, ...]:
-    """Ports of which the same can be said."""
+def causes(seen: ForwardingObservation, row: PortRow) -> tuple[str, ...]:
+    """Every cause that fits, for a port that was not reached; none where causes were not looked for."""
+    if seen.path is None or row.asked or row.state not in ("blocked", "refused"):
+        return ()
+    return fitting(row, seen.path, seen.local_address, seen.probed_address)
+
+
+def _alike(seen: ForwardingObservation, profile: Profile, row: PortRow) -> tuple[object, ...]:
+    said = row.reason if row.state == "undecided" else row.answered_by
+    holder = row.mapping.internal_host if row.mapping else ""
     service = (row.owner, row.answered_here, row.unused) if row.asked or row.unused else ()
-    return row.transport, row.state, row.required, row.reason if row.state == "undecided" else row.answered_by, service
+    return row.transport, row.state, row.required, said, causes(seen, row), holder, service
 
 
-def _finding(seen: ForwardingObservation, profile: Profile, state: State, rows: list[PortRow]) -> Finding:
+def _breach(profile: Profile, row: PortRow) -> Verdict:
     breach = {"fail": Verdict.FAIL, "warn": Verdict.WARN, "ignore": Verdict.PASS}[profile.expect.forwarding]
-    if breach is Verdict.FAIL and not rows[0].required:
-        breach = Verdict.WARN
-    verdict = {
-        "forwarded": Verdict.PASS,
-        "blocked": breach,
-        "refused": breach,
-        "answered": Verdict.INCONCLUSIVE,
-        "undecided": Verdict.INCONCLUSIVE,
-    }[state]
-    cause: State | Cause = state
-    if rows[0].unused:
+    return Verdict.WARN if breach is Verdict.FAIL and not row.required else breach
+
+
+def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow]) -> Finding:
+    row, state = rows[0], rows[0].state
+    breach = _breach(profile, row)
+    fits = causes(seen, row)
+    verdict = {"forwarded": Verdict.PASS, "blocked": breach, "refused": breach}.get(state, Verdict.INCONCLUSIVE)
+    subject = f"{row.transport.upper()} {port_ranges.text(port_ranges.compress(each.port for each in rows))}"
+    asked = f"{subject} ({', '.join(dict.fromkeys(each.purpose for each in rows))})"
+    cause: str = state
+    if row.unused:
         cause, verdict = "not-tested", Verdict.SKIPPED
-    elif rows[0].answered_here:
+    elif row.answered_here:
         verdict = Verdict.PASS
-    elif rows[0].answered_here is False:
+    elif row.answered_here is False:
         cause, verdict = "wrong-host", breach
-    transport = rows[0].transport
-    subject = f"{transport.upper()} {port_ranges.text(port_ranges.compress(row.port for row in rows))}"
-    purposes = ", ".join(dict.fromkeys(row.purpose for row in rows))
+    remedies: tuple[str, ...] = ()
     blocked, refused = "never arrives: nothing unsolicited gets in there.", ": it is not forwarded to a listening port of this machine."
     if breach is Verdict.PASS:
         blocked, refused = "does not come in unasked, which this profile does not need.", ", which this profile does not need."
-    summary = {
-        "forwarded": f"{subject} ({purposes}) arrives: unsolicited packets reach this machine.",
-        "blocked": f"{subject} ({purposes}) {blocked}",
-        "refused": f"{subject} ({purposes}) is refused by {rows[0].answered_by}{refused}",
-        "answered": f"{subject} ({purposes}) {answered(rows[0])}",
-        "undecided": f"{subject} ({purposes}) could not be told: {rows[0].reason.rstrip('.')}.",
-        "not-tested": f"{subject} ({purposes}) was not tested: {rows[0].reason}.",
-        "wrong-host": f"{subject} ({purposes}) {answered(rows[0])}",
-    }[cause]
+        fits = ()
+    if fits:
+        cause = fits[0] if len(fits) == 1 else state
+        summary = f"{asked} {_why(seen, row, fits)}"
+        remedies = _telling(seen, row, fits)
+    else:
+        summary = {
+            "forwarded": f"{asked} arrives: unsolicited packets reach this machine.",
+            "blocked": f"{asked} {blocked}",
+            "refused": f"{asked} is refused by {row.answered_by}{refused}",
+            "answered": f"{asked} {answered(row)}",
+            "undecided": f"{asked} could not be told: {row.reason.rstrip('.')}.",
+            "not-tested": f"{asked} was not tested: {row.reason}.",
+            "wrong-host": f"{asked} {answered(row)}",
+        }[cause]
     return Finding(
         id=f"port-forwarding.{cause}",
         verdict=verdict,
         subject=subject,
         summary=summary,
         expected="forwarded to this machine",
-        observed=state,
-        evidence=_evidence(seen, rows),
+        observed=f"{state}: {' or '.join(fits)}" if fits else state,
+        evidence=evidence(seen, rows),
+        remedies=remedies,
         reference="RFC 4787 section 5",
     )
 
 
-def _evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ...]:
-    sent = "connection attempts" if rows[0].transport == "tcp" else "probes"
-    if rows[0].unused:
+def _why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> str:
+    """The cause, or all that fit."""
+    words = _words(seen, row)
+    if len(fits) == 1:
+        return CAUSES[fits[0]].says.format(**words)
+    happens = f"is refused by {row.answered_by}" if row.state == "refused" else "never arrives"
+    return f"{happens}: {', or '.join(CAUSES[cause].clause.format(**words) for cause in fits)}."
+
+
+def _telling(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> tuple[str, ...]:
+    """What would tell the causes apart, where several fit."""
+    if len(fits) == 1:
         return ()
-    if rows[0].asked:
-        return tuple(line for row in rows[:12] for line in asked(row, seen.prober, seen.probed_address))
-    out = [
-        f"{row.transport.upper()} {row.port}: {row.copies} {sent} from {seen.prober} to {seen.probed_address}:{row.port}, "
-        + (f"{row.arrived} arrived" if row.transport == "udp" else f"{'one' if row.arrived else 'none'} answered with the nonce")
-        + (f" ({row.reason})" if row.reason else "")
-        for row in rows[:24]
-    ]
-    canaries = seen.udp if rows[0].transport == "udp" else seen.tcp
-    if canaries.control_sent:
-        out.append(f"control from the contacted address: {canaries.control_arrived} of {canaries.control_sent} arrived")
-    if canaries.bare:
-        out.append(f"ports that no rule should name: {canaries.bare_reached} of {canaries.bare} were reached from {seen.prober}")
-    if canaries.mapped_reached is not None:
-        out.append(f"a used port was {'reached' if canaries.mapped_reached else 'not reached'} from {seen.prober}")
-    if seen.alternate_contacted_s is not None:
-        out.append(f"{seen.prober} had been contacted from here {seen.alternate_contacted_s:.0f} s before")
-    if seen.alternate_answers is not None:
-        out.append(f"contacted afterwards over UDP, {seen.prober} " + ("answered" if seen.alternate_answers else "did not answer"))
-    if seen.alternate_connects is not None:
-        out.append(f"contacted afterwards over TCP, {seen.prober} " + ("answered" if seen.alternate_connects else "did not answer"))
-    return tuple(out)
+    words = _words(seen, row)
+    steps = "; ".join(CAUSES[cause].told_by.format(**words) for cause in fits)
+    return (f"To tell which of the {len(fits)} causes it is: {steps}.",)
+
+
+def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
+    return {
+        "box": _box(seen),
+        "here": seen.local_address or "this machine",
+        "public": seen.probed_address,
+        "holder": _holder(row),
+    }
+
+
+def _box(seen: ForwardingObservation) -> str:
+    """Whoever decides what is let in to the public address."""
+    path = seen.path
+    if seen.local_address == seen.probed_address:
+        return f"the firewall before this machine{f' ({path.router})' if path and path.router else ''}"
+    nearby = path is not None and 1 in (path.owner_hop, path.behind_owner)
+    if nearby and path is not None and path.router:
+        return f"the router ({path.router})"
+    return f"the router that has {seen.probed_address}" if path is not None and path.owner_hop not in (None, 1) else "the router"
+
+
+def _holder(row: PortRow) -> str:
+    if row.mapping is None:
+        return "whose address it does not tell"
+    named = f" ({row.mapping.description})" if row.mapping.description else ""
+    return f"{row.mapping.internal_host}{named}"
 
 
 def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str:
     """``5060/udp, 5060/tcp arrive; 5061/tcp never arrives``"""
-    unneeded = {finding.observed for finding in findings if finding.verdict is Verdict.PASS} - {"forwarded", "answered"}
+    unneeded = {finding.observed.partition(":")[0] for finding in findings if finding.verdict is Verdict.PASS} - {"forwarded", "answered"}
     words = {
         "forwarded": ("arrives", "arrive"),
         "blocked": ("never arrives", "never arrive"),
@@ -112,9 +143,12 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
         words["blocked"] = ("does not come in unasked", "do not come in unasked")
     parts = []
     for state, (one, many) in words.items():
-        ports = [f"{row.port}/{row.transport}" for row in seen.ports if _told_as(row) == state]
-        if ports:
+        rows = [row for row in seen.ports if _told_as(row) == state]
+        fits = {row: () if state in unneeded else causes(seen, row) for row in rows}
+        for why in dict.fromkeys(fits.values()):
+            ports = [f"{row.port}/{row.transport}" for row in rows if fits[row] == why]
             verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
+            verb += f" ({' or '.join(cause.replace('-', ' ') for cause in why)})" * bool(why)
             parts.append(f"{', '.join(ports[:6])}{' ...' if len(ports) > 6 else ''} {verb}")
     return "; ".join(parts)
 

@@ -308,9 +308,7 @@ def _arrivals(question: _Question, sightings: Sightings) -> list[int]:
     return [port for source in sources for port in sightings.connections(parse_endpoint(source))]
 
 
-def _facts(
-    net: Network, question: _Question, questions: list[_Question], sightings: Sightings, marks: Marks, owner: str | None
-) -> Facts:
+def _facts(net: Network, question: _Question, questions: list[_Question], sightings: Sightings, marks: Marks, owner: str | None) -> Facts:
     window: str | None = None
     arrivals: list[int] = _arrivals(question, sightings)
     port = question.row.port

@@ -6,11 +6,24 @@ import msgspec
 
 from edgecheck.model.check import Observation
 from edgecheck.model.profile import PortNeed, Profile
+from edgecheck.model.router import PortMapping
 from edgecheck.wire import ports as port_ranges
 
 State = Literal["forwarded", "blocked", "refused", "answered", "undecided"]
-Cause = Literal["wrong-host", "not-tested"]
-"""Findings that say more than the state."""
+
+
+class Icmp(msgspec.Struct, frozen=True, kw_only=True):
+    """An ICMP error that reached the server."""
+
+    icmp_type: int
+    icmp_code: int
+    offender: str
+    """Who sent it, as the server saw it: behind a NAT every machine bears the public address."""
+    ttl: int | None = None
+    """Its TTL on arrival."""
+
+    def __str__(self) -> str:
+        return f"ICMP {self.icmp_type}/{self.icmp_code} from {self.offender}" + (f", TTL {self.ttl}" if self.ttl else "")
 
 
 class PortRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +55,20 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     """What the service said when asked directly on this machine; None: not asked."""
     seen_by: str | None = None
     """By what this machine's system showed whether the questions arrived; None: by nothing."""
+    icmp: Icmp | None = None
+    """The ICMP error with which it was refused, or that came seconds later."""
+    passed_on: bool | None = None
+    """Whether the box with the public address leads it on to some machine: a probe that expires there is told of. None = could not tell."""
+    here: Literal["dropped", "nobody-listens", "nothing"] | None = None
+    """What this machine's own counters say of a burst to the port: dropped by its firewall, found no listener, or never came."""
+    punched: bool | None = None
+    """Whether it arrived once the first router, and nothing beyond it, had seen this machine send from the port. Then nothing beyond holds
+    it up. None = not tried, or no arrival (which proves nothing)."""
+    reset_before: bool | None = None
+    """TCP, reset although the connection may live no farther than the box with the public address: whether it is for certain a box before
+    that which resets. None = not so, or not tried."""
+    mapping: PortMapping | None = None
+    """What the router lists for this port through UPnP: a claim."""
 
 
 class Canaries(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +87,26 @@ class Canaries(msgspec.Struct, frozen=True, kw_only=True):
     """The public address from which UDP leaves, where it is not the one that was probed."""
 
 
+class Path(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands between, looked at only where a port was not reached."""
+
+    owner_hop: int | None = None
+    """The hop, from here, whose box owns the public address; 0 = this machine."""
+    router: str | None = None
+    """Address of the first hop."""
+    cgnat: bool | None = None
+    behind_owner: int | None = None
+    """Hops from the box with the public address to this machine, counted from the server's side; 1 = it stands next to us."""
+    told_of_expiry: bool = False
+    """Whether that box told the server of packets that expired at it, for a port that is open: only then does its silence mean anything."""
+    canary: Icmp | None = None
+    """How it refuses UDP ports that no rule names; None: not at all."""
+    canary_passed_on: bool | None = None
+    """Whether it leads those on, too."""
+    canary_tcp: str = ""
+    """How a connection to a TCP port that no rule names ends there (as in ``DialRow.outcome``); empty = not tried."""
+
+
 class ForwardingObservation(Observation, frozen=True, kw_only=True):
     """Facts of ``port-forwarding``."""
 
@@ -70,6 +117,10 @@ class ForwardingObservation(Observation, frozen=True, kw_only=True):
     """The never-contacted address that sent."""
     udp: Canaries = Canaries()
     tcp: Canaries = Canaries()
+    local_address: str = ""
+    """Where the ports were opened."""
+    path: Path | None = None
+    """None: every port was reached, or nothing could be asked."""
     alternate_contacted_s: float | None = None
     alternate_answers: bool | None = None
     """Whether the alternate address reached us over UDP when contacted afterwards; None = not needed, or not tried."""

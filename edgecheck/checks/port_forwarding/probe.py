@@ -5,6 +5,7 @@ Ports that something else holds come out of it as rows with ``unbound``: whoever
 
 import asyncio
 
+from edgecheck.checks.port_forwarding.examination import Rounds, examine
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, inbound
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
@@ -30,9 +31,11 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     # UDP canary stands for them.
     tcp_used = any(remembered(net.memory.sent_from(port, "tcp")) for _, port in tcp_wanted)
     tcp_canaries = remembered(contacted) or tcp_used or not udp_wanted
-    (udp_rows, udp), (tcp_rows, tcp) = await asyncio.gather(
+    began, before = net.now(), net.counters()
+    (udp_rows, udp, shots), (tcp_rows, tcp) = await asyncio.gather(
         probe_udp(net, udp_wanted, avoid), probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None, may_ask(net))
     )
+    rounds = Rounds(shots, udp, tcp, (before, net.counters()), began)
     needs = [need for need, _ in (*udp_wanted, *tcp_wanted)]
     held = await ask_holders(net, zip(needs, (*udp_rows, *tcp_rows), strict=True))
     udp_rows, tcp_rows = held[: len(udp_rows)], held[len(udp_rows) :]
@@ -47,6 +50,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     if udp.several_addresses:
         several = SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)
         rows = [doubt(row, several, ("blocked", "refused")) for row in rows]
+    rows, path = await examine(net, rows, rounds, avoid) if profile.expect.forwarding != "ignore" else (rows, None)
     silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
     answers = connects = None
     if wholly_silent(rows, "udp"):
@@ -59,6 +63,8 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         ports=tuple(rows),
         probed_address=net.observed,
         prober=alternate.host,
+        local_address=net.source,
+        path=path,
         udp=udp,
         tcp=tcp,
         alternate_contacted_s=contacted,

@@ -3,7 +3,7 @@
 import asyncio
 
 from edgecheck.checks.port_forwarding.observation import Canaries, PortRow, State
-from edgecheck.checks.port_forwarding.udp import request, unproved
+from edgecheck.checks.port_forwarding.udp import icmp_of, request, unproved
 from edgecheck.checks.unsolicited import Inbox, margin, probe_of, remembered, sender
 from edgecheck.model.check import Listener, Network, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
@@ -58,7 +58,7 @@ async def probe_tcp(
                 listeners[canary.local.port] = canary
                 bare.append(canary.local.port)
         series = net.new_series()
-        answering.add(asyncio.create_task(_return_probes(net, listeners, series)))
+        answering.add(asyncio.create_task(return_probes(net, listeners, series)))
         outside = [mapped[1]] if mapped else []
         # What a service holds is asked by itself (``live``): it must not be dialed a dozen times with what it does not understand.
         mine = [port for _, port in wanted if port in listeners or not inquires]
@@ -150,7 +150,7 @@ class Dials:
                     ports=wanted,  # noqa: B023
                     attempts=DIAL_ATTEMPTS,
                     spacing_ms=DIAL_SPACING_MS,
-                    patience_ms=int(500 + 4000 * self.net.rtt),
+                    patience_ms=patience_ms(self.net),
                 )
             )
             for row in reply.rows if isinstance(reply, control.Dialed) else ():
@@ -169,7 +169,12 @@ class Dials:
         self.control_arrived += heard.count(source)
 
 
-async def _return_probes(net: Network, listeners: dict[int, Listener], series: int) -> None:
+def patience_ms(net: Network) -> int:
+    """How long a connection attempt may take."""
+    return int(500 + 4000 * net.rtt)
+
+
+async def return_probes(net: Network, listeners: dict[int, Listener], series: int) -> None:
     """Return each nonce on the connection it came by: proof to the server that it is us who accepted."""
     done: set[int] = set()
 
@@ -193,6 +198,7 @@ async def _return_probes(net: Network, listeners: dict[int, Listener], series: i
 def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure | None = None) -> PortRow:
     rows = dials.told.get(port, []) if dials else []
     outcomes = {row.outcome: row for row in reversed(rows)}
+    icmp = next((icmp_of(row.icmp) for row in rows if row.icmp is not None), None)
     state: State = "undecided"
     answered_by, reason = None, "the server cannot dial back" if dials is None else "no attempt was made"
     if "proved" in outcomes:
@@ -223,5 +229,6 @@ def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure |
         copies=dials.attempts(port) if dials else 0,
         arrived=int(state == "forwarded"),
         reason=reason,
+        icmp=icmp if state == "refused" and outcomes.keys().isdisjoint({"refused"}) else None,
         unbound=failure.reason if failure else None,
     )

@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 
-from edgecheck.checks.port_forwarding.observation import Canaries, PortRow
+from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, PortRow
 from edgecheck.checks.unsolicited import MOST_ROUNDS, NO_CONTROL_FLOW, Inbox, margin, open_bare, probe_of, sender
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
@@ -18,11 +18,12 @@ COPIES = 6
 SPACING_MS = 25
 
 
-async def probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int]) -> tuple[list[PortRow], Canaries]:
+async def probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int]) -> tuple[list[PortRow], Canaries, "Shots | None"]:
+    """The rows, what became of the canaries, and the rounds themselves: errors may come in later."""
     sockets: dict[int, UdpSocket] = {}
     failures: dict[int, LocalFailure] = {}
     if not wanted:
-        return [], Canaries()
+        return [], Canaries(), None
     mapped_canary, bare = None, []
     try:
         for _, port in wanted:
@@ -35,10 +36,11 @@ async def probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set
         bare = await open_bare(net, avoid)
         at = await net.proved(mapped_canary)
         shots = await Shots.fire(net, sockets, bare, mapped_canary, at)
+        shots.bare = [socket.local.port for socket in bare]
         canaries = shots.canaries(bare)
         if at is not None and at.host != net.observed:
             canaries = msgspec.structs.replace(canaries, several_addresses=at.host)
-        return [shots.row(need, port, failures) for need, port in wanted], canaries
+        return [shots.row(need, port, failures) for need, port in wanted], canaries, shots
     finally:
         for socket in (*sockets.values(), *bare, *((mapped_canary,) if mapped_canary else ())):
             socket.close()
@@ -55,6 +57,8 @@ class Shots:
         self.mapped_reached = False
         self.control_sent = self.control_arrived = 0
         self.errors: dict[int, control.ErrorRow] = {}
+        self.bare: list[int] = []
+        self._series: list[int] = []
 
     @classmethod
     async def fire(
@@ -78,6 +82,7 @@ class Shots:
     async def _round(self, targets: dict[int, UdpSocket], silent: list[int], mapped_canary: UdpSocket, at: Endpoint | None) -> None:
         net = self.net
         series, control_series = net.new_series(), net.new_series()
+        self._series.append(series)
         controls = Inbox(net, mapped_canary, control_series)
         requests = [net.ask(lambda id: request(id, series, net.observed, silent, ("BX",), net.pace))]
         if at is not None:
@@ -105,6 +110,16 @@ class Shots:
         for row in account.errors if account else ():
             self.errors.setdefault(row.port, row)
 
+    @property
+    def canary(self) -> Icmp | None:
+        """How ports that no rule names were refused; None when they were not."""
+        return next((icmp_of(self.errors[port]) for port in self.bare if port in self.errors), None)
+
+    async def late(self) -> dict[int, control.ErrorRow]:
+        """ICMP errors, those included that have come in since the rounds: the first about each port."""
+        accounts = [await self.net.account(series) for series in self._series]
+        return {row.port: row for account in reversed(accounts) if account for row in reversed(account.errors)}
+
     def row(self, need: PortNeed, port: int, failures: dict[int, LocalFailure]) -> PortRow:
         made = PortRow(
             port=port,
@@ -121,9 +136,8 @@ class Shots:
         if made.arrived:
             return replace(made, state="forwarded")
         if port in self.errors:
-            error = self.errors[port]
-            reason = f"ICMP {error.icmp_type}/{error.icmp_code} from {error.offender}" + (f", TTL {error.ttl}" if error.ttl else "")
-            return replace(made, state="refused", answered_by=error.offender, reason=reason)
+            told = icmp_of(self.errors[port])
+            return replace(made, state="refused", answered_by=told.offender, reason=str(told), icmp=told)
         if self.proved_silent(port):
             return replace(made, state="blocked")
         return replace(made, reason=unproved(*self.controls.get(port, (0, 0))))
@@ -139,6 +153,11 @@ class Shots:
             control_sent=self.control_sent,
             control_arrived=self.control_arrived,
         )
+
+
+def icmp_of(row: control.ErrorRow) -> Icmp:
+    """The server's row as a fact of ours."""
+    return Icmp(icmp_type=row.icmp_type, icmp_code=row.icmp_code, offender=row.offender, ttl=row.ttl)
 
 
 def unproved(arrived: int, sent: int) -> str:
@@ -157,6 +176,7 @@ def request(
     pace: int,
     copies: int = COPIES,
     spacing_ms: int = SPACING_MS,
+    hops: int = 0,
 ) -> control.Probe:
     return control.Probe(
         id=id,
@@ -167,6 +187,7 @@ def request(
         copies=copies,
         spacing_ms=spacing_ms,
         pace=pace,
+        hops=hops,
     )
 
 

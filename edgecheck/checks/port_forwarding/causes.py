@@ -1,0 +1,158 @@
+"""Why a port is not reached. Pure: from one port's evidence and the path to every cause that fits, the likeliest first.
+
+One cause means that the evidence leaves no other that is known here. Where several fit, all are told, with what would tell them apart.
+What each piece of evidence is worth, and what looks like it, stands in ``docs/checks/port-forwarding.md``.
+"""
+
+from typing import NamedTuple
+
+from edgecheck.checks.port_forwarding.observation import Icmp, Path, PortRow
+
+
+class Cause(NamedTuple):
+    """One cause, in words."""
+
+    says: str
+    """The finding's sentence after the port: ``UDP 5060 (SIP) ...``."""
+    clause: str
+    """The same where it is one of several."""
+    told_by: str
+    """What would show that it is this one."""
+
+
+CAUSES: dict[str, Cause] = {
+    "no-rule": Cause(
+        "does not arrive: {box} has no rule that lets it in.",
+        "{box} has no rule for it",
+        "look for the rule in the router's port forwarding table",
+    ),
+    "wrong-host": Cause(
+        "does not arrive: the router leads it to another machine than this one ({here}).",
+        "the router's rule leads to another machine than {here}, and that one says nothing",
+        "compare the address in the rule with {here}",
+    ),
+    "held-by-another": Cause(
+        "does not arrive: another device holds this port in the router, {holder}.",
+        "another device holds this port in the router, {holder}",
+        "look at the router's list of UPnP mappings",
+    ),
+    "no-listener": Cause(
+        "arrives at this machine, but where nothing listens: the rule changes the port, or means another of this machine's addresses.",
+        "the rule leads to a port where nothing listens",
+        "compare the rule's internal port with the external one",
+    ),
+    "host-firewall": Cause(
+        "arrives at this machine, and this machine's own firewall drops it.",
+        "this machine's own firewall drops it",
+        "let it in there and run this again, or run edgecheck on Linux, where it can be told",
+    ),
+    "carrier-grade-nat": Cause(
+        "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address.",
+        "the provider translates addresses too (carrier-grade NAT)",
+        "compare the router's WAN address with {public}",
+    ),
+    "provider-drops": Cause(
+        "does not arrive: something before the router, at the provider or on the way, turns it away.",
+        "the provider, or another firewall before the router, drops it",
+        "if the rule is there and right, ask the provider; or try another port number",
+    ),
+    "router-refuses": Cause(
+        "is refused by the router itself, and other ports are not: it keeps this port for itself, or has a rule that rejects it.",
+        "the router refuses this port itself",
+        "look for a rule or a service of the router's own on this port (its telephony, its remote administration)",
+    ),
+    "filtered-behind": Cause(
+        "is led on by the router and does not arrive: a filter between the router's rule and this machine holds it up.",
+        "a filter of the router, or of something between it and this machine, holds it up behind the rule",
+        "if the rule leads to {here}, look at the router's firewall rules, and at a virtual machine's host or a switch between",
+    ),
+}
+"""By the finding's cause."""
+_ABSENT = frozenset({(3, 0), (3, 1)}), frozenset({(1, 0), (1, 3)})
+"""Net or host unreachable, address unreachable (RFC 792, RFC 4443): the machine that a rule leads to is not there."""
+
+
+def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
+    """Every cause that fits a port that was not reached, the likeliest first. ``here``: this machine's address."""
+    if path.cgnat:
+        return ("carrier-grade-nat",)
+    if row.here == "dropped":
+        return ("host-firewall",)
+    if row.here == "nobody-listens":
+        return ("no-listener",)
+    holder = row.mapping.internal_host if row.mapping is not None else here
+    if holder != here and row.passed_on is not False:
+        return ("held-by-another",)
+    nearby = 1 in (path.owner_hop, path.behind_owner) or bool(row.punched)
+    if here == public:
+        found = _untranslated(row, path, here)
+    elif row.icmp is not None or row.state == "refused":
+        found = _refused(row, path, public)
+    else:
+        found = _silent(row, path)
+    if row.passed_on and not nearby:
+        found = ("no-rule", *found)  # of the router within
+    if row.here is None and "wrong-host" in found:
+        found = (*found, "host-firewall", *(["no-listener"] if row.state == "refused" else []))
+    if not nearby and here != public and ("no-rule" in found or "router-refuses" in found):
+        found = (*found, "carrier-grade-nat")
+    return tuple(dict.fromkeys(found))
+
+
+def _untranslated(row: PortRow, path: Path, here: str) -> tuple[str, ...]:
+    """No address is translated: there is a filter, here or on the way."""
+    itself = ("host-firewall",) if row.here is None else ()
+    if row.punched:
+        return ("no-rule", *itself)
+    told = row.icmp.offender if row.icmp is not None else here if row.state == "refused" else ""
+    if told and told not in (here, path.router):
+        return ("provider-drops", "no-rule")
+    return ("no-rule", "provider-drops", *itself)
+
+
+def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
+    """Somebody answered. Every machine behind the NAT answers under the public address, and so does the box that has it."""
+    if row.reset_before:
+        return ("provider-drops",)
+    if row.icmp is not None and row.icmp.offender != public:
+        return ("provider-drops",) if path.told_of_expiry else ("provider-drops", "no-rule")
+    usual = _as_usual(row, path)
+    absent = row.icmp is not None and any((row.icmp.icmp_type, row.icmp.icmp_code) in kinds for kinds in _ABSENT)
+    if row.passed_on:
+        return ("wrong-host",)
+    by_the_box = ("no-rule",) if usual else ("router-refuses",) if usual is False else ("no-rule", "router-refuses")
+    if row.passed_on is False:
+        return by_the_box
+    if row.reset_before is False:
+        return by_the_box if row.punched else (*by_the_box, "provider-drops")  # a reset bears whatever address its maker likes
+    if absent and row.state == "blocked":
+        return ("wrong-host",)  # told only after the router had looked for it; who rejects by rule does so at once
+    if absent and usual is False:
+        return ("wrong-host", "router-refuses")
+    if usual:
+        return ("no-rule", "wrong-host")
+    return ("wrong-host", "no-rule", "router-refuses")
+
+
+def _as_usual(row: PortRow, path: Path) -> bool | None:
+    """Whether ports that no rule names are answered alike; None = could not tell."""
+    if row.transport == "udp":
+        return _alike(row.icmp, path.canary)
+    if not path.canary_tcp or (row.icmp is not None and path.canary_tcp == "silent"):
+        return None  # a router that saves its errors is silent, too
+    return path.canary_tcp == ("refused" if row.icmp is None else "unreachable")
+
+
+def _alike(one: Icmp | None, other: Icmp | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.icmp_type, one.icmp_code, one.offender, one.ttl) == (other.icmp_type, other.icmp_code, other.offender, other.ttl)
+
+
+def _silent(row: PortRow, path: Path) -> tuple[str, ...]:
+    if row.passed_on:
+        return ("wrong-host", "filtered-behind")
+    beyond = () if row.punched else ("provider-drops",)
+    if row.passed_on is False:
+        return ("no-rule", *beyond)
+    return ("no-rule", "wrong-host", *beyond)

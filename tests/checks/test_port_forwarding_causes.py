@@ -1,0 +1,213 @@
+"""Causes of ports that are not reached: which evidence leaves which, and what the counters of this machine say. Pure."""
+
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from edgecheck.checks import port_forwarding
+from edgecheck.checks.port_forwarding.causes import CAUSES, fitting
+from edgecheck.checks.port_forwarding.here import Rise, read
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation, Icmp, Path, PortRow
+from edgecheck.model.router import PortMapping
+from edgecheck.model.verdict import Verdict
+from tests.checks.probing import PROFILE, Said, expecting, say
+
+PUBLIC, HERE, OTHER, UPSTREAM = "203.0.113.1", "192.168.88.2", "192.168.88.77", "203.0.113.14"
+NEAR = Path(owner_hop=1, router="192.168.88.1", cgnat=False, behind_owner=1, told_of_expiry=True, canary_passed_on=False, canary_tcp="silent")
+"""One router, that tells of expiry and drops what it does not know."""
+FAR = Path(told_of_expiry=False)
+"""Nothing could be told."""
+REJECTS = msgspec.structs.replace(NEAR, canary=Icmp(icmp_type=3, icmp_code=13, offender=PUBLIC, ttl=63), canary_tcp="refused")
+
+
+def icmp(kind: int, code: int, offender: str = PUBLIC, ttl: int = 63) -> Icmp:
+    return Icmp(icmp_type=kind, icmp_code=code, offender=offender, ttl=ttl)
+
+
+def row(state: Any = "blocked", transport: Literal["udp", "tcp"] = "udp", **facts: Any) -> PortRow:
+    refused = {"answered_by": PUBLIC, "reason": "refused"} if state == "refused" else {}
+    return PortRow(port=5060, transport=transport, purpose="SIP", required=True, state=state, copies=6, **{**refused, **facts})
+
+
+def mapping(host: str) -> PortMapping:
+    return PortMapping(transport="udp", external_port=5060, internal_host=host, internal_port=5060, description="phone")
+
+
+NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "path", "expected"),
+    [
+        # silent
+        ({"passed_on": False, "punched": True, **NOTHING_HERE}, NEAR, ["no-rule"]),
+        ({"passed_on": False, **NOTHING_HERE}, NEAR, ["no-rule", "provider-drops"]),
+        ({"passed_on": False, "punched": True}, FAR, ["no-rule"]),
+        ({"passed_on": False, **NOTHING_HERE}, FAR, ["no-rule", "provider-drops", "carrier-grade-nat"]),
+        ({"passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        ({"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall"]),
+        ({"passed_on": True, **NOTHING_HERE}, msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2), ["no-rule", "wrong-host", "filtered-behind", "carrier-grade-nat"]),
+        (NOTHING_HERE, NEAR, ["no-rule", "wrong-host", "provider-drops"]),
+        ({"punched": True, **NOTHING_HERE}, NEAR, ["no-rule", "wrong-host"]),
+        ({}, FAR, ["no-rule", "wrong-host", "provider-drops", "host-firewall", "carrier-grade-nat"]),
+        # here
+        ({"here": "dropped", "passed_on": True}, NEAR, ["host-firewall"]),
+        ({"here": "nobody-listens", "passed_on": True}, NEAR, ["no-listener"]),
+        # told late that there is no such machine
+        ({"icmp": icmp(3, 1), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"icmp": icmp(3, 1), **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        # the carrier's NAT lets nothing through, whatever else is seen
+        ({"passed_on": True}, Path(cgnat=True, owner_hop=2), ["carrier-grade-nat"]),
+        # the router's word, and what it is worth
+        ({"mapping": mapping(OTHER), "passed_on": True, **NOTHING_HERE}, NEAR, ["held-by-another"]),
+        ({"mapping": mapping(OTHER), "passed_on": False, "punched": True, **NOTHING_HERE}, NEAR, ["no-rule"]),
+        ({"mapping": mapping(HERE), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+    ],
+)
+def test_silence(facts: dict[str, Any], path: Path, expected: list[str]) -> None:
+    assert list(fitting(row(**facts), path, HERE, PUBLIC)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "path", "expected"),
+    [
+        # a machine behind the NAT and the box itself bear the same address: what expires at the box tells them apart
+        ({"icmp": icmp(3, 3), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"icmp": icmp(3, 3), "passed_on": False, **NOTHING_HERE}, NEAR, ["router-refuses"]),
+        ({"icmp": icmp(3, 13), "passed_on": False, **NOTHING_HERE}, REJECTS, ["no-rule"]),
+        ({"icmp": icmp(3, 3), "passed_on": False, **NOTHING_HERE}, REJECTS, ["router-refuses"]),
+        # without that, the canaries alone do not: everything may be led on to another machine (DMZ host)
+        ({"icmp": icmp(3, 13), **NOTHING_HERE}, REJECTS, ["no-rule", "wrong-host"]),
+        ({"icmp": icmp(3, 3), **NOTHING_HERE}, NEAR, ["wrong-host", "no-rule", "router-refuses"]),
+        ({"icmp": icmp(3, 3), "passed_on": True}, NEAR, ["wrong-host", "host-firewall", "no-listener"]),
+        # somebody else's address
+        ({"icmp": icmp(3, 13, UPSTREAM), **NOTHING_HERE}, NEAR, ["provider-drops"]),
+        ({"icmp": icmp(3, 13, UPSTREAM), **NOTHING_HERE}, msgspec.structs.replace(NEAR, told_of_expiry=False), ["provider-drops", "no-rule"]),
+        # resets
+        ({"transport": "tcp", "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"transport": "tcp", "reset_before": True, **NOTHING_HERE}, NEAR, ["provider-drops"]),
+        ({"transport": "tcp", "reset_before": False, **NOTHING_HERE}, NEAR, ["router-refuses", "provider-drops"]),
+        ({"transport": "tcp", "reset_before": False, "punched": True, **NOTHING_HERE}, NEAR, ["router-refuses"]),
+        ({"transport": "tcp", "reset_before": False, "punched": True, **NOTHING_HERE}, REJECTS, ["no-rule"]),
+        ({"transport": "tcp", "here": "dropped"}, NEAR, ["host-firewall"]),
+        ({"transport": "tcp", "here": "nobody-listens"}, NEAR, ["no-listener"]),
+        # a router that saves its errors is silent about the next port, too
+        ({"transport": "tcp", "icmp": icmp(3, 13), "passed_on": False, **NOTHING_HERE}, NEAR, ["no-rule", "router-refuses"]),
+    ],
+)
+def test_refusal(facts: dict[str, Any], path: Path, expected: list[str]) -> None:
+    assert list(fitting(row("refused", **facts), path, HERE, PUBLIC)) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "expected"),
+    [
+        ("blocked", {"punched": True, **NOTHING_HERE}, ["no-rule"]),
+        ("blocked", {"punched": True}, ["no-rule", "host-firewall"]),
+        ("blocked", NOTHING_HERE, ["no-rule", "provider-drops"]),
+        ("blocked", {}, ["no-rule", "provider-drops", "host-firewall"]),
+        ("blocked", {"here": "dropped"}, ["host-firewall"]),
+        ("refused", {"icmp": icmp(3, 13, UPSTREAM), **NOTHING_HERE}, ["provider-drops", "no-rule"]),
+        ("refused", {"icmp": icmp(3, 13, "203.0.113.65"), **NOTHING_HERE}, ["no-rule", "provider-drops"]),
+        ("refused", {"transport": "tcp"}, ["no-rule", "provider-drops", "host-firewall"]),
+    ],
+)
+def test_without_translation(state: str, facts: dict[str, Any], expected: list[str]) -> None:
+    path = Path(owner_hop=0, router="203.0.113.65", cgnat=False)
+    assert list(fitting(row(state, **facts), path, "203.0.113.66", "203.0.113.66")) == expected
+
+
+def test_less_evidence_never_leaves_out_a_cause_that_more_of_it_names() -> None:
+    """The law behind the table: taking a piece of evidence away may add causes, and never changes one for another."""
+    whole = [
+        row(passed_on=False, punched=True, here="nothing"),
+        row(passed_on=True, here="dropped"),
+        row(passed_on=True, here="nothing", icmp=icmp(3, 1)),
+        row("refused", passed_on=True, here="nothing", icmp=icmp(3, 3)),
+        row("refused", passed_on=False, here="nothing", icmp=icmp(3, 13)),
+        row("refused", "tcp", reset_before=False, punched=True, here="nothing"),
+    ]
+    for path in (NEAR, REJECTS):
+        for one in whole:
+            (cause,) = fitting(one, path, HERE, PUBLIC)
+            for name in ("passed_on", "punched", "here"):
+                poorer = msgspec.structs.replace(one, **{name: None})
+                assert cause in fitting(poorer, path, HERE, PUBLIC), (cause, name, poorer)
+
+
+# ---- what is said
+
+
+def judged(*rows: PortRow, path: Path = NEAR, expectation: str = "fail") -> Said:
+    seen = ForwardingObservation(ports=rows, probed_address=PUBLIC, prober="198.51.100.11", local_address=HERE, path=path)
+    return say(port_forwarding.CHECK, seen, expecting(forwarding=expectation) if expectation != "fail" else PROFILE)
+
+
+@pytest.mark.parametrize("cause", sorted(CAUSES))
+def test_every_cause_reads_as_a_sentence_alone_and_beside_others(cause: str) -> None:
+    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER}
+    assert CAUSES[cause].says.format(**words).endswith(".")
+    for part in CAUSES[cause][1:]:
+        assert not part.format(**words).endswith(".")
+
+
+def test_one_cause_gives_the_finding_its_name() -> None:
+    said = judged(row(passed_on=False, punched=True, here="nothing"))
+    (finding,) = said.findings
+    assert (finding.id, finding.verdict, finding.observed) == ("port-forwarding.no-rule", Verdict.FAIL, "blocked: no-rule")
+    assert finding.summary == "UDP 5060 (SIP) does not arrive: the router (192.168.88.1) has no rule that lets it in."
+    assert finding.remedies == ()
+    assert said.summary == "5060/udp never arrives (no rule)"
+    assert any("nothing beyond holds it up" in line for line in finding.evidence)
+
+
+def test_several_causes_are_all_named_with_what_would_tell_them_apart() -> None:
+    said = judged(row(passed_on=False, here="nothing"), row(passed_on=False, here="nothing", punched=True, transport="tcp"))
+    first, second = said.findings
+    assert (first.id, first.observed) == ("port-forwarding.blocked", "blocked: no-rule or provider-drops")
+    assert "has no rule for it, or the provider" in first.summary
+    assert first.remedies[0].startswith("To tell which of the 2 causes it is: look for the rule")
+    assert "ask the provider" in first.remedies[0]
+    assert second.id == "port-forwarding.no-rule"
+    assert said.summary == "5060/udp never arrives (no rule or provider drops); 5060/tcp never arrives (no rule)"
+
+
+def test_the_device_that_holds_the_port_is_named() -> None:
+    (finding,) = judged(row(passed_on=True, here="nothing", mapping=mapping(OTHER))).findings
+    assert finding.id == "port-forwarding.held-by-another"
+    assert f"{OTHER} (phone)" in finding.summary
+
+
+def test_a_profile_that_needs_no_forwarding_is_told_no_cause() -> None:
+    (finding,) = judged(row(passed_on=False, here="nothing"), expectation="ignore").findings
+    assert (finding.id, finding.verdict, finding.remedies) == ("port-forwarding.blocked", Verdict.PASS, ())
+
+
+# ---- this machine's counters
+
+QUIET = (Rise(0, 0), Rise(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("burst", "quiet", "kept", "expected"),
+    [
+        (Rise(24, 0), QUIET, 1.0, "dropped"),
+        (Rise(0, 24), QUIET, 1.0, "nobody-listens"),
+        (Rise(0, 0), QUIET, 1.0, "nothing"),
+        (Rise(2, 1), (Rise(1, 2), Rise(3, 0)), 1.0, "nothing"),
+        (Rise(26, 1), (Rise(2, 0), Rise(1, 1)), 1.0, "dropped"),
+        (Rise(17, 0), QUIET, 0.9, "dropped"),
+        # half a burst is nothing clear; neither is a whole one where it was not quiet
+        (Rise(12, 0), QUIET, 1.0, None),
+        (Rise(24, 0), (Rise(20, 0), Rise(25, 0)), 1.0, None),
+        (Rise(24, 0), (Rise(0, 0), Rise(9, 0)), 1.0, None),
+        (Rise(24, 24), QUIET, 1.0, None),
+        (Rise(0, 0), (Rise(0, 0), Rise(0, 30)), 1.0, None),
+        # with most of it lost on the way, a little noise is as much as the burst, and next to none of it is no proof of none
+        (Rise(3, 0), QUIET, 0.1, None),
+        (Rise(0, 0), QUIET, 0.5, None),
+    ],
+)
+def test_a_burst_against_the_quiet(burst: Rise, quiet: tuple[Rise, ...], kept: float, expected: str | None) -> None:
+    assert read(24, burst, quiet, kept) == expected

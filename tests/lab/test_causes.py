@@ -1,0 +1,213 @@
+"""A cause for every port that is not reached: each, and what looks like it. The right one alone, or among those that are told; never a wrong one."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.lab import runs
+from tests.lab.conftest import Laboratory
+from tests.lab.routers import Forward, KernelRouter
+from tests.lab.topology import CLIENT, LAN_HOST, Plan
+
+pytestmark = pytest.mark.lab
+
+PBX = (Forward(ports="5060-5061"),)
+ABSENT = "192.168.89.99"
+"""Nobody's address on the LAN host's network."""
+PORTS = ("UDP 5060", "TCP 5060", "TCP 5061")
+SAVING = "ip netns exec home sysctl -qw net.ipv4.icmp_ratelimit=1000 net.ipv4.icmp_ratemask=6168"
+"""As Linux has it by itself: six errors at once, then one a second."""
+
+
+def nft(namespace: str, chain: str, hook: str, *lines: str, priority: str = "filter - 5") -> str:
+    """One more chain in a namespace."""
+    kind = "nat" if "dstnat" in priority else "filter"
+    body = "\n".join(lines)
+    return f"ip netns exec {namespace} nft -f - <<'END'\ntable ip {chain} {{ chain more {{ type {kind} hook {hook} priority {priority};\n{body}\n}}\n}}\nEND\n"
+
+
+SIP = "th dport 5060-5061"
+BOTH = "meta l4proto { tcp, udp }"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One edge, and the causes that are to be told for each port."""
+
+    name: str
+    plan: Plan = field(default_factory=Plan)
+    more: str = ""
+    """Shell, once the network stands."""
+    causes: tuple[str, ...] = ()
+    """For every port."""
+    differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For these ports; empty = it is reached."""
+
+    def of(self, port: str) -> tuple[str, ...]:
+        return self.differing.get(port, self.causes)
+
+
+def routed(**options: Any) -> Plan:
+    return Plan(home=KernelRouter(**options))
+
+
+CASES = (
+    Case(name="no rule", causes=("no-rule",)),
+    Case(name="no rule, a router that saves its errors", more=SAVING, causes=("no-rule",)),
+    Case(name="no rule, and the router rejects", plan=routed(unsolicited="reject"), causes=("no-rule",)),
+    Case(name="no rule, the router rejects and saves its errors", plan=routed(unsolicited="reject"), more=SAVING, causes=("no-rule",)),
+    Case(name="no rule, and the router takes it for itself", plan=routed(unsolicited="take"), causes=("no-rule",)),
+    Case(
+        name="a rule for UDP alone",
+        plan=routed(forwards=(Forward(ports="5060", transports=("udp",)),)),
+        causes=("no-rule",),
+        differing={"UDP 5060": ()},
+    ),
+    Case(name="no rule behind random ports", plan=routed(mapping="random"), causes=("no-rule", "provider-drops")),
+    Case(name="wrong host, alive", plan=routed(forwards=(Forward(ports="5060-5061", to=LAN_HOST),)), causes=("wrong-host",)),
+    Case(
+        name="wrong host, alive, behind a router that saves its errors",
+        plan=routed(forwards=(Forward(ports="5060-5061", to=LAN_HOST),)),
+        more=SAVING,
+        causes=("wrong-host",),
+    ),
+    Case(name="wrong host, absent", plan=routed(forwards=(Forward(ports="5060-5061", to=ABSENT),)), causes=("wrong-host",)),
+    Case(
+        name="wrong host, absent, behind a router that saves its errors",
+        plan=routed(forwards=(Forward(ports="5060-5061", to=ABSENT),)),
+        more=SAVING,
+        causes=("wrong-host", "filtered-behind"),
+        differing={"UDP 5060": ("wrong-host",)},
+    ),
+    Case(
+        name="wrong host, silent",
+        plan=routed(forwards=(Forward(ports="5060-5061", to=LAN_HOST),)),
+        more=nft("lan-host", "host", "input", f"{BOTH} {SIP} drop"),
+        causes=("wrong-host", "filtered-behind"),
+    ),
+    Case(
+        name="everything goes to another machine",
+        more=nft("home", "more", "prerouting", f'iifname "wan" {BOTH} dnat to {LAN_HOST}', priority="dstnat - 5"),
+        causes=("wrong-host",),
+    ),
+    Case(
+        name="the router's own filter undoes its rule",
+        plan=routed(forwards=PBX),
+        more=nft("home", "more", "forward", f'iifname "wan" {BOTH} {SIP} drop'),
+        causes=("wrong-host", "filtered-behind"),
+    ),
+    Case(
+        name="a rule that changes the port",
+        more=nft(
+            "home", "more", "prerouting", *(f'iifname "wan" {one} {SIP} dnat to {CLIENT}:5099' for one in ("udp", "tcp")), priority="dstnat - 5"
+        ).replace("udp th", "meta l4proto udp th").replace("tcp th", "meta l4proto tcp th"),
+        causes=("no-listener",),
+    ),
+    Case(name="the host's firewall drops", plan=Plan(home=KernelRouter(forwards=PBX), host_firewall=True), causes=("host-firewall",)),
+    Case(
+        name="the host's firewall rejects",
+        plan=routed(forwards=PBX),
+        more=nft("client", "host", "input", f"{BOTH} {SIP} reject"),
+        causes=("host-firewall",),
+    ),
+    Case(
+        name="carrier-grade nat",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
+        causes=("carrier-grade-nat",),
+    ),
+    Case(
+        name="carrier-grade nat that rejects",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(unsolicited="reject")),
+        causes=("carrier-grade-nat",),
+    ),
+    Case(
+        name="the provider drops SIP, and the rule is right",
+        plan=routed(forwards=PBX),
+        more=nft("core", "provider", "forward", f'iifname "services" {BOTH} {SIP} drop'),
+        causes=("no-rule", "provider-drops"),
+    ),
+    Case(
+        name="the provider drops new SIP flows alone, and there is no rule",
+        more=nft("core", "provider", "forward", f'iifname "services" ct state new {BOTH} {SIP} drop'),
+        causes=("no-rule", "provider-drops"),
+    ),
+    Case(
+        name="the provider lets nothing in unasked, and the rule is right",
+        plan=routed(forwards=PBX),
+        more=nft("core", "provider", "forward", f'iifname "services" ct state new {BOTH} drop'),
+        causes=("no-rule", "provider-drops"),
+    ),
+    Case(
+        name="the provider rejects",
+        plan=routed(forwards=PBX),
+        more=nft("core", "provider", "forward", f'iifname "services" {BOTH} {SIP} reject with icmp type admin-prohibited'),
+        causes=("provider-drops",),
+    ),
+    Case(
+        name="the provider resets",
+        plan=routed(forwards=PBX),
+        more=nft("core", "provider", "forward", 'iifname "services" tcp dport 5060-5061 reject with tcp reset'),
+        causes=("router-refuses", "provider-drops"),
+        differing={"UDP 5060": ()},
+    ),
+    Case(
+        name="the router keeps the port for itself",
+        plan=routed(forwards=(Forward(ports="5061"),)),
+        more=nft("home", "more", "input", "udp dport 5060 reject", "tcp dport 5060 reject with tcp reset"),
+        causes=("router-refuses",),
+        differing={"TCP 5061": ()},
+    ),
+    Case(
+        name="a firewall without translation",
+        plan=Plan(home=KernelRouter(mapping="none"), public_lan=True),
+        causes=("no-rule",),
+    ),
+    Case(
+        name="the host's firewall, and no translation",
+        plan=Plan(home=KernelRouter(mapping="none", filtering="none"), public_lan=True, host_firewall=True),
+        causes=("host-firewall",),
+    ),
+)
+Play = Callable[[Case], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Play]:
+    def run(case: Case) -> dict[str, Any]:
+        directory = laboratory.directory(f"cause {case.name}")
+        with laboratory.stand(case.plan, "cause") as topology:
+            if case.more:
+                topology.ground.shell(case.more)
+            runs.serve(topology, runs.Server(), directory)
+            return runs.run(topology, runs.Server(), directory, "port-forwarding")
+
+    with laboratory.together(request, "case", run) as played:
+        yield played
+
+
+def told(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Port -> the causes told of it; none where it is reached."""
+    (check,) = report["checks"]
+    out: dict[str, tuple[str, ...]] = {}
+    for finding in check["findings"]:
+        transport, _, numbers = finding["subject"].partition(" ")
+        state, _, causes = finding["observed"].partition(": ")
+        named = finding["id"].partition(".")[2]
+        fits = tuple(causes.split(" or ")) if causes else ()
+        assert state in ("forwarded", "blocked", "refused"), runs.told(report)
+        assert named == (fits[0] if len(fits) == 1 else state), "one cause is the finding's name"
+        for part in numbers.split(", "):
+            low, _, high = part.partition("-")
+            out |= {f"{transport} {port}": fits for port in range(int(low), int(high or low) + 1)}
+    return out
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_cause(play: Play, case: Case) -> None:
+    report = play(case)
+    assert not runs.faults(report), "\n".join(runs.faults(report))
+    assert told(report) == {port: case.of(port) for port in PORTS}, runs.told(report) + "\n".join(
+        ["", *(line for check in report["checks"] for finding in check["findings"] for line in finding["evidence"])]
+    )
