@@ -4,6 +4,7 @@ A router at which the TTL runs out says so (ICMP Time Exceeded) and quotes the p
 say it seldom: silence at a hop tells nothing about that hop, and the packet is sent again before it counts as silence.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from edgecheck.model.check import Network, Quote, UdpSocket
@@ -11,6 +12,8 @@ from edgecheck.wire.address import Endpoint
 
 COPIES = 3
 SPACING_S = 0.08
+LATE_S = 0.4
+"""How late a word about an expired packet is still expected: a queue of a quarter of a second, and a router that thinks."""
 RATE_LIMIT_S = 1.1
 """Linux refills one ICMP error a second for each destination (``icmp_ratelimit``)."""
 
@@ -24,19 +27,28 @@ class Expiry(NamedTuple):
     """Something arrived on the socket instead: the packet reached its destination."""
 
 
-async def expire(net: Network, socket: UdpSocket, to: Endpoint, data: bytes, ttl: int, copies: int = COPIES) -> Expiry:
-    """Send a packet that lives for ``ttl`` hops, again if nobody says anything."""
+async def expire(
+    net: Network, socket: UdpSocket, to: Endpoint, data: bytes, ttl: int, copies: int = COPIES, *, nearer: Collection[str] | None = None
+) -> Expiry:
+    """Send a packet that lives for ``ttl`` hops, again if nobody says anything.
+
+    ``nearer``: the routers that this very socket met at fewer hops. What they say now is a late word about an earlier copy, and silence
+    here is waited out longer, lest a late word be taken for the next hop's. None: this socket asks of one hop alone.
+    """
     before, heard = len(socket.quotes), len(socket.inbox)
 
     def fresh() -> list[Quote]:
-        return [quote for quote in socket.quotes[before:] if quote.to == to and quote.offender is not None]
+        met = nearer or ()
+        return [quote for quote in socket.quotes[before:] if quote.to == to and quote.offender is not None and quote.offender not in met]
 
     def answered() -> bool:
         return len(socket.inbox) > heard
 
-    for _ in range(copies):
+    spacing = max(SPACING_S, 1.3 * net.rtt)
+    for copy in range(1, copies + 1):
         socket.send(data, to, ttl)
-        if await net.until(lambda: bool(fresh()) or answered(), max(SPACING_S, 1.3 * net.rtt)):
+        patience = max(spacing, LATE_S) if nearer is not None and copy == copies else spacing
+        if await net.until(lambda: bool(fresh()) or answered(), patience):
             break
     return Expiry(fresh()[0] if fresh() else None, answered())
 

@@ -7,6 +7,7 @@ from edgecheck.model.check import Arrival, Quote
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
 from tests.fakes.edge import Edge, FakeUdp
+from tests.fakes.hops import SERVER, HopWorld, Router
 from tests.fakes.nat import Nat
 
 SENT = (
@@ -117,3 +118,18 @@ def test_eight_bytes_are_no_quote() -> None:
 def test_a_path_that_says_nothing_ends_the_walk() -> None:
     found, arrived = walked((None,) * 8)
     assert (len(found), arrived) == (3, False)
+
+
+def test_late_words_of_one_router_are_not_taken_for_the_next_ones() -> None:
+    """A queue holds some errors back; the copies of the packet sent meanwhile are told of when the next hop is asked."""
+    addresses = (HOME, CARRIER, CORE)
+
+    async def work(world: HopWorld) -> list[Stage]:
+        found, _ = await walk(world, await world.open_udp(), SERVER, SENT)  # type: ignore[arg-type]
+        return found
+
+    for seed in range(50):
+        found = clock.run(work(HopWorld(*map(Router, addresses), late=0.4, seed=seed)))
+        assert found
+        for stage in found:
+            assert stage.address in (None, dict(enumerate(addresses, 1)).get(stage.hop)), f"seed {seed}: {found}"

@@ -123,7 +123,7 @@ class HopWorld:
     ) -> None:
         if not speaks or not router.may_speak(self.now()) or self._lost():
             return
-        quote = Quote(at=self.now(), icmp_type=kind[0], icmp_code=kind[1], offender=router.address, to=to, data=data[:8])
+        quote = Quote(at=self.now(), icmp_type=kind[0], icmp_code=kind[1], offender=router.address, to=to, data=data)
         self._later(hop, lambda: socket.quotes.append(quote))
 
     def _later(self, hop: int, work: Callable[[], None]) -> None:

@@ -39,7 +39,8 @@ async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) ->
     """Send the message with growing TTL until it arrives or nobody says anything any more; and whether it arrived."""
     stages: list[Stage] = []
     for hop in range(1, MOST_HOPS + 1):
-        quote, answered = await expire(net, socket, to, message, hop)
+        nearer = {stage.address for stage in stages if stage.address is not None}
+        quote, answered = await expire(net, socket, to, message, hop, nearer=nearer)
         if answered:
             return stages, True
         if quote is None:
