@@ -125,6 +125,11 @@ def _redirect(to: str, status: int = 302) -> Callable[[], PhoneWorld]:
     return build
 
 
+def _silent_to_credentials(data: bytes, source: Endpoint) -> Iterable[bytes]:
+    """A guard that drops whoever tries a password."""
+    return () if b"\r\nAuthorization:" in data else Registrar()(data, source)
+
+
 def _wrong_branch(data: bytes, source: Endpoint) -> Iterable[bytes]:
     yield response(data.replace(b"z9hG4bK", b"z9hG4bX"), source)
 
@@ -197,6 +202,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="302 in a circle", world=_redirect("sip:203.0.113.10:5060"), cause="redirected"),
     Fault(name="302 to the right server", world=_redirect("sip:203.0.113.20:5070"), cause="redirected", verdict="warn", registers=True),
     Fault(name="silence", world=udp(lambda data, source: ()), cause="no-response"),
+    Fault(name="silence to credentials", world=udp(over_udp(_silent_to_credentials)), cause="no-response"),
     Fault(name="silence to REGISTER, OPTIONS answered", world=udp(_mute_to_register), cause="ignored"),
     Fault(name="UDP silent, TCP answers", world=tcp(OverTcp()), cause="wrong-transport"),
     Fault(name="100 and nothing more", world=says(100, "Trying"), cause="no-final-answer"),

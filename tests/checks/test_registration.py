@@ -1,5 +1,8 @@
 """Does this account register? Real probe code, a registrar made of memory, every fault planted on purpose."""
 
+import asyncio
+import contextlib
+import random
 import re
 from collections.abc import Iterable
 
@@ -10,9 +13,10 @@ from edgecheck.checks import registration
 from edgecheck.checks.registration.observation import RegistrationObservation
 from edgecheck.doctor import PROFILE
 from edgecheck.model.account import parse_account
-from edgecheck.wire import sip
+from edgecheck.wire import digest, sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
+from tests.fakes.clock import run
 from tests.fakes.phone import OverTcp, PhoneWorld, Reply, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
@@ -279,3 +283,85 @@ def test_the_address_that_a_trunk_must_allow_is_told() -> None:
     seen = visit(PhoneWorld().udp_at(SERVER, peer))
     assert seen.seen.seen_as == "198.51.100.7:2000"
     assert "198.51.100.7" in seen.findings["seen-as"].summary
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("loss", [0.2, 0.5])
+def test_loss_never_makes_a_wrong_cause(seed: int, loss: float) -> None:
+    """A server that is well: whatever is lost, it registers, or it is silence that is told; nobody's password is blamed."""
+    chance, server = random.Random(seed), Registrar()
+
+    def lossy(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        if chance.random() >= loss:
+            for answer in server(data, source):
+                if chance.random() >= loss:
+                    yield Reply(answer, delay=chance.random() * 0.7)
+
+    verdicts = visit(PhoneWorld().udp_at(SERVER, lossy)).verdicts
+    assert {cause for cause, verdict in verdicts.items() if verdict in ("fail", "warn")} == set()
+    assert "registered" in verdicts or (loss > 0.2 and verdicts["no-response"] == "inconclusive")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_loss_never_hides_a_refusal_behind_another(seed: int) -> None:
+    chance, server = random.Random(seed), Registrar(password="other")
+
+    def lossy(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        for answer in server(data, source) if chance.random() > 0.3 else ():
+            yield Reply(answer, delay=chance.random())
+
+    assert visit(PhoneWorld().udp_at(SERVER, lossy)).verdicts["wrong-credentials"] == "fail"
+
+
+def test_answers_that_come_late_are_no_strangers() -> None:
+    """Each copy is answered after 6 s: a dozen answers to requests that are long over."""
+    seen = visit(at(Registrar(), delay=6.0))
+    assert seen.verdicts["registered"] == "pass"
+    assert set(seen.verdicts.values()) <= {"pass", "skipped"}
+
+
+def test_who_interrupts_leaves_no_binding() -> None:
+    server = Registrar()
+
+    async def interrupted() -> None:
+        phone = at(server).phone(ACCOUNT, "secret")
+        task = asyncio.create_task(registration.CHECK.probe(phone, PROFILE))
+        await phone.until(lambda: bool(server.bindings), 10)
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(1)
+
+    run(interrupted())
+    assert server.seen[-1].get("Expires") == "0"
+    assert server.bindings == {}
+
+
+def test_a_next_nonce_is_used_and_a_used_one_is_no_refusal() -> None:
+    nonces: list[str | None] = []
+
+    def once_each(message: sip.Message, source: Endpoint) -> bytes | None:
+        given = digest.parse_parameters((message.get("Authorization") or "").removeprefix("Digest")).get("nonce")
+        if given is not None and given in nonces:
+            return response(message.raw, source, 401, "Unauthorized", ("WWW-Authenticate", f'Digest realm="example.com", nonce="new{len(nonces)}", qop="auth"'))
+        if given is not None:
+            nonces.append(given)
+        return None
+
+    seen = visit(at(Registrar(override=once_each)))
+    assert seen.verdicts["registered"] == "pass"
+    assert seen.seen.removed is True
+    assert nonces == ["nonce-1", "new1", "new2"]
+    nonces.clear()
+    seen = visit(at(Registrar(override=once_each, extra=(("Authentication-Info", 'nextnonce="later"'),))))
+    assert nonces[:2] == ["nonce-1", "later"]
+
+
+def test_over_ipv6() -> None:
+    server = Registrar()
+    world = PhoneWorld().udp_at("[2001:db8::10]:5060", over_udp(server))
+    seen = visit(world, "sip:alice@[2001:db8::10]")
+    assert seen.verdicts["registered"] == "pass"
+    assert (seen.seen.contact_sent or "").startswith("sip:alice@[2001:db8:1::20]:")
+    assert server.seen[0].uri == "sip:[2001:db8::10]"

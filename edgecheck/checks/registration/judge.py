@@ -7,6 +7,7 @@ them apart. A cause is asserted only where the answers show it.
 from edgecheck.checks.registration.after import judge_registered
 from edgecheck.checks.registration.evidence import answer, found, host_of, is_public, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -92,6 +93,9 @@ def _not_registered(seen: RegistrationObservation) -> list[Finding]:
         there = f"{way(end)} does not answer ({_why(end)})" if end.status is None else "that way does not end: see the requests"
         text = f"Redirected ({answer(decisive)}) to {to}, and {there}."
         return [found("redirected", FAIL, seen, text, reference="RFC 3261 section 8.1.3.4")]
+    silent = _fell_silent(seen, decisive)
+    if silent is not None:
+        return [silent]
     if decisive.status is None:
         return [_unanswered(seen, decisive)]
     return [_refused(seen, decisive)]
@@ -157,6 +161,24 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     return hints, facts
 
 
+def _ignored(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    """Somebody is there. Is it REGISTER that is ignored, or the line that loses so much?"""
+    answered = seen.options_answered or 0
+    reference = "RFC 3261 section 10.3"
+    if chance_of_silence(answered, seen.options_copies, decisive.copies) >= WRONG_BY_CHANCE:
+        text = (
+            f"No answer from {way(decisive)} to REGISTER ({_why(decisive)}), but {answered} of 3 OPTIONS were answered: either the line "
+            "loses most packets, or REGISTER is ignored there."
+        )
+        return found("no-response", INCONCLUSIVE, seen, text, reference=reference)
+    text = (
+        f"{way(decisive)} answers OPTIONS and meets REGISTER with silence ({_why(decisive)}): the way is open, so the server (or a "
+        "guard before it) ignores this account or this address, or no registrar is there."
+    )
+    facts = (f"{answered} of 3 OPTIONS answered, with {seen.options_copies} copies",)
+    return found("ignored", FAIL, seen, text, evidence=facts, reference=reference)
+
+
 _DIVERTED = "an OPTIONS left one port and named another in its Via; the server knows rport, and the answer came to the port in Via"
 
 
@@ -175,6 +197,8 @@ def _unseen_nat(seen: RegistrationObservation) -> str:
 
 
 def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    if seen.options_answered:
+        return _ignored(seen, decisive)
     if seen.other_transports:
         others = ", ".join(seen.other_transports)
         text = f"{way(decisive)} does not answer ({_why(decisive)}), but {others} does: the transport or port set in the phone is wrong."
@@ -197,12 +221,6 @@ def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         return found("tls-failed", FAIL, seen, text, reference="RFC 3261 section 26.2")
     if trouble == "local":
         return found("undecided", INCONCLUSIVE, seen, f"This machine could not send to {way(decisive)}: {decisive.words}.")
-    if seen.options_answered:
-        text = (
-            f"{way(decisive)} answers OPTIONS and meets REGISTER with silence ({_why(decisive)}): the way is open, so the server (or a "
-            "guard before it) ignores this account or this address, or no registrar is there."
-        )
-        return found("ignored", FAIL, seen, text, reference="RFC 3261 section 10.3")
     enough = decisive.transport != "udp" or decisive.copies >= _ENOUGH_COPIES
     return found(
         "no-response",
@@ -211,6 +229,20 @@ def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         f"No answer from {way(decisive)}: {_why(decisive)}.",
         reference="RFC 3261 section 17.1.2",
     )
+
+
+def _fell_silent(seen: RegistrationObservation, decisive: Attempt) -> Finding | None:
+    """Answers came from this very target, and then none any more; None where that is not so."""
+    last = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")][-1]
+    if seen.ending != "unanswered" or decisive.status is None or last.status is not None or last.target != decisive.target:
+        return None
+    to = "the request with credentials" if last.credentials and not decisive.credentials else "the next request"
+    text = f"{way(last)} answered ({answer(decisive)}), and then met {to} with silence: {_why(last)}."
+    heard = [attempt for attempt in seen.attempts if attempt.target == last.target and attempt.status is not None]
+    # Over UDP the answers that came measure the loss; over a stream nothing is lost.
+    chance = chance_of_silence(len(heard), sum(attempt.copies for attempt in heard), last.copies) if last.transport == "udp" else 0.0
+    verdict = FAIL if chance < WRONG_BY_CHANCE else INCONCLUSIVE
+    return found("no-response", verdict, seen, text, reference="RFC 3261 section 17.1.2")
 
 
 def _why(attempt: Attempt) -> str:

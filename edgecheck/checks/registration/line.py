@@ -46,6 +46,8 @@ class Line:
         self._strangers: list[tuple[sip.Message, str]] = []
         """Answers that belong to no request of ours, and where they came from."""
         self._garbage: list[bytes] = []
+        self._past: list[ClientTransaction] = []
+        """Late copies of answers to these are nothing new."""
         self._tag = phone.token(4)
 
     @property
@@ -68,6 +70,7 @@ class Line:
         began = self.phone.now()
         quoted, heard_before = len(self._quotes()), self._read
         self._strangers, self._garbage = [], []
+        self._past.append(transaction)
         source: str | None = None
         self.link.send(transaction.begin(began))
         while not transaction.over:
@@ -104,7 +107,7 @@ class Line:
                 self._serve(message, str(arrival.source))
             elif transaction is not None and transaction.receive(message, self.phone.now()):
                 source = source or (str(arrival.source) if (message.status or 0) >= 200 else None)
-            else:
+            elif not any(past.owns(message) for past in self._past):
                 self._strangers.append((message, str(arrival.source)))
         return source
 

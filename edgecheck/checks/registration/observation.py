@@ -144,5 +144,7 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     """Whether an answer was taken to the port in Via instead of the one that asked (a SIP ALG's work); None: not asked, no answer."""
     other_transports: tuple[str, ...] = ()
     """Asked when nothing answered on the way that was configured: ``TCP 192.0.2.1:5060`` answers a REGISTER there."""
-    options_answered: bool | None = None
-    """Whether OPTIONS is answered where REGISTER is met with silence; None: not asked."""
+    options_answered: int | None = None
+    """How many of three OPTIONS were answered where REGISTER met silence; None: not asked."""
+    options_copies: int = 0
+    """Copies that it took."""

@@ -30,6 +30,8 @@ REACH_S = 3.0
 """Registrars that test their bindings mostly do so at once; whoever calls after that is not waited for."""
 _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
+_CONTROLS = 3
+"""OPTIONS that measure the loss of a way on which REGISTER met silence."""
 _TRANSPORTS: dict[SipTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 
@@ -268,12 +270,13 @@ class _Visit:
         if first is None or target is None:
             return
         if first.trouble == "silent":
-            self._note(options_answered=await self._answers(target, "OPTIONS"))
+            controls = [await self._tried(target, "OPTIONS") for _ in range(_CONTROLS)]
+            self._note(options_answered=sum(answered for answered, _ in controls), options_copies=sum(copies for _, copies in controls))
         asked = {(attempt.transport, attempt.target) for attempt in self.attempts}
         found: list[str] = []
         for transport, port in _TRANSPORTS.items():
             other = Target(transport=transport, host=self.account.domain, address=target.address, port=port)
-            if (transport, str(other.endpoint)) not in asked and await self._answers(other, "REGISTER"):
+            if (transport, str(other.endpoint)) not in asked and (await self._tried(other, "REGISTER"))[0]:
                 found.append(str(other))
         self._note(other_transports=tuple(found))
 
@@ -281,12 +284,13 @@ class _Visit:
         self._cseq += 1
         return messages.options(self.account, self.names, way, uri=self.uri, branch=branch, cseq=self._cseq)
 
-    async def _answers(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> bool:
+    async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> tuple[bool, int]:
+        """Whether it was answered, and the copies that were sent."""
         self.phone.progress(0, 0, f"does {target} answer {method}?")
         try:
             link = await self.phone.open_link(target, 3.0)
         except LocalFailure:
-            return False
+            return False, 0
         try:
             line = Line(self.phone, target, link)
             branch = self._branch()
@@ -294,7 +298,7 @@ class _Visit:
             heard = await line.ask(request, branch, "reach", method=method, timeout=4.0)
         finally:
             link.close()
-        return heard.message is not None
+        return heard.message is not None, heard.attempt.copies
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 
