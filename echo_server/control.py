@@ -142,15 +142,16 @@ class Requests:
         _within("copies", request.copies, 1, limits.copies)
         _within("hops", request.hops, 0, 255)
         _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
-        missing = [sender for sender in request.senders if sender not in roles.listeners(service)]
+        senders = tuple(f"sip:{service.sip_port}" if sender == "SIP" else sender for sender in request.senders)
+        missing = [sender for sender in senders if sender not in roles.listeners(service)]
         if missing:
             raise Refusal("unavailable", f"This server has one address only: there is no sender {missing[0]}.")
         if not request.senders or len(set(request.senders)) != len(request.senders):
             raise Refusal("malformed", "Each sender once, and one at least.")
         if ports.count(request.ports) * request.copies * len(request.senders) > MAX_DATAGRAMS:
             raise Refusal("limit", f"More than {MAX_DATAGRAMS} datagrams in one request.")
-        tables: dict[str, SentTable] = {sender: _table(session, request.series, sender, low, high) for sender in request.senders}
-        return prober.Sending(service, session, request, tables)
+        tables: dict[str, SentTable] = {sender: _table(session, request.series, sender, low, high) for sender in senders}
+        return prober.Sending(service, session, request, tables, senders)
 
     def _call(self, session: Session, request: control.Call, now: float) -> sip_caller.Calling:
         limits = session.limits

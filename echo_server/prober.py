@@ -5,7 +5,7 @@ Nothing is sent but to an address that the session proved to be its own; whoever
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -44,8 +44,12 @@ def order(count: int, seed: int) -> Iterator[int]:
 class Sending:
     """Effect of ``Probe``: datagrams to be sent at their times; then ``finish`` tells the reply."""
 
-    def __init__(self, service: Service, session: Session, request: control.Probe, tables: dict[str, SentTable]) -> None:
+    def __init__(
+        self, service: Service, session: Session, request: control.Probe, tables: dict[str, SentTable], senders: Sequence[str]
+    ) -> None:
+        """``senders``: the request's, as listeners."""
         self.session = session
+        self._senders = senders
         self._service = service
         self._request = request
         self._tables = tables
@@ -68,7 +72,7 @@ class Sending:
         name, host, series = self.session.name, request.address, request.series
         interval = len(request.senders) * request.copies / self.pace
         start = copy * request.spacing_ms / 1000
-        senders = [(sender, roles.endpoint(self._service, sender).port) for sender in request.senders]
+        senders = [(sender, roles.endpoint(self._service, sender).port) for sender in self._senders]
         numbers = self._ports
         for count, index in enumerate(order(len(numbers), request.shuffle)):
             at = start + count * interval

@@ -141,7 +141,9 @@ def test_every_nat_that_forgets_is_measured(name: str) -> None:
 def test_linux_keeps_a_stream_longer() -> None:
     seen = through(per_destination_ports=True, lifetime=30, stream_lifetime=120)
     assert (seen.udp_s, seen.udp_stream_s, seen.inbound_refreshes, seen.recommended_keepalive_s) == ((25, 30), (90, 120), True, 16)
-    assert [finding.id for finding in CHECK.judge(seen, PROFILE)] == ["mapping-lifetime.short", "mapping-lifetime.long-enough"]
+    assert [finding.id for finding in CHECK.judge(seen, PROFILE)] == [
+        f"mapping-lifetime.{cause}" for cause in ("short", "long-enough", "settings")
+    ]
 
 
 @pytest.mark.parametrize(("refreshes", "lifetime", "told"), [(True, 20, True), (False, 20, False), (False, 7, False), (True, 7, True), (True, 2.5, None)])

@@ -34,8 +34,9 @@ SESSION_SIZE = 8
 PATH = "/edgecheck/1"
 """Where the WebSocket is served."""
 
-Sender = Literal["A1", "A2", "AX", "B1", "B2", "BX"]
-"""A socket of the server: A = primary address, B = alternate; 1 and 2 = the STUN ports, X = a socket kept for probes."""
+Sender = Literal["A1", "A2", "AX", "B1", "B2", "BX", "SIP"]
+"""A socket of the server: A = primary address, B = alternate; 1 and 2 = the STUN ports, X = a socket kept for probes; SIP = the SIP port
+(where ``probe-from-sip`` is among the capabilities)."""
 Transport = Literal["udp", "tcp", "tls"]
 Direction = Literal["received", "sent"]
 

@@ -149,6 +149,7 @@ def test_the_shorter_of_both_lifetimes_counts() -> None:
 )
 def test_verdicts(alive: str, dead: str, verdict: Verdict, cause: str) -> None:
     findings = CHECK.judge(seen(*row("packet", alive, dead), *row("stream", alive, dead)), PROFILE)
+    findings = tuple(finding for finding in findings if finding.id != "mapping-lifetime.settings")
     assert [(finding.id, finding.verdict) for finding in findings] == [(f"mapping-lifetime.{cause}", verdict)] * 2
     assert {finding.subject for finding in findings} == {"idle UDP mapping", "mapping of a stream"}
     for finding in findings:
@@ -157,7 +158,10 @@ def test_verdicts(alive: str, dead: str, verdict: Verdict, cause: str) -> None:
 
 def test_linux_is_a_warning_with_the_keepalive_that_helps() -> None:
     observation = seen(*SILENT, *row("stream", alive="5 90", dead="120 150"), *row("inbound", alive="3 6 9 36"))
-    packet, stream = CHECK.judge(observation, PROFILE)
+    packet, stream, settings = CHECK.judge(observation, PROFILE)
+    assert settings.id == "mapping-lifetime.settings"
+    for word in ("keepalive_interval 16", "qualify_frequency=16", "natping_interval 16", "refuse less than 60 s"):
+        assert word in settings.summary
     assert packet.summary == "An idle UDP mapping lives 25 to 30 s: a keep-alive every 30 s comes too late; every 16 s holds it."
     assert stream.summary.endswith("lives 90 to 120 s: a keep-alive every 30 s holds it (RFC 4787 asks for 120 s).")
     assert "a twin that only received, 4 times, was still known 36 s after it had last sent" in packet.evidence

@@ -177,7 +177,7 @@ class Edge:
             probe_ports=(33_001, 33_002),
             media=media,
             reach=reach,
-            capabilities=("alternate-address", "stun-tcp", "media", "dial", "udp-errors")[0 if alternate else 1 :],
+            capabilities=("alternate-address", "stun-tcp", "media", "dial", "probe-from-sip", "udp-errors")[0 if alternate else 1 :],
         )
         draws = random.Random(7)
         self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)

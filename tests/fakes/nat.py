@@ -61,6 +61,8 @@ class Nat:
     """Seconds after which an idle UDP mapping, and whom its socket has contacted, is forgotten; None: never. Outbound packets refresh it."""
     stream_lifetime: float | None = None
     """The same once two-way traffic went on for more than two seconds; None: no difference."""
+    sip_lifetime: float | None = None
+    """The same of what goes to port 5060: an ALG keeps it longer; None: no difference."""
     inbound_refreshes: bool = True
     """Inbound packets that are let in refresh it too. One that is dropped never does."""
     seed: int = 0
@@ -129,10 +131,14 @@ class Nat:
         life = self._lives.get(key)
         if life is None:
             if not inbound:
-                self._lives[key] = Life(now, now + self.lifetime)
+                of_sip = remote.port == 5060 and self.sip_lifetime is not None
+                self._lives[key] = Life(now, now + (self.sip_lifetime if of_sip and self.sip_lifetime is not None else self.lifetime))
             return
         if inbound and not self.inbound_refreshes:
             life.answered = True
+            return
+        if remote.port == 5060 and self.sip_lifetime is not None:
+            life.ends, life.answered = now + self.sip_lifetime, life.answered or inbound
             return
         stream = life.answered and now - life.born > STREAM_S and self.stream_lifetime is not None
         life.ends = now + (self.stream_lifetime if stream and self.stream_lifetime is not None else self.lifetime)

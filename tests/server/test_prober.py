@@ -294,3 +294,10 @@ def test_ports_told_as_ranges_and_one_by_one_are_the_same_ports(memory: Any) -> 
     one = [step.destination.port for _, step in plan(server, session, ports=((7000, 7009),)).steps()]
     other = [step.destination.port for _, step in plan(server, session, ports=tuple((port, port) for port in range(7000, 7010))).steps()]
     assert one == other == list(ports.expand(((7000, 7009),)))
+
+
+def test_probes_leave_from_the_sip_port_where_that_is_asked(memory: Any) -> None:
+    server = memory()
+    session = server.session()
+    sending = server.ask(session, control.Probe, series=1, address=session.peer.host, ports=((5062, 5062),), senders=("SIP", "A1"))
+    assert [outbound.sender for _, outbound in sending.steps()] == [f"sip:{server.service.sip_port}", "A1"]

@@ -1,6 +1,7 @@
 """What idle flows prove, put together: pure functions of the points."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -11,7 +12,7 @@ USUAL_KEEPALIVE_S = 15
 LONGEST_KEEPALIVE_S = 120
 """RFC 4787 REQ-5: two minutes is what may be expected of a NAT, so of the next router too."""
 NO_TCP = "TCP was not measured: its idle connections should be kept for two hours (RFC 5382 REQ-5), and both ends notice when one is gone"
-_KINDS: tuple[Kind, ...] = ("packet", "stream", "inbound")
+_KINDS: tuple[Kind, ...] = ("packet", "stream", "inbound", "sip")
 
 
 def bounds(points: Iterable[IdlePoint]) -> tuple[Bounds, str]:
@@ -55,7 +56,17 @@ def refreshed_from_outside(points: Sequence[IdlePoint]) -> tuple[bool | None, st
     return None, "too few packets got through to tell" if upper is not None else "the silent mapping outlived the measurement"
 
 
-def keepalive(packet: Bounds, stream: Bounds) -> int | None:
+def sip_apart(seen: LifetimeObservation) -> Literal["longer", "shorter"] | None:
+    """Whether a flow of SIP lives longer, or shorter, than *any* other flow was proved to; None = no difference is proved."""
+    low, high = seen.sip_s
+    others = [bound for bound in (seen.udp_s, seen.udp_stream_s) if bound[0] is not None]
+    uppers = [upper for _, upper in others]
+    if low and others and all(upper is not None and low >= upper for upper in uppers):
+        return "longer"
+    return "shorter" if high is not None and others and all(lower is not None and high <= lower for lower, _ in others) else None
+
+
+def keepalive(packet: Bounds, stream: Bounds, sip: Bounds = (None, None)) -> int | None:
     """Seconds between keep-alives that hold a mapping; None where nothing is known, or nothing would hold it.
 
     Two thirds of the shorter lifetime that is proved: what is left is for a timer that fires late and for the repetitions of a keep-alive
@@ -63,7 +74,7 @@ def keepalive(packet: Bounds, stream: Bounds) -> int | None:
     """
     if packet[0] is None:
         return None
-    shortest = packet[0] if stream[0] is None else min(packet[0], stream[0])
+    shortest = min(bound[0] for bound in (packet, stream, sip) if bound[0] is not None)
     return min(max(shortest * 2 // 3, min(USUAL_KEEPALIVE_S, shortest * 4 // 5)), LONGEST_KEEPALIVE_S) or None
 
 
@@ -73,13 +84,21 @@ def observe(seen: LifetimeObservation, points: Iterable[IdlePoint]) -> LifetimeO
     packet, why_packet = bounds(of_kind(points, "packet"))
     stream, why_stream = bounds(of_kind(points, "stream"))
     refreshes, why_refreshes = refreshed_from_outside(points)
-    recommended = keepalive(packet, stream)
+    sip, why_sip = bounds(of_kind(points, "sip"))
+    recommended = keepalive(packet, stream, sip)
     why_none = "" if recommended else why_packet or "no keep-alive is frequent enough for a mapping that lives so short"
-    reasons = {"udp_s": why_packet, "udp_stream_s": why_stream, "inbound_refreshes": why_refreshes, "recommended_keepalive_s": why_none}
+    reasons = {
+        "udp_s": why_packet,
+        "udp_stream_s": why_stream,
+        "sip_s": why_sip,
+        "inbound_refreshes": why_refreshes,
+        "recommended_keepalive_s": why_none,
+    }
     return replace(
         seen,
         udp_s=packet,
         udp_stream_s=stream,
+        sip_s=sip,
         inbound_refreshes=refreshes,
         recommended_keepalive_s=recommended,
         points=points,
@@ -89,5 +108,5 @@ def observe(seen: LifetimeObservation, points: Iterable[IdlePoint]) -> LifetimeO
 
 def untold(seen: LifetimeObservation, reason: str) -> LifetimeObservation:
     """Nothing was measured."""
-    fields = ("udp_s", "udp_stream_s", "inbound_refreshes", "recommended_keepalive_s")
+    fields = ("udp_s", "udp_stream_s", "sip_s", "inbound_refreshes", "recommended_keepalive_s")
     return replace(seen, reasons={**dict.fromkeys(fields, reason), **seen.reasons})

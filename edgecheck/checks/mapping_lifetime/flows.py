@@ -15,15 +15,17 @@ A probe that gets in may itself keep the flow alive (RFC 4787 REQ-6), so every f
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from edgecheck.checks.sip_alg.messages import Caller, options, recognize
 from edgecheck.checks.unsolicited import margin, probe_of, remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.wire import control
-from edgecheck.wire.address import Endpoint
+from edgecheck.wire.address import Endpoint, parse_endpoint
+from edgecheck.wire.errors import WireError
 
 COPIES = 8
 SPACING_MS = 25
@@ -37,6 +39,7 @@ STREAM_EVERY_S = 0.8
 STREAM_AT_LEAST_S = 2.5
 CLOCKS_AGREE_S = 1.0
 MOST_REJECTED = 256
+SIP_COPIES = 10
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,10 @@ class ServerClock:
         return before, reply.at_ms / 1000, self._net.now()
 
 
-async def contact_once(net: Network, socket: UdpSocket) -> Flow | None:
+async def contact_once(net: Network, socket: UdpSocket, line: "Line | None" = None) -> Flow | None:
     """One question and its answer; None when there was none, or it took so long that it may count as a stream."""
     began = net.now()
-    mapped = await net.proved(socket)
+    mapped = await (line or stun_line(net)).contact(net, socket)
     ended = net.now()
     return Flow(socket, mapped, began, ended + margin(net)) if mapped is not None and ended - began <= ONE_EXCHANGE_S else None
 
@@ -130,13 +133,63 @@ async def converse(net: Network, socket: UdpSocket) -> Flow | None:
     return None
 
 
+@dataclass(frozen=True)
+class Line:
+    """From which of its sockets the server sends, and how a flow towards that socket is opened."""
+
+    sender: control.Sender
+    source: Endpoint
+    contact: Callable[[Network, UdpSocket], Awaitable[Endpoint | None]]
+    """The mapped endpoint of one exchange; None where no answer came."""
+
+
+def stun_line(net: Network) -> Line:
+    """The contacted pair of everything else: A1."""
+    return Line("A1", net.primary, lambda net, socket: net.proved(socket))
+
+
+def sip_line(net: Network) -> Line | None:
+    """SIP's own port, by SIP: what an ALG sees of a phone. None where the server does not send from there."""
+    if "probe-from-sip" not in net.service.capabilities:
+        return None
+    return Line("SIP", Endpoint(net.primary.host, net.service.sip_port), ask_by_sip)
+
+
+async def ask_by_sip(net: Network, socket: UdpSocket) -> Endpoint | None:
+    """One OPTIONS and its answer; where it came from, as the server saw it: what an ALG writes into SIP is not believed."""
+    to = Endpoint(net.primary.host, net.service.sip_port)
+    series = net.new_series()
+    asked = options(Caller(transport="udp", local=socket.local, server=to, session=net.session, series=series, channel=0))
+    start = len(socket.inbox)
+
+    def answered() -> bool:
+        return any(
+            arrival.source == to and arrival.data.startswith(b"SIP/2.0 ") and recognize(arrival.data, net.session, series) == asked.item
+            for arrival in socket.inbox[start:]
+        )
+
+    for _ in range(SIP_COPIES):
+        socket.send(asked.data, to)
+        if await net.until(answered, max(0.08, 1.5 * net.rtt)):
+            break
+    if not answered():
+        return None
+    account = await net.account(series)
+    rows = [row for row in account.received if row.item == asked.item] if account is not None else []
+    try:
+        return parse_endpoint(rows[0].source) if rows else None
+    except WireError:
+        return None
+
+
 class Prober:
     """Has flows sent to, beside a control: one socket that is refreshed before each burst.
 
     One flow at a time, so that the control's arrivals are this burst's. All bursts share a series: the server keeps one account of them.
     """
 
-    def __init__(self, net: Network, socket: UdpSocket, clock: ServerClock) -> None:
+    def __init__(self, net: Network, socket: UdpSocket, clock: ServerClock, line: Line | None = None) -> None:
+        self.line = line or stun_line(net)
         self.mapped: Endpoint | None = None
         """Of the control, when it last got an answer."""
         self.socket = socket
@@ -147,7 +200,7 @@ class Prober:
     async def refresh(self) -> bool:
         """Keep the control alive; whether it was answered."""
         try:
-            mapped = await self._net.proved(self.socket)
+            mapped = await self.line.contact(self._net, self.socket)
         except ControlLost:
             return False  # the burst that follows tells
         self.mapped = mapped or self.mapped
@@ -179,10 +232,11 @@ class Prober:
         aimed: dict[str, set[int]] = {target.host: {target.port}}
         if self.mapped is not None:  # where a network leaves by several public addresses, each has its own request
             aimed.setdefault(self.mapped.host, set()).add(self.mapped.port)
-        return sum(await asyncio.gather(*(send(self._net, self._series, host, ports, copies) for host, ports in aimed.items())))
+        sender = self.line.sender
+        return sum(await asyncio.gather(*(send(self._net, self._series, host, ports, copies, sender) for host, ports in aimed.items())))
 
     def _count(self, socket: UdpSocket, start: int) -> int:
-        return arrivals(self._net, socket, self._series, start)
+        return arrivals(self._net, socket, self._series, start, self.line.source)
 
     async def let_in_bare(self, sockets: Sequence[UdpSocket]) -> tuple[list[UdpSocket], Burst]:
         """Which of these sockets, that have sent nothing yet, a packet reaches; the burst tells whether the others' silence is proved."""

@@ -10,7 +10,9 @@ keep-alive must come before that. So the measure is the keep-alive that devices 
 RFC 4787 REQ-5 asks for two minutes at least; many routers that work have less, so that alone is told and not held against them.
 """
 
-from edgecheck.checks.mapping_lifetime.bounds import of_kind
+from msgspec.structs import replace
+
+from edgecheck.checks.mapping_lifetime.bounds import of_kind, sip_apart
 from edgecheck.checks.mapping_lifetime.observation import Bounds, IdlePoint, Kind, LifetimeObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -19,6 +21,8 @@ ENOUGH_S = 45
 VERY_SHORT_S = 20
 REQUIRED_S = 120
 """RFC 4787 REQ-5."""
+SHORTEST_EXPIRY_S = 60
+"""Registrars mostly refuse a shorter one (423 Interval Too Brief)."""
 _SUBJECT: dict[Kind, str] = {"packet": "idle UDP mapping", "stream": "mapping of a stream"}
 _REFERENCE = "RFC 4787 section 4.3, REQ-5"
 
@@ -29,7 +33,9 @@ def judge(seen: LifetimeObservation, profile: Profile) -> tuple[Finding, ...]:
         return (_not_applicable(seen),)
     if seen.udp_s[0] is None and not seen.points:
         return (_undecided(seen, "packet", seen.udp_s, seen.reasons.get("udp_s", "no reason noted")),)
-    return (_lifetime(seen, "packet", seen.udp_s, "udp_s"), _lifetime(seen, "stream", seen.udp_stream_s, "udp_stream_s"))
+    lived = [_lifetime(seen, "packet", seen.udp_s, "udp_s"), _lifetime(seen, "stream", seen.udp_stream_s, "udp_stream_s")]
+    decided = all(finding.verdict is not Verdict.INCONCLUSIVE for finding in lived)
+    return (*lived, *_sip_apart(seen), *(_settings(seen) if decided else ()))
 
 
 def span(lived: Bounds) -> str:
@@ -98,6 +104,63 @@ def _undecided(seen: LifetimeObservation, kind: Kind, lived: Bounds, reason: str
     )
 
 
+def _sip_apart(seen: LifetimeObservation) -> tuple[Finding, ...]:
+    """SIP's own port, where it is proved to be treated apart."""
+    how = sip_apart(seen)
+    if how is None:
+        return ()
+    others = f"an ordinary UDP mapping {span(seen.udp_s)}" + (
+        f", that of a stream {span(seen.udp_stream_s)}" if seen.udp_stream_s[0] is not None else ""
+    )
+    made = Finding(
+        id="mapping-lifetime.sip-longer",
+        verdict=Verdict.WARN,
+        subject="mapping made by SIP",
+        summary=f"A mapping made by SIP lives {span(seen.sip_s)}, {others}: something on the path treats SIP apart, a SIP ALG "
+        "or a rule for its port. sip-alg tells whether it changes anything.",
+        expected=others,
+        observed=span(seen.sip_s),
+        evidence=(*_evidence(seen, "sip"), *_evidence(seen, "packet")),
+        reference=_REFERENCE,
+    )
+    if how == "longer":
+        return (made,)
+    text = f"A mapping made by SIP lives {span(seen.sip_s)} only, {others}: something on the path forgets SIP sooner than the rest."
+    return (replace(made, id="mapping-lifetime.sip-shorter", summary=text),)
+
+
+def _settings(seen: LifetimeObservation) -> tuple[Finding, ...]:
+    """What to set, where a keep-alive would hold it."""
+    every = seen.recommended_keepalive_s
+    if every is None:
+        return ()
+    expiry = (
+        f"without keep-alives, a registration expiry of {every} s would do"
+        if every >= SHORTEST_EXPIRY_S
+        else f"a short registration expiry alone does not do it, most registrars refuse less than {SHORTEST_EXPIRY_S} s"
+    )
+    proved = [f"{name} lives {span(lived)}" for name, lived in _proved(seen)]
+    return (
+        Finding(
+            id="mapping-lifetime.settings",
+            verdict=Verdict.PASS,
+            subject="keep-alive",
+            summary=f"A keep-alive every {every} s holds it. Devices behind this edge: keep-alive or keepalive_interval {every}; "
+            f"Asterisk outside: qualify_frequency={every} (pjsip.conf, type=aor); Kamailio outside: natping_interval {every} with SIP "
+            f"pings; FreeSWITCH: ping {every} of a gateway; {expiry}.",
+            expected=f"{every} s",
+            observed="",
+            evidence=tuple(proved),
+            reference="RFC 5626 section 4.4",
+        ),
+    )
+
+
+def _proved(seen: LifetimeObservation) -> list[tuple[str, Bounds]]:
+    rows = (("an idle UDP mapping", seen.udp_s), ("the mapping of a stream", seen.udp_stream_s), ("a mapping made by SIP", seen.sip_s))
+    return [(name, lived) for name, lived in rows if lived[0] is not None]
+
+
 def _not_applicable(seen: LifetimeObservation) -> Finding:
     bare = seen.bare
     return Finding(
@@ -127,7 +190,8 @@ def _about_inbound(seen: LifetimeObservation) -> tuple[str, ...]:
 
 
 def _evidence(seen: LifetimeObservation, kind: Kind) -> tuple[str, ...]:
-    return tuple(_told(point, seen.sender) for point in of_kind(seen.points, kind) if point.copies)
+    sender = seen.sip_sender if kind == "sip" else seen.sender
+    return tuple(_told(point, sender) for point in of_kind(seen.points, kind) if point.copies)
 
 
 def _told(point: IdlePoint, sender: str) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from edgecheck.model.check import Observation
 
-Kind = Literal["packet", "stream", "inbound"]
+Kind = Literal["packet", "stream", "inbound", "sip"]
 Bounds = tuple[int | None, int | None]
 """Seconds: the longest idle time proved alive, the shortest proved dead; None = not known."""
 
@@ -55,6 +55,8 @@ class LifetimeObservation(Observation, frozen=True, kw_only=True):
     """After one exchange: [longest idle time proved alive, shortest proved dead], seconds."""
     udp_stream_s: Bounds = (None, None)
     """The same after two-way traffic of some seconds."""
+    sip_s: Bounds = (None, None)
+    """The same after one exchange of SIP with the server's SIP port."""
     inbound_refreshes: bool | None = None
     """Whether packets from outside keep a mapping alive (RFC 4787 REQ-6)."""
     tcp_s: Bounds | None = None
@@ -68,5 +70,7 @@ class LifetimeObservation(Observation, frozen=True, kw_only=True):
     bare: BareTest | None = None
     sender: str = ""
     """The contacted address and port, from which the server sent."""
+    sip_sender: str = ""
+    """The server's SIP port, from which it sent to the flows of kind ``sip``."""
     reasons: dict[str, str] = {}
     """Field -> why it is None."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from edgecheck.checks.mapping_lifetime.bounds import NO_TCP, bounds, observe, of_kind, refreshed_from_outside, untold
-from edgecheck.checks.mapping_lifetime.flows import COPIES, Flow, Prober, ServerClock, contact_once, converse, open_unused
+from edgecheck.checks.mapping_lifetime.bounds import NO_TCP, bounds, observe, of_kind, refreshed_from_outside, sip_apart, untold
+from edgecheck.checks.mapping_lifetime.flows import COPIES, Flow, Prober, ServerClock, contact_once, converse, open_unused, sip_line
 from edgecheck.checks.mapping_lifetime.observation import BareTest, IdlePoint, Kind, LifetimeObservation
 from edgecheck.checks.unsolicited import remembered
 from edgecheck.model.check import Network, UdpSocket
@@ -29,6 +29,7 @@ CONTACTS = 3
 LEAD_S = 1.0
 """The control is refreshed so long before a burst."""
 SESSION_MARGIN_S = 20
+NO_SIP = "SIP on the server's SIP port got no answer, or this server does not send from there"
 _ALL_OF_SERVER = "packets from the server get in to sockets that have sent it nothing"
 
 
@@ -67,7 +68,13 @@ class _Measurement:
         self._probers = probers = [Prober(net, socket, self._clock) for socket in await self._open(3)]
         if not await self._reach(probers):
             return untold(seen, "no answer came over UDP: see nat-behavior")
-        fit, bare, reason = await self._fit(probers[0], 2 * len(grid) + 1 + SPARE)
+        sip = await self._sip_prober()
+        if sip is None:
+            seen = replace(seen, reasons={**seen.reasons, "sip_s": NO_SIP})
+        else:
+            self._probers = [*probers, sip]
+            seen = replace(seen, sip_sender=str(sip.line.source))
+        fit, bare, reason = await self._fit(probers[0], (3 if sip else 2) * len(grid) + 1 + SPARE)
         seen = replace(seen, bare=bare, lets_in_all=False if fit else None)
         if not fit and not reason:
             reason = await self._why_all_get_in(probers[0])
@@ -75,13 +82,25 @@ class _Measurement:
             reason = reason or "packets get in whether a socket has sent something or not"
         if reason:
             return untold(seen, reason)
-        await self._all_kinds(grid, fit, probers)
+        await self._all_kinds(grid, fit, probers, sip)
         return observe(seen, self._points)
 
     async def _open(self, count: int) -> list[UdpSocket]:
         opened = await open_unused(self._net, count)
         self.sockets += opened
         return opened
+
+    async def _sip_prober(self) -> Prober | None:
+        """A control of its own, refreshed by SIP: a box that lets nothing but SIP through there would make every flow seem dead."""
+        line = sip_line(self._net)
+        if line is None:
+            return None
+        (socket,) = await self._open(1)
+        prober = Prober(self._net, socket, self._clock, line)
+        for _ in range(CONTACTS):
+            if await prober.refresh():
+                return prober
+        return None
 
     async def _reach(self, probers: list[Prober]) -> bool:
         for _ in range(CONTACTS):
@@ -118,15 +137,17 @@ class _Measurement:
             return ""
         return f"{_ALL_OF_SERVER}, from its alternate address none did: this edge may remember whom the network has contacted"
 
-    async def _all_kinds(self, grid: tuple[int, ...], sockets: list[UdpSocket], probers: list[Prober]) -> None:
+    async def _all_kinds(self, grid: tuple[int, ...], sockets: list[UdpSocket], probers: list[Prober], sip: Prober | None) -> None:
         count = len(grid)
-        spare = sockets[2 * count + 1 :]
+        spare = sockets[2 * count + 1 : 2 * count + 1 + SPARE]
+        of_sip = sockets[2 * count + 1 + SPARE :] if sip is not None else []
         tasks = [
             asyncio.ensure_future(work)
             for work in (
                 self._packets(grid, sockets[:count], spare[: SPARE // 2], probers[0]),
                 self._streams(grid, sockets[count : 2 * count], probers[1]),
                 self._inbound(grid, [sockets[2 * count], *spare[SPARE // 2 :]], probers[2]),
+                self._sip(grid, of_sip, sip),
             )
         ]
         clock = asyncio.ensure_future(self._tell(grid[-1] + 5))
@@ -159,6 +180,12 @@ class _Measurement:
         flows = await asyncio.gather(*(converse(self._net, socket) for socket in sockets))
         await self._ask_each("stream", grid, sockets, flows, prober)
 
+    async def _sip(self, grid: tuple[int, ...], sockets: list[UdpSocket], prober: Prober | None) -> None:
+        """Too few fit sockets: the longest times are left out."""
+        if prober is not None:
+            flows = await asyncio.gather(*(contact_once(self._net, socket, prober.line) for socket in sockets))
+            await self._ask_each("sip", grid[: len(sockets)], sockets[: len(grid)], flows[: len(grid)], prober)
+
     async def _ask_each(
         self, kind: Kind, grid: tuple[int, ...], sockets: list[UdpSocket], flows: Sequence[Flow | None], prober: Prober
     ) -> None:
@@ -173,8 +200,13 @@ class _Measurement:
             await self._wait_until(flow.quiet + idle)
             point = await self._ask(kind, idle, flow, prober)
             dead = dead + 1 if point.alive is False else 0 if point.alive else dead
-            if dead >= SURE_DEAD or self._lost:
+            if dead >= SURE_DEAD or self._lost or (kind == "sip" and self._sip_outlives()):
                 return
+
+    def _sip_outlives(self) -> bool:
+        """Whether SIP is proved to live longer than everything else: how much longer need not be waited for."""
+        packet, stream, sip = (bounds(of_kind(self._points, kind))[0] for kind in ("packet", "stream", "sip"))
+        return sip_apart(LifetimeObservation(udp_s=packet, udp_stream_s=stream, sip_s=sip)) == "longer" and stream[1] is not None
 
     async def _inbound(self, grid: tuple[int, ...], sockets: list[UdpSocket], prober: Prober) -> None:
         """Packets from outside every few seconds, until their effect shows: the twins are dead and this one is not, or it is dead too."""
