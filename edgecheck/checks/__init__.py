@@ -1,6 +1,7 @@
 """The checks. Adding one is a file and a line here; ``tests/test_house`` then stays red until its page and its tests exist."""
 
 from edgecheck.checks import (
+    dns,
     host,
     mapping_lifetime,
     nat_behavior,
@@ -10,7 +11,9 @@ from edgecheck.checks import (
     registration,
     rtp_range,
     sip_alg,
+    tls,
     topology,
+    transport,
 )
 from edgecheck.model.check import Check
 
@@ -28,7 +31,12 @@ ALL: tuple[Check, ...] = (
 """In the order in which they run: whoever needs the alternate address uncontacted, or its own ports unused, comes first;
 who takes minutes, last."""
 
-DOCTOR: tuple[Check, ...] = (registration.CHECK,)
+DOCTOR: tuple[Check, ...] = (
+    dns.CHECK,
+    transport.CHECK,
+    tls.CHECK,
+    registration.CHECK,
+)
 """Those of ``edgecheck register``, in the order in which they run: each builds on what the ones before it left in the ``Phone``."""
 
 BY_ID: dict[str, Check] = {check.id: check for check in (*ALL, *DOCTOR)}

@@ -151,6 +151,33 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True):
     """First bytes of an answer that was no TLS."""
 
 
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in one certificate."""
+
+    subject: str
+    issuer: str
+    """Both as RFC 4514 writes names."""
+    common_name: str | None
+    dns_names: tuple[str, ...]
+    uris: tuple[str, ...]
+    addresses: tuple[str, ...]
+    """subjectAltName (RFC 5280 section 4.2.1.6)."""
+    has_alternative_names: bool
+    not_before: str
+    not_after: str
+    """ISO 8601, UTC."""
+    self_issued: bool
+    """Subject and issuer are the same name."""
+    issuer_published: bool
+    """It says where its issuer's certificate can be had (authority information access), as public authorities do."""
+    key: str
+    """``RSA 2048``, ``EC secp256r1``."""
+    signature: str
+    """``sha256``; empty where the algorithm has none of its own."""
+    fingerprint: str
+    """SHA-256, hexadecimal."""
+
+
 class Link(Protocol):
     """A way to a SIP server over any transport, one SIP message (or keep-alive) at a time."""
 
@@ -224,6 +251,9 @@ class Phone(Protocol):
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait until the condition holds (looked at after every arrival) or time is up; its last value."""
 
+    def wall(self) -> float:
+        """Seconds since the epoch, by this machine's clock."""
+
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Tell the person what is being counted."""
 
@@ -253,6 +283,9 @@ class Phone(Protocol):
         TLS is opened whatever the certificate says: ``handshake.trusted`` tells, and the caller decides what it entrusts to it.
         ``server_name`` is the SNI; the SIP domain when None.
         """
+
+    def read_certificate(self, data: bytes) -> Certificate | None:
+        """What stands in it (DER); None: it cannot be read."""
 
     async def handshake(
         self, to: Endpoint, server_name: str | None, timeout: float = 5.0, *, oldest: bool = False

@@ -6,6 +6,7 @@ import errno
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,8 +15,8 @@ import msgspec
 from edgecheck.model.account import Account
 from edgecheck.model.check import Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
-from edgecheck.model.phone import AddressRecord, Answer, Handshake, Link, Packet, RecordType, Target
-from edgecheck.net import foreign, link, reach, tls
+from edgecheck.model.phone import AddressRecord, Answer, Certificate, Handshake, Link, Packet, RecordType, Target
+from edgecheck.net import certificate, foreign, link, reach, tls
 from edgecheck.net.bell import Bell
 from edgecheck.net.resolver import Resolver, own_servers
 from edgecheck.net.sockets import RealTransport
@@ -78,6 +79,12 @@ class SocketPhone:
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         return await self._bell.until(condition, timeout)
+
+    def wall(self) -> float:
+        return time.time()
+
+    def read_certificate(self, data: bytes) -> Certificate | None:
+        return certificate.read(data)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         self._progress(done, total, note)

@@ -96,6 +96,7 @@ class MemoryUdp:
         self.errors: list[str] = []
         self.quotes: list[Quote] = []
         self.open = True
+        world.sockets.append(self)
 
     def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
         self._world.sent.append((self.local, to, data))
@@ -107,9 +108,9 @@ class MemoryUdp:
             if isinstance(reply, Icmp):
                 loop.call_later(TRIP_S, self._refused, reply, to, data)
             elif reply.to_port in (None, self.local.port):
-                loop.call_later(TRIP_S + reply.delay, self._arrive, reply.data, reply.source or to)
+                loop.call_later(TRIP_S + reply.delay, self.arrive, reply.data, reply.source or to)
 
-    def _arrive(self, data: bytes, source: Endpoint) -> None:
+    def arrive(self, data: bytes, source: Endpoint) -> None:
         if self.open:
             self.inbox.append(Arrival(asyncio.get_running_loop().time(), source, data))
             self._bell.ring()
@@ -206,6 +207,7 @@ class PhoneWorld:
         """What the system's own way knows; None: the same as the DNS server."""
         self.sent: list[tuple[Endpoint, Endpoint, bytes]] = []
         self.connected: list[Endpoint] = []
+        self.sockets: list[MemoryUdp] = []
         self.last_port = 40_000
         self.zone = Zone(zone)
         self.udp[DNS] = self.zone.answer
@@ -217,6 +219,12 @@ class PhoneWorld:
     def tcp_at(self, where: str, peer: TcpPeer) -> "PhoneWorld":
         self.tcp[endpoint(where)] = peer
         return self
+
+    def later(self, to: Endpoint, source: Endpoint, data: bytes) -> None:
+        """A datagram to a socket of the phone that did not ask for it."""
+        for socket in self.sockets:
+            if socket.local == to:
+                asyncio.get_running_loop().call_later(TRIP_S, socket.arrive, data, source)
 
     async def look_up(self, name: str) -> list[str]:
         if self.hosts is not None:

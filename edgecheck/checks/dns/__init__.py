@@ -1,0 +1,26 @@
+"""Does the name lead to the server? RFC 3263 as a phone walks it, every step shown."""
+
+from edgecheck.checks.dns.judge import judge, summarize
+from edgecheck.checks.dns.locate import locate
+from edgecheck.checks.dns.observation import DnsObservation
+from edgecheck.model.check import Check
+from edgecheck.model.phone import Phone
+from edgecheck.model.profile import Profile
+
+
+async def probe(phone: Phone, profile: Profile) -> DnsObservation:
+    """Find the targets, and leave them for the checks that follow."""
+    seen = await locate(phone, phone.account.next_hop)
+    phone.targets = list(seen.targets)
+    return seen
+
+
+CHECK = Check(
+    id="dns",
+    question="Does the name lead to the server?",
+    observation=DnsObservation,
+    needs=frozenset(),
+    probe=probe,
+    judge=judge,
+    summarize=summarize,
+)

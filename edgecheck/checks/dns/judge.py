@@ -1,0 +1,323 @@
+"""From the steps to what is wrong with the names. Pure.
+
+A name that the DNS decidedly does not have is a failure; a server that says nothing is no verdict on the name. What still leaves a way
+to the server is a warning: some phones stumble over it, and others do not.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from edgecheck.checks.dns.observation import DnsObservation, Step
+from edgecheck.checks.dns.services import BY_NAPTR, services_in_order
+from edgecheck.model.phone import AddressRecord, AliasRecord, NaptrRecord, SrvRecord
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import Finding, Verdict
+
+_TOLD = ("NOERROR", "NXDOMAIN")
+_SILENT = ("TIMEOUT", "UNREACHABLE")
+_NULL = ("0.0.0.0", "::")
+
+
+def judge(seen: DnsObservation, profile: Profile) -> tuple[Finding, ...]:
+    """Every fault of the names; ``dns.found`` where there is a way at all."""
+    found = [
+        *_failing(seen),
+        *_nowhere(seen),
+        *_services(seen),
+        *_pointers(seen),
+        *_mismatches(seen),
+        *_null(seen),
+        *_inventing(seen),
+        *_unpublished(seen),
+    ]
+    if seen.targets:
+        found.append(_found(seen))
+    return tuple(found)
+
+
+def _host(seen: DnsObservation) -> str:
+    return seen.asked.partition(":")[2].partition(";")[0]
+
+
+def _said(step: Step) -> str:
+    if step.type == "rule":
+        return f"{step.query}: {step.answer}"
+    whom = "this machine's own way" if step.server == "system" else step.server
+    return f"{step.type} {step.query}, asked of {whom}: {step.answer} ({step.elapsed_ms:g} ms)"
+
+
+def _steps(seen: DnsObservation, *types: str, decisive: bool = True) -> list[Step]:
+    return [step for step in seen.steps if step.type in types and (step.decisive or not decisive)]
+
+
+def _way(seen: DnsObservation) -> list[str]:
+    return [_said(step) for step in seen.steps if step.decisive]
+
+
+def _trouble(seen: DnsObservation) -> Verdict:
+    return Verdict.WARN if seen.targets else Verdict.FAIL
+
+
+def _failing(seen: DnsObservation) -> Iterator[Finding]:
+    """Resolvers that fail, refuse or stay silent."""
+    failing = [step for step in _steps(seen, "NAPTR", "SRV", "A", "AAAA") if step.rcode not in _TOLD]
+    if not failing:
+        return
+    silent = all(step.rcode in _SILENT for step in failing)
+    first = failing[0]
+    names = ", ".join(dict.fromkeys(step.query for step in failing))
+    types = "/".join(dict.fromkeys(step.type for step in failing))
+    spoke = [step for step in seen.steps if step.server == first.server and step.rcode in _TOLD]
+    if first.rcode == "UNREACHABLE":
+        what = f"No DNS server could be asked for {names}: {first.answer.partition(': ')[2] or first.answer}"
+    elif silent and spoke:
+        what = f"The DNS server {first.server} answers other questions, but none of type {types} for {names}"
+    elif silent:
+        what = f"The DNS server {first.server} gave no answer for {names}"
+    else:
+        what = f"The DNS server {first.server} fails for {names}: {first.answer}"
+    if seen.targets:
+        verdict = Verdict.WARN
+        what += ". There is another way to the server, but phones may wait here or give up"
+    else:
+        verdict = Verdict.INCONCLUSIVE if silent else Verdict.FAIL
+        what += ". Whether the name leads anywhere could not be told" if silent else ""
+    yield Finding(
+        id="dns.server-failure",
+        verdict=verdict,
+        subject=f"{types} {names}",
+        summary=f"{what}.",
+        expected="an answer",
+        observed=first.rcode,
+        evidence=tuple(_said(step) for step in (*failing, *spoke[:1])),
+        reference="RFC 1035 section 4.1.1",
+    )
+
+
+def _nowhere(seen: DnsObservation) -> Iterator[Finding]:
+    """No target, and every resolver that was asked spoke."""
+    if seen.targets or any(step.rcode not in _TOLD for step in _steps(seen, "NAPTR", "SRV", "A", "AAAA")):
+        return
+    host = _host(seen)
+    records = [record for step in _steps(seen, "SRV") for record in step.records if isinstance(record, SrvRecord)]
+    own = [step for step in _steps(seen, "A", "AAAA") if step.query == host.partition(":")[0]]
+    if seen.left_out:
+        families = "IPv6" if all(":" in address for address in seen.left_out) else "IPv4"
+        cause, observed = "no-usable-address", ", ".join(seen.left_out)
+        text = f"{host} has only addresses that are out of reach from here ({observed}): no {families} route, or the options forbid it"
+    elif records and all(not record.target for record in records):
+        cause, observed = "not-offered", "."
+        text = f"The DNS says that {host} offers no SIP over {_transports_of(seen)} (SRV target \".\")"
+    elif records:
+        return  # their targets are missing: told by them
+    elif own and all(step.rcode == "NXDOMAIN" for step in own):
+        cause, observed = "nxdomain", "NXDOMAIN"
+        text = f"There is no name {host} in the DNS: it is misspelled, has expired, or exists only inside another network"
+    else:
+        cause, observed = "no-records", "no SRV, no A, no AAAA"
+        text = f"The name {host} exists, but the DNS has no address and no SIP service for it"
+    yield _of_nowhere(cause, seen, f"{text}.", observed)
+
+
+def _of_nowhere(cause: str, seen: DnsObservation, text: str, observed: str) -> Finding:
+    return Finding(
+        id=f"dns.{cause}",
+        verdict=Verdict.FAIL,
+        subject=_host(seen),
+        summary=text,
+        expected="the address of a SIP server",
+        observed=observed,
+        evidence=tuple(_way(seen)),
+        reference="RFC 3263 section 4",
+    )
+
+
+def _transports_of(seen: DnsObservation) -> str:
+    names = ("/".join(label.strip("_") for label in step.query.split(".")[:2]) for step in _steps(seen, "SRV"))
+    return ", ".join(dict.fromkeys(names))
+
+
+def _addresses_of(seen: DnsObservation, name: str) -> list[Step]:
+    return [step for step in seen.steps if step.type in ("A", "AAAA") and step.query == name]
+
+
+def _services(seen: DnsObservation) -> Iterator[Finding]:
+    """SRV targets without an address, and those that are aliases (RFC 2782 forbids them)."""
+    for step in _steps(seen, "SRV"):
+        for record in services_in_order([each for each in step.records if isinstance(each, SrvRecord)]):
+            asked = _addresses_of(seen, record.target)
+            proof = (_said(step), *(_said(each) for each in asked))
+            where = f"{step.query} -> {record.target}:{record.port}"
+            has = any(isinstance(each, AddressRecord) for one in asked for each in one.records)
+            if asked and not has and all(each.rcode in _TOLD for each in asked):
+                rest = "the other records remain" if seen.targets else "nothing else is left to try"
+                yield Finding(
+                    id="dns.srv-target-missing",
+                    verdict=_trouble(seen),
+                    subject=where,
+                    summary=f"The SRV record {step.query} points to {record.target}, which has no address; {rest}.",
+                    expected=f"an address of {record.target}",
+                    observed=asked[0].rcode if asked[0].rcode != "NOERROR" else "no A, no AAAA",
+                    evidence=proof,
+                    reference="RFC 2782; RFC 3263 section 4.2",
+                )
+            alias = next((each for one in asked for each in one.records if isinstance(each, AliasRecord)), None)
+            if alias is not None:
+                yield Finding(
+                    id="dns.srv-target-alias",
+                    verdict=Verdict.WARN,
+                    subject=where,
+                    summary=(
+                        f"The SRV record {step.query} points to {record.target}, which is only an alias (CNAME) of {alias.target}: "
+                        "not allowed, and some phones stop there."
+                    ),
+                    expected="a name with addresses of its own",
+                    observed=f"CNAME {alias.target}",
+                    evidence=proof,
+                    reference="RFC 2782",
+                )
+
+
+def _pointers(seen: DnsObservation) -> Iterator[Finding]:
+    """NAPTR records that lead to no SRV record."""
+    for step in _steps(seen, "NAPTR"):
+        for record in step.records:
+            if not isinstance(record, NaptrRecord) or record.flags.lower() != "s" or record.service.upper() not in BY_NAPTR:
+                continue
+            asked = next((each for each in seen.steps if each.type == "SRV" and each.query == record.replacement), None)
+            empty = not record.replacement or (
+                asked is not None and asked.rcode in _TOLD and not any(isinstance(each, SrvRecord) for each in asked.records)
+            )
+            if not empty:
+                continue
+            to = record.replacement or "nothing"
+            rest = "phones that follow it fall back on something else, or stop" if seen.targets else "nothing else is left to try"
+            yield Finding(
+                id="dns.naptr-dangling",
+                verdict=_trouble(seen),
+                subject=f"{step.query} {record.service}",
+                summary=f"The NAPTR record for {record.service} points to {to}, where there is no SRV record; {rest}.",
+                expected=f"an SRV record at {to}",
+                observed=asked.rcode if asked is not None and asked.rcode != "NOERROR" else "no SRV record",
+                evidence=(_said(step), *([_said(asked)] if asked is not None else [])),
+                reference="RFC 3263 section 4.1",
+            )
+
+
+def _mismatches(seen: DnsObservation) -> Iterator[Finding]:
+    for each in seen.comparisons:
+        if set(each.one_says) & set(each.other_says) or not (each.one_says or each.other_says):
+            continue
+        system = "this machine's own way (hosts file, its DNS servers)"
+        one, other = _list(each.one_says), _list(each.other_says)
+        yield _mismatch(
+            each.name,
+            f"{each.name} is {one} for the DNS server {each.one}, and {other} for {system}: a hosts file, split DNS, or a resolver that "
+            "does not tell the truth",
+            expected=one,
+            observed=other,
+            evidence=tuple(_said(step) for step in seen.steps if step.query == each.name),
+        )
+    by_service = [target for target in seen.targets if target.because.startswith("SRV ")]
+    own = seen.domain_addresses or ()
+    if by_service and own and not set(own) & {target.address for target in by_service}:
+        host = _host(seen)
+        to = ", ".join(dict.fromkeys(target.address for target in by_service))
+        yield _mismatch(
+            host,
+            f"The SRV records of {host} lead to {to}, its own address is {', '.join(own)}: a phone that asks for no SRV records goes "
+            "elsewhere",
+            expected=to,
+            observed=", ".join(own),
+            evidence=tuple(_said(step) for step in seen.steps if step.type in ("SRV", "A", "AAAA")),
+        )
+
+
+def _list(addresses: Sequence[str]) -> str:
+    return ", ".join(addresses) or "not known"
+
+
+def _mismatch(name: str, text: str, *, expected: str, observed: str, evidence: tuple[str, ...]) -> Finding:
+    return Finding(
+        id="dns.address-mismatch",
+        verdict=Verdict.WARN,
+        subject=name,
+        summary=f"{text}.",
+        expected=expected,
+        observed=observed,
+        evidence=evidence,
+        reference="RFC 3263 section 4.2",
+    )
+
+
+def _null(seen: DnsObservation) -> Iterator[Finding]:
+    null = [target for target in seen.targets if target.address in _NULL]
+    if null:
+        yield Finding(
+            id="dns.null-address",
+            verdict=Verdict.FAIL if len(null) == len(seen.targets) else Verdict.WARN,
+            subject=null[0].host,
+            summary=(
+                f"{null[0].host} is answered with {null[0].address}, which is no host: resolvers that block names (filters, ad blockers, "
+                "some firewalls) answer so, and so do unfinished zones."
+            ),
+            expected="the address of a SIP server",
+            observed=null[0].address,
+            evidence=tuple(_said(step) for step in seen.steps if step.query == null[0].host),
+        )
+
+
+def _inventing(seen: DnsObservation) -> Iterator[Finding]:
+    if seen.invented:
+        yield Finding(
+            id="dns.invented-answers",
+            verdict=Verdict.WARN,
+            subject="resolver",
+            summary=(
+                f"The DNS server answers {', '.join(seen.invented)} for a name that cannot exist: it makes answers up, so a misspelled "
+                "name leads to a stranger instead of an error."
+            ),
+            expected="NXDOMAIN",
+            observed=", ".join(seen.invented),
+            evidence=(f"a random name under .invalid was answered with {', '.join(seen.invented)}",),
+            reference="RFC 6761 section 6.4",
+        )
+
+
+def _unpublished(seen: DnsObservation) -> Iterator[Finding]:
+    if seen.other_transports:
+        asked = seen.asked.rpartition("transport=")[2]
+        others = ", ".join(transport.upper() for transport in seen.other_transports)
+        yield Finding(
+            id="dns.transport-not-published",
+            verdict=Verdict.WARN,
+            subject=asked.upper(),
+            summary=f"The DNS names servers for {others}, none for {asked.upper()}, which the address asks for: perhaps it is not offered.",
+            expected=f"an SRV record for {asked.upper()}",
+            observed=f"SRV records for {others}",
+            evidence=tuple(_said(step) for step in seen.steps if step.type == "SRV"),
+            reference="RFC 3263 section 4.2",
+        )
+
+
+def _found(seen: DnsObservation) -> Finding:
+    return Finding(
+        id="dns.found",
+        verdict=Verdict.PASS,
+        subject=_host(seen),
+        summary=f"{_host(seen)} leads to {_first(seen)}.",
+        observed=", ".join(str(target) for target in seen.targets),
+        evidence=(*_way(seen), *(f"{target}: {target.because}" for target in seen.targets)),
+        reference="RFC 3263 section 4",
+    )
+
+
+def _first(seen: DnsObservation) -> str:
+    more = len(seen.targets) - 1
+    return str(seen.targets[0]) + (f" and {more} more" if more else "")
+
+
+def summarize(seen: DnsObservation, findings: tuple[Finding, ...]) -> str:
+    """``example.com leads to UDP 203.0.113.5:5060 and 1 more``"""
+    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.PASS)
+    worst = sorted(findings, key=lambda finding: order.index(finding.verdict))
+    return worst[0].summary.rstrip(".") if worst else "nothing was found"

@@ -1,0 +1,98 @@
+"""Would a phone trust this certificate? Each TLS port is opened as a phone would, without SNI, and with a name that nobody has."""
+
+import asyncio
+import datetime
+
+from edgecheck.checks.tls.judge import judge, summarize
+from edgecheck.checks.tls.names import told
+from edgecheck.checks.tls.observation import TlsObservation, TlsServer
+from edgecheck.model.account import encrypted
+from edgecheck.model.check import Check
+from edgecheck.model.phone import Certificate, Handshake, Phone, Target
+from edgecheck.model.profile import Profile
+
+_MOST_SERVERS = 4
+
+
+async def probe(phone: Phone, profile: Profile) -> TlsObservation:
+    """Open TLS at every port that the name or the user gives for it."""
+    place = phone.account.next_hop
+    targets = [target for target in phone.targets if encrypted(target.transport)][:_MOST_SERVERS]
+    servers = tuple(await asyncio.gather(*(_look(phone, target, place.host, place.numeric) for target in targets)))
+    shown = next((server for server in servers if server.chain), None)
+    leaf = shown.chain[0] if shown else None
+    now = datetime.datetime.fromtimestamp(phone.wall(), datetime.UTC)
+    return TlsObservation(
+        domain=place.host,
+        names=told(leaf) if leaf else None,
+        issuer=leaf.issuer if leaf else None,
+        not_after=leaf.not_after if leaf else None,
+        days_left=(datetime.datetime.fromisoformat(leaf.not_after) - now).days if leaf else None,
+        version=shown.version if shown else None,
+        chain_complete=_complete(shown) if shown else None,
+        seen_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        decisive=phone.flow is None or encrypted(phone.flow.transport),
+        servers=servers,
+    )
+
+
+def _complete(server: TlsServer) -> bool:
+    return server.trusted or server.chain[-1].self_issued
+
+
+async def _look(phone: Phone, target: Target, domain: str, numeric: bool) -> TlsServer:
+    to = target.endpoint
+    name = None if numeric else domain
+    facts = await phone.handshake(to, name)
+    below = False
+    if facts.failure == "old-version" or (facts.failure == "alert" and facts.alert in ("protocol version", "handshake failure")):
+        old = await phone.handshake(to, name, oldest=True)
+        if old.failure is None:
+            facts, below = old, True
+    without_name: str | None = None
+    minted: bool | None = None
+    if facts.chain and not below and name is not None:
+        bare = await phone.handshake(to, None)
+        without_name = "same" if bare.chain[:1] == facts.chain[:1] else "other" if bare.chain else _why(bare)
+        invented = f"edgecheck-{phone.token(6)}.invalid"
+        asked = await phone.handshake(to, invented)
+        other = phone.read_certificate(asked.chain[0]) if asked.chain else None
+        minted = other is not None and invented in told(other)
+    return TlsServer(
+        target=str(target),
+        host=target.host,
+        failure=facts.failure,
+        words=facts.words,
+        alert=facts.alert,
+        version=facts.version,
+        cipher=facts.cipher,
+        below_floor=below,
+        chain=_read(phone, facts),
+        trusted=facts.trusted,
+        verify_code=facts.verify_code,
+        verify_words=facts.verify_words,
+        client_certificate_requested=facts.client_certificate_requested,
+        without_name=without_name,
+        minted=minted,
+        heard=repr(facts.heard[:60])[1:] if facts.heard else "",
+    )
+
+
+def _why(facts: Handshake) -> str:
+    return f"alert: {facts.alert}" if facts.alert else facts.failure or "no certificate"
+
+
+def _read(phone: Phone, facts: Handshake) -> tuple[Certificate, ...]:
+    found = (phone.read_certificate(each) for each in facts.chain[:10])
+    return tuple(each for each in found if each is not None)
+
+
+CHECK = Check(
+    id="tls",
+    question="Would a phone trust this certificate?",
+    observation=TlsObservation,
+    needs=frozenset(),
+    probe=probe,
+    judge=judge,
+    summarize=summarize,
+)

@@ -1,0 +1,245 @@
+"""``tls``: each bad certificate named, and a good one trusted, in a real handshake between memories."""
+
+import ssl
+import warnings
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgecheck.checks import tls
+from edgecheck.checks.tls.names import match
+from edgecheck.checks.tls.observation import TlsObservation
+from edgecheck.doctor import PROFILE
+from edgecheck.model.account import SipTransport, parse_account
+from edgecheck.model.phone import Target
+from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.net import certificate
+from tests.fakes import certificates, clock
+from tests.fakes.certificates import Identity, issue
+from tests.fakes.phone import Connection, OverTcp, OverTls, PhoneWorld, Refuse, TcpPeer
+
+DOMAIN = "pbx.example.com"
+WHERE = "203.0.113.5:5061"
+
+
+@pytest.fixture(scope="module")
+def root() -> Identity:
+    return issue("Test Root", authority=True)
+
+
+@pytest.fixture(scope="module")
+def middle(root: Identity) -> Identity:
+    return issue("Test Intermediate", root, authority=True)
+
+
+def look(
+    peer: TcpPeer, folder: Path, trust: Identity | None = None, *, flow: SipTransport | None = None
+) -> tuple[TlsObservation, dict[str, Finding]]:
+    ca = None
+    if trust is not None:
+        ca = str(folder / "ca.pem")
+        Path(ca).write_bytes(trust.pem)
+
+    async def go() -> TlsObservation:
+        phone = PhoneWorld().tcp_at(WHERE, peer).phone(parse_account(f"sip:alice@{DOMAIN};transport=tls", ca=ca))
+        phone.targets = [Target(transport="tls", host=DOMAIN, address="203.0.113.5", port=5061)]
+        if flow is not None:
+            phone.flow = Target(transport=flow, host=DOMAIN, address="203.0.113.5", port=5060)
+        return await tls.probe(phone, PROFILE)
+
+    seen = clock.run(go())
+    findings = tls.judge(seen, PROFILE)
+    assert all(finding.evidence for finding in findings if finding.verdict is not Verdict.SKIPPED)
+    return seen, {finding.id.partition(".")[2]: finding for finding in findings}
+
+
+def test_a_good_certificate_is_trusted_and_its_facts_are_told(root: Identity, middle: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, middle, names=(DOMAIN,))
+    seen, found = look(OverTls(certificates.settings(tmp_path, leaf, middle)), tmp_path, root)
+    assert set(found) == {"trusted"}
+    assert found["trusted"].verdict is Verdict.PASS
+    assert seen.names == (DOMAIN,)
+    assert seen.issuer == "CN=Test Intermediate"
+    assert seen.days_left in (299, 300)
+    assert seen.version == "TLSv1.3"
+    assert seen.chain_complete is True
+    assert seen.servers[0].client_certificate_requested is False
+    assert seen.servers[0].minted is False
+
+
+def test_a_saved_observation_is_judged_the_same(root: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, root, names=("other.example.com",), ends=-3)
+    seen, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
+    again = msgspec.convert(msgspec.json.decode(msgspec.json.encode(seen)), TlsObservation)
+    assert tls.judge(again, PROFILE) == tuple(found.values())
+
+
+@pytest.mark.parametrize(
+    ("made", "cause"),
+    [
+        ({"ends": -3}, "expired"),
+        ({"begins": 3}, "not-yet-valid"),
+        ({"names": ("other.example.com",)}, "name-mismatch"),
+        ({"names": ("*.example.com",)}, "wildcard-only"),
+        ({"names": None}, "common-name-only"),
+        ({"ends": 5}, "expires-soon"),
+    ],
+)
+def test_what_stands_in_a_certificate(root: Identity, tmp_path: Path, made: dict, cause: str) -> None:  # type: ignore[type-arg]
+    leaf = issue(DOMAIN, root, **{"names": (DOMAIN,), **made})
+    _, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
+    assert set(found) == {cause}
+    assert found[cause].verdict is (Verdict.WARN if cause in ("wildcard-only", "common-name-only", "expires-soon") else Verdict.FAIL)
+
+
+def test_several_faults_are_all_told(root: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, None, names=("other.example.com",), ends=-3)
+    _, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
+    assert set(found) == {"expired", "name-mismatch", "self-signed"}
+
+
+def test_self_signed_and_the_same_installed_on_the_phone(tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, names=(DOMAIN,))
+    peer = OverTls(certificates.settings(tmp_path, leaf))
+    assert set(look(peer, tmp_path)[1]) == {"self-signed"}
+    assert set(look(peer, tmp_path, leaf)[1]) == {"trusted"}
+
+
+def test_an_authority_that_nobody_knows_is_one_where_its_root_is_sent(root: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, root, names=(DOMAIN,))
+    seen, found = look(OverTls(certificates.settings(tmp_path, leaf, root)), tmp_path)
+    assert set(found) == {"unknown-authority"}
+    assert seen.chain_complete is True
+
+
+def test_a_missing_intermediate_is_one_where_the_certificate_is_of_a_public_kind(root: Identity, middle: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, middle, names=(DOMAIN,), issuer_at="http://ca.example.net/intermediate.crt")
+    seen, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
+    assert set(found) == {"incomplete-chain"}
+    assert seen.chain_complete is False
+
+
+def test_where_two_causes_fit_both_are_told(root: Identity, middle: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, middle, names=(DOMAIN,))
+    _, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
+    assert set(found) == {"incomplete-chain", "unknown-authority"}
+    assert all("either" in finding.summary for finding in found.values())
+
+
+def test_an_old_version(root: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, root, names=(DOMAIN,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        peer = OverTls(certificates.settings(tmp_path, leaf, maximum=ssl.TLSVersion.TLSv1_1))
+    seen, found = look(peer, tmp_path, root)
+    assert set(found) == {"old-version"}
+    assert seen.version == "TLSv1.1"
+
+
+def test_a_phone_certificate_asked_for_and_demanded(root: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, root, names=(DOMAIN,))
+    _, asked = look(OverTls(certificates.settings(tmp_path, leaf, ask=root)), tmp_path, root)
+    assert {cause: finding.verdict for cause, finding in asked.items()} == {"client-certificate-wanted": Verdict.WARN}
+    _, demanded = look(OverTls(certificates.settings(tmp_path, leaf, ask=root, demand=True)), tmp_path, root)
+    assert {cause: finding.verdict for cause, finding in demanded.items()} == {"client-certificate-wanted": Verdict.FAIL}
+
+
+def test_a_certificate_that_only_sni_brings_out(root: Identity, tmp_path: Path) -> None:
+    other = certificates.settings(tmp_path, issue("default", root, names=("default.example.net",)))
+    right = certificates.settings(tmp_path, issue(DOMAIN, root, names=(DOMAIN,)))
+
+    def choose(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        if name == DOMAIN:
+            connection.context = right
+
+    other.sni_callback = choose
+    _, found = look(OverTls(other), tmp_path, root)
+    assert set(found) == {"sni-needed"}
+
+
+def test_a_certificate_made_up_for_any_name_is_an_interception(root: Identity, tmp_path: Path) -> None:
+    def mint(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        connection.context = certificates.settings(tmp_path, issue(name or "none", root, names=(name or "none",)))
+
+    outer = certificates.settings(tmp_path, issue("box", root, names=("box",)))
+    outer.sni_callback = mint
+    _, found = look(OverTls(outer), tmp_path, root)
+    assert found["intercepted"].verdict is Verdict.FAIL
+
+
+def test_the_name_of_an_inspecting_box_is_a_hint_with_both_causes(tmp_path: Path) -> None:
+    box = issue("Sophos SSL CA", authority=True)
+    _, found = look(OverTls(certificates.settings(tmp_path, issue(DOMAIN, box, names=(DOMAIN,)), box)), tmp_path)
+    assert found["intercepted"].verdict is Verdict.WARN
+    assert "or the server is of that maker" in found["intercepted"].summary
+
+
+class Says(TcpPeer):
+    """Answers anything with this."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        connection.send(self._data)
+
+
+class HangsUp(TcpPeer):
+    def received(self, connection: Connection, data: bytes) -> None:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("peer", "cause", "verdict"),
+    [
+        (Says(b"SIP/2.0 400 Bad Request\r\n\r\n"), "not-tls", Verdict.FAIL),
+        (Says(b"SSH-2.0-OpenSSH_9.2\r\n"), "not-tls", Verdict.FAIL),
+        (Says(b"\x15\x03\x01\x00\x02\x02\x28"), "refused", Verdict.FAIL),
+        (HangsUp(), "no-handshake", Verdict.INCONCLUSIVE),
+        (TcpPeer(), "no-handshake", Verdict.INCONCLUSIVE),
+        (OverTcp(), "no-handshake", Verdict.INCONCLUSIVE),
+        (Refuse(), "skipped", Verdict.SKIPPED),
+    ],
+)
+def test_what_is_no_tls(peer: TcpPeer, cause: str, verdict: Verdict, tmp_path: Path) -> None:
+    seen, found = look(peer, tmp_path)
+    assert {id: finding.verdict for id, finding in found.items()} == {cause: verdict}
+    assert seen.names is seen.issuer is seen.days_left is seen.chain_complete is None
+
+
+def test_where_another_transport_answers_a_bad_certificate_stops_nobody_yet(tmp_path: Path) -> None:
+    _, found = look(OverTls(certificates.settings(tmp_path, issue(DOMAIN, names=(DOMAIN,)))), tmp_path, flow="udp")
+    assert found["self-signed"].verdict is Verdict.WARN
+
+
+def test_without_a_tls_port_there_is_nothing_to_test() -> None:
+    seen = TlsObservation(domain=DOMAIN)
+    assert [(finding.id, finding.verdict) for finding in tls.judge(seen, PROFILE)] == [("tls.skipped", Verdict.SKIPPED)]
+
+
+# --- RFC 5922 section 7 ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "how"),
+    [
+        (("sip:pbx.example.com",), "uri"),
+        (("sip:PBX.Example.com", "web.example.com"), "uri"),
+        (("sip:alice@pbx.example.com",), "none"),
+        (("PBX.EXAMPLE.COM",), "dns"),
+        (("*.example.com",), "wildcard"),
+        (("*.pbx.example.com",), "none"),
+        (("example.com",), "none"),
+        ((), "common-name"),
+        (("other.example.com",), "none"),
+    ],
+)
+def test_how_a_name_is_proved(names: tuple[str, ...], how: str) -> None:
+    facts = certificate.read(issue(DOMAIN, names=names).der)
+    assert facts is not None
+    assert match(facts, DOMAIN) == how
+
+
+def test_garbage_is_no_certificate() -> None:
+    assert certificate.read(b"\x30\x03\x02\x01\x01") is None

@@ -1,0 +1,262 @@
+"""``transport``: what came back at each target, told apart; silence stays silence."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgecheck.checks import transport
+from edgecheck.checks.transport.observation import TransportObservation
+from edgecheck.doctor import PROFILE
+from edgecheck.model.account import SipTransport
+from edgecheck.model.phone import Target
+from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire.address import Endpoint
+from tests.fakes import certificates, clock
+from tests.fakes.certificates import issue
+from tests.fakes.phone import (
+    HERE,
+    Connection,
+    Icmp,
+    OverTcp,
+    OverTls,
+    PhoneWorld,
+    Refuse,
+    Reply,
+    TcpPeer,
+    UdpPeer,
+    ok,
+    over_udp,
+    response,
+)
+
+ADDRESS = "203.0.113.5"
+
+
+def target(way: SipTransport = "udp", port: int = 5060, address: str = ADDRESS, because: str = "written in the address") -> Target:
+    return Target(transport=way, host="pbx.example.com", address=address, port=port, because=because)
+
+
+def look(world: PhoneWorld, *targets: Target) -> tuple[TransportObservation, dict[str, Finding]]:
+    async def go() -> TransportObservation:
+        phone = world.phone("sip:alice@pbx.example.com", "secret-word")
+        phone.targets = list(targets)
+        seen = await transport.probe(phone, PROFILE)
+        assert seen.flow == (str(phone.flow) if phone.flow else None)
+        assert not any(b"secret-word" in packet.data for packet in phone.traffic)
+        return seen
+
+    seen = clock.run(go())
+    findings = transport.judge(seen, PROFILE)
+    assert all(finding.evidence for finding in findings if finding.verdict is not Verdict.SKIPPED)
+    return seen, {finding.id.partition(".")[2]: finding for finding in findings}
+
+
+def test_a_server_that_answers() -> None:
+    seen, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()), target())
+    assert {cause: finding.verdict for cause, finding in found.items()} == {"answered": Verdict.PASS}
+    one = seen.attempts[0]
+    assert (one.status, one.answers, one.rtt_ms, one.rport_ignored) == (200, 5, 20.0, False)
+    assert seen.flow == f"UDP {ADDRESS}:5060"
+    assert seen.public_address == one.seen_as
+    assert one.seen_as is not None
+    assert one.seen_as.startswith(f"{HERE}:")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 483, 500])
+def test_any_status_is_an_answer(status: int) -> None:
+    def refuse(request: bytes, source: Endpoint) -> Iterable[bytes]:
+        yield response(request, source, status, "No")
+
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp(refuse)), target())
+    assert set(found) == {"answered"}
+
+
+def test_a_provisional_answer_is_not_the_answer() -> None:
+    def trying(request: bytes, source: Endpoint) -> Iterable[bytes]:
+        yield response(request, source, 100, "Trying")
+
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp(trying)), target())
+    assert set(found) == {"silent"}
+
+
+def test_silence_is_undecided_and_names_no_culprit() -> None:
+    seen, found = look(PhoneWorld(), target())
+    assert found["silent"].verdict is Verdict.INCONCLUSIVE
+    assert seen.attempts[0].state == "silent"
+    assert [(each.transport, each.state) for each in seen.beside] == [("tcp", "silent")]
+
+
+def test_silence_beside_an_answer_is_a_warning_and_the_next_target_is_the_flow() -> None:
+    world = PhoneWorld().udp_at("203.0.113.6:5060", over_udp())
+    seen, found = look(world, target(), target(address="203.0.113.6"))
+    assert found["silent"].verdict is Verdict.WARN
+    assert seen.flow == "UDP 203.0.113.6:5060"
+
+
+def test_udp_silent_and_tcp_answers() -> None:
+    _, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5060", OverTcp()), target())
+    assert set(found) == {"udp-silent"}
+    assert found["udp-silent"].verdict is Verdict.INCONCLUSIVE
+    assert "UDP is filtered on the way or not served" in found["udp-silent"].summary
+
+
+def test_tcp_without_a_connection_and_udp_answers() -> None:
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()), target("tcp"))
+    assert set(found) == {"tcp-silent"}
+
+
+@pytest.mark.parametrize(
+    ("icmp", "cause"), [(Icmp(3, 3), "refused"), (Icmp(3, 13, "192.168.1.1"), "unreachable"), (Icmp(3, 1, "192.168.1.1"), "unreachable")]
+)
+def test_icmp_tells_a_refusal_from_an_obstacle(icmp: Icmp, cause: str) -> None:
+    seen, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", lambda data, source: [icmp]), target())
+    assert set(found) == {cause}
+    assert found[cause].verdict is Verdict.FAIL
+    assert (icmp.offender or ADDRESS) in seen.attempts[0].words
+
+
+def test_an_icmp_error_beside_an_answer_decides_nothing() -> None:
+    def both(data: bytes, source: Endpoint) -> Iterable[Reply | Icmp]:
+        yield from over_udp()(data, source)
+        yield Icmp(3, 3)
+
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", both), target())
+    assert set(found) == {"answered"}
+
+
+def test_a_refused_connection() -> None:
+    _, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5060", Refuse()), target("tcp"))
+    assert set(found) == {"refused"}
+    assert found["refused"].verdict is Verdict.FAIL
+
+
+class HangsUp(TcpPeer):
+    def received(self, connection: Connection, data: bytes) -> None:
+        connection.close()
+
+
+class Web(TcpPeer):
+    def received(self, connection: Connection, data: bytes) -> None:
+        connection.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("peer", "cause", "verdict"),
+    [
+        (TcpPeer(), "connected-silent", Verdict.INCONCLUSIVE),
+        (HangsUp(), "hung-up", Verdict.INCONCLUSIVE),
+        (Web(), "not-sip", Verdict.FAIL),
+    ],
+)
+def test_connections_that_come_to_nothing(peer: TcpPeer, cause: str, verdict: Verdict) -> None:
+    _, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5060", peer), target("tcp"))
+    assert {id: finding.verdict for id, finding in found.items()} == {cause: verdict}
+
+
+def test_a_tls_server_at_a_plain_port(tmp_path: Path) -> None:
+    world = PhoneWorld().tcp_at(f"{ADDRESS}:5060", OverTls(certificates.settings(tmp_path, issue("x"))))
+    seen, found = look(world, target("tcp"))
+    assert seen.attempts[0].state == "tls-on-plain"
+    assert found["wrong-transport"].verdict is Verdict.FAIL
+
+
+def test_plain_sip_at_a_tls_port() -> None:
+    seen, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5061", OverTcp()), target("tls", 5061))
+    assert seen.attempts[0].state == "plain-on-tls"
+    assert found["wrong-transport"].verdict is Verdict.FAIL
+
+
+def test_tls_answers(tmp_path: Path) -> None:
+    world = PhoneWorld().tcp_at(f"{ADDRESS}:5061", OverTls(certificates.settings(tmp_path, issue("pbx.example.com"))))
+    seen, found = look(world, target("tls", 5061))
+    assert set(found) == {"answered"}
+    assert seen.attempts[0].answers == 5
+
+
+def test_an_answer_from_another_address() -> None:
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp(source=Endpoint("203.0.113.99", 5070)))
+    seen, found = look(world, target())
+    assert set(found) == {"answered-elsewhere"}
+    assert seen.attempts[0].answered_from == "203.0.113.99:5070"
+
+
+def test_a_server_that_answers_to_the_port_in_the_via() -> None:
+    """RFC 3261 without RFC 3581: fine as long as no NAT changes ports."""
+    world = PhoneWorld()
+    sockets: dict[int, Endpoint] = {}
+
+    def old(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        sockets[source.port] = source
+        if data.strip():
+            port = int(data.split(b"Via: SIP/2.0/UDP ")[1].split(b";")[0].rpartition(b":")[2])
+            if port == source.port:
+                yield Reply(response(data, source))
+            else:
+                # the world hands a reply only to who asked; this one goes to the other socket of the phone
+                world.later(Endpoint(source.host, port), Endpoint(ADDRESS, 5060), response(data, source))
+
+    world.udp_at(f"{ADDRESS}:5060", old)
+    seen, found = look(world, target())
+    assert seen.attempts[0].rport_ignored is True
+    assert found["rport-ignored"].verdict is Verdict.WARN
+
+
+def test_loss_is_counted_and_one_lost_is_nothing() -> None:
+    def every(nth: int) -> UdpPeer:
+        count = 0
+
+        def peer(data: bytes, source: Endpoint) -> Iterable[Reply]:
+            nonlocal count
+            if data.strip():
+                count += 1
+                if count < 2 or count % nth == 0:
+                    yield from over_udp()(data, source)
+
+        return peer
+
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", every(3)), target())
+    assert set(found) == {"answered", "loss"}
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", every(1)), target())
+    assert set(found) == {"answered"}
+
+
+def test_a_stale_port_in_the_dns() -> None:
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp())
+    _, found = look(world, target(port=5080, because="SRV _sip._udp.example.com, priority 10, weight 0"))
+    assert set(found) == {"silent", "stale-port"}
+    assert found["stale-port"].verdict is Verdict.FAIL
+
+
+def test_a_503_sends_a_phone_to_the_next_target() -> None:
+    def busy(request: bytes, source: Endpoint) -> Iterable[bytes]:
+        yield response(request, source, 503, "Service Unavailable")
+
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp(busy)).udp_at("203.0.113.6:5060", over_udp(ok))
+    seen, found = look(world, target(), target(address="203.0.113.6"))
+    assert seen.flow == "UDP 203.0.113.6:5060"
+    assert set(found) == {"unavailable", "answered"}
+
+
+def test_nothing_to_try() -> None:
+    _, found = look(PhoneWorld())
+    assert found["skipped"].verdict is Verdict.SKIPPED
+
+
+def test_a_private_address_is_named_where_nothing_answers() -> None:
+    _, found = look(PhoneWorld(), target(address="10.1.2.3"))
+    assert "private address" in found["silent"].summary
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x00" * 50, b"SIP/2.0 200 OK\r\n\r\n", b"SIP/2.0 200 OK\r\nVia: x\r\n\r\n", b"\xff\xfe"])
+def test_garbage_is_no_answer(garbage: bytes) -> None:
+    seen, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", lambda data, source: [Reply(garbage)]), target())
+    assert set(found) == {"silent"}
+    assert seen.flow is None
+
+
+def test_a_saved_observation_is_judged_the_same() -> None:
+    seen, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()), target(), target("tcp"))
+    again = msgspec.convert(msgspec.json.decode(msgspec.json.encode(seen)), TransportObservation)
+    assert transport.judge(again, PROFILE) == tuple(found.values())
