@@ -122,7 +122,7 @@ def test_naptr_order_then_srv_priority_then_weight() -> None:
         "TCP 192.0.2.1:5060",
     ]
     assert seen.targets[1].because == "SRV _sip._udp.all.test, priority 10, weight 90"
-    assert [step.type for step in seen.steps if step.decisive][0] == "NAPTR"
+    assert next(step.type for step in seen.steps if step.decisive) == "NAPTR"
 
 
 def test_an_explicit_port_asks_for_no_records() -> None:

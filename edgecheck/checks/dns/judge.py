@@ -5,6 +5,7 @@ to the server is a warning: some phones stumble over it, and others do not.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from edgecheck.checks.dns.observation import DnsObservation, Step
 from edgecheck.checks.dns.services import BY_NAPTR, services_in_order
@@ -12,6 +13,8 @@ from edgecheck.model.phone import AddressRecord, AliasRecord, NaptrRecord, SrvRe
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
+Nowhere = Literal["nxdomain", "no-records", "not-offered", "no-usable-address"]
+"""Why a name leads to no target, though every resolver spoke."""
 _TOLD = ("NOERROR", "NXDOMAIN")
 _SILENT = ("TIMEOUT", "UNREACHABLE")
 _NULL = ("0.0.0.0", "::")
@@ -100,6 +103,7 @@ def _nowhere(seen: DnsObservation) -> Iterator[Finding]:
     host = _host(seen)
     records = [record for step in _steps(seen, "SRV") for record in step.records if isinstance(record, SrvRecord)]
     own = [step for step in _steps(seen, "A", "AAAA") if step.query == host.partition(":")[0]]
+    cause: Nowhere
     if seen.left_out:
         families = "IPv6" if all(":" in address for address in seen.left_out) else "IPv4"
         cause, observed = "no-usable-address", ", ".join(seen.left_out)
@@ -118,7 +122,7 @@ def _nowhere(seen: DnsObservation) -> Iterator[Finding]:
     yield _of_nowhere(cause, seen, f"{text}.", observed)
 
 
-def _of_nowhere(cause: str, seen: DnsObservation, text: str, observed: str) -> Finding:
+def _of_nowhere(cause: Nowhere, seen: DnsObservation, text: str, observed: str) -> Finding:
     return Finding(
         id=f"dns.{cause}",
         verdict=Verdict.FAIL,

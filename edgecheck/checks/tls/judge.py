@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterator
+from typing import Literal
 
 from edgecheck.checks.tls.names import match, told
 from edgecheck.checks.tls.observation import TlsObservation, TlsServer
@@ -9,6 +10,25 @@ from edgecheck.model.phone import Certificate
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
+Cause = Literal[
+    "trusted",
+    "not-tls",
+    "refused",
+    "no-handshake",
+    "old-version",
+    "client-certificate-wanted",
+    "expired",
+    "not-yet-valid",
+    "expires-soon",
+    "name-mismatch",
+    "wildcard-only",
+    "common-name-only",
+    "self-signed",
+    "unknown-authority",
+    "incomplete-chain",
+    "intercepted",
+    "sni-needed",
+]
 SOON_DAYS = 21
 """A certificate of Let's Encrypt that was not renewed 30 days before its end: something is stuck."""
 _UNREACHED = ("refused", "reset", "no-answer", "no-route", "no-descriptors", "permission", "port-in-use")
@@ -29,7 +49,7 @@ def judge(seen: TlsObservation, profile: Profile) -> tuple[Finding, ...]:
 
 
 def _finding(
-    cause: str, verdict: Verdict, server: TlsServer, seen: TlsObservation, text: str, expected: str, observed: str, reference: str = ""
+    cause: Cause, verdict: Verdict, server: TlsServer, seen: TlsObservation, text: str, expected: str, observed: str, reference: str = ""
 ) -> Finding:
     # Where a phone with this account uses another transport, a bad certificate stops nobody yet.
     if verdict is Verdict.FAIL and not seen.decisive:
@@ -218,7 +238,8 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
         )
         return
     either = "either an intermediate certificate is missing on the server, or that issuer is a private authority"
-    for cause in ("incomplete-chain", "unknown-authority"):
+    both: tuple[Cause, ...] = ("incomplete-chain", "unknown-authority")
+    for cause in both:
         text = f"{missing}: {either}."
         yield _finding(cause, Verdict.FAIL, server, seen, text, "a chain to a known authority", last.issuer, "RFC 8446 section 4.4.2")
 

@@ -6,11 +6,27 @@ server) is a failure, and silence stays undecided: no list of causes can be told
 
 import ipaddress
 from collections.abc import Iterator
+from typing import Literal
 
 from edgecheck.checks.transport.observation import Attempt, TransportObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
+Trouble = Literal[
+    "silent",
+    "udp-silent",
+    "tcp-silent",
+    "refused",
+    "unreachable",
+    "connected-silent",
+    "hung-up",
+    "wrong-transport",
+    "tls-failed",
+    "not-websocket",
+    "not-sip",
+    "not-tried",
+]
+"""What keeps a target from answering."""
 _TOLERATED_LOSS = 1
 """Of five requests: one may be lost anywhere, any day."""
 
@@ -124,7 +140,7 @@ def _answered(attempt: Attempt, where: str) -> Iterator[Finding]:
         )
 
 
-def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[str, bool, str]:
+def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[Trouble, bool, str]:
     """Cause, whether it is proved, and the sentence without its full stop."""
     if attempt.state == "silent":
         return _silent(attempt, where, seen)
@@ -159,7 +175,7 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
     return "not-tried", False, f"{where} was not tried: {attempt.words.rstrip('.')}"
 
 
-def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[str, bool, str]:
+def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[Trouble, bool, str]:
     sibling = next((each for each in _others(seen) if each.works and each.address == attempt.address and each.port == attempt.port), None)
     what = "No connection came about with" if attempt.transport != "udp" else "Nothing came back from"
     if sibling is not None and attempt.transport == "udp":
