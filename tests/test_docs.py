@@ -13,7 +13,7 @@ import typer.main
 from echo_server.__main__ import app as server
 from echo_server.limits import DEFAULT_BOUNDS, OPEN_BOUNDS, OPEN_LIMITS, TOKEN_LIMITS
 from edgecheck import profiles
-from edgecheck.checks import ALL, port_forwarding
+from edgecheck.checks import ALL, DOCTOR, port_forwarding
 from edgecheck.model.check import Check
 from edgecheck.model.profile import Expectation, PortNeed, Profile
 from edgecheck.model.verdict import CheckResult, Finding, Report, Verdict
@@ -90,20 +90,20 @@ def page_of(check: Check) -> str:
     return words(Path("checks") / f"{check.id}.md")
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", [*ALL, *DOCTOR], ids=lambda check: check.id)
 def test_a_page_names_every_observation_field(check: Check) -> None:
     named = {word for row in rows(page_of(check)) for word in coded(row[0])}
     fields = {field.name for field in msgspec.structs.fields(check.observation)}
     assert fields - named == set()
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", [*ALL, *DOCTOR], ids=lambda check: check.id)
 def test_a_page_says_what_null_means(check: Check) -> None:
     """For the whole table or in a field's own row."""
     assert "`null`" in page_of(check)
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", [*ALL, *DOCTOR], ids=lambda check: check.id)
 def test_a_page_names_every_finding_and_no_other(check: Check) -> None:
     named = {word for word in coded(page_of(check)) if re.fullmatch(rf"{check.id}\.[a-z-]+", word)}
     # What the runner may say of any check stands on the report's page.
@@ -113,7 +113,7 @@ def test_a_page_names_every_finding_and_no_other(check: Check) -> None:
     assert named <= possible
 
 
-@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", [*ALL, *DOCTOR], ids=lambda check: check.id)
 def test_a_page_asks_the_checks_question(check: Check) -> None:
     assert check.question.lower() in " ".join(page_of(check).lower().split())
 

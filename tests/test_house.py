@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from edgecheck import profiles
-from edgecheck.checks import ALL
+from edgecheck.checks import ALL, DOCTOR
 from edgecheck.report import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = {"pyproject.toml", "README.md", "LICENSE", "edgecheck", "echo_server", "tests", "docs"}
-CHECKS = [check.id for check in ALL]
+CHECKS = [check.id for check in (*ALL, *DOCTOR)]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from edgecheck.checks import ALL
+from edgecheck.checks import ALL, DOCTOR
 from edgecheck.model.verdict import SCHEMA, CheckResult, Report
 
 _REFERENCE = "#/$defs/{name}"
@@ -14,7 +14,7 @@ _REFERENCE = "#/$defs/{name}"
 
 def render() -> dict[str, Any]:
     """JSON Schema (2020-12) of a report, with the observation of every check."""
-    observations = [check.observation for check in ALL]
+    observations = [check.observation for check in (*ALL, *DOCTOR)]
     (report, _, *shapes), definitions = msgspec.json.schema_components(
         [Report, CheckResult, *observations], ref_template=_REFERENCE
     )
@@ -28,7 +28,7 @@ def render() -> dict[str, Any]:
             "if": {"properties": {"id": {"const": check.id}}},
             "then": {"properties": {"observation": {"anyOf": [{"type": "null"}, shape]}}},
         }
-        for check, shape in zip(ALL, shapes, strict=True)
+        for check, shape in zip((*ALL, *DOCTOR), shapes, strict=True)
     ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -9,16 +9,19 @@ from typing import get_args
 import pytest
 
 import edgecheck
-from edgecheck.checks import ALL, port_forwarding
+from edgecheck.checks import ALL, DOCTOR, port_forwarding
+from edgecheck.checks.dns.judge import Nowhere
 from edgecheck.checks.outbound.judge import CLOSED
 from edgecheck.checks.port_forwarding.causes import CAUSES
 from edgecheck.checks.registration.judge import BY_STATUS
+from edgecheck.checks.tls.judge import Cause as TlsCause
+from edgecheck.checks.transport.judge import Trouble
 from edgecheck.diagnosis import knowledge
 from edgecheck.diagnosis.pages import page
 from edgecheck.model.errors import UsageError
 
 PACKAGE = Path(edgecheck.__file__).parent
-CHECKS = {check.id for check in ALL}
+CHECKS = {check.id for check in (*ALL, *DOCTOR)}
 
 
 COURSES = [PACKAGE / name for name in ("course.py", "runner.py", "doctor.py")]
@@ -43,6 +46,9 @@ def causes(tree: ast.AST, prefix: str) -> set[str]:
         "registration": lambda: registration_causes(),
         "outbound": lambda: set(CLOSED),
         "host": lambda: first_words(tree, "warn", 0),
+        "dns": lambda: set(get_args(Nowhere)),
+        "transport": lambda: set(get_args(Trouble)),
+        "tls": lambda: set(get_args(TlsCause)),
         "control": lambda: {cause for file in COURSES for cause in first_words(ast.parse(file.read_text()), "control_finding", 0)},
     }[prefix]()
     assert found
