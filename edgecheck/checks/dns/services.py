@@ -44,7 +44,10 @@ def plain_transport(place: Place) -> SipTransport:
 
 
 def pointers_in_order(records: Iterable[NaptrRecord], place: Place) -> list[NaptrRecord]:
-    """Those that a SIP client follows (flag ``s``, a service that it knows), by order and preference; for ``sips`` the encrypted ones."""
+    """Those that a SIP client follows: flag ``s``, a service that it knows, for ``sips`` an encrypted one; by preference.
+
+    Of the lowest order alone: once a record fits, those of a higher order do not exist for the client (RFC 3403 section 4.1).
+    """
     wanted = [
         record
         for record in records
@@ -53,7 +56,8 @@ def pointers_in_order(records: Iterable[NaptrRecord], place: Place) -> list[Napt
         and not (place.secure and not record.service.upper().startswith("SIPS"))
         and (place.transport is None or BY_NAPTR[record.service.upper()].transport == place.transport)
     ]
-    return sorted(wanted, key=lambda record: (record.order, record.preference))
+    lowest = min((record.order for record in wanted), default=0)
+    return sorted((record for record in wanted if record.order == lowest), key=lambda record: record.preference)
 
 
 def services_in_order(records: Sequence[SrvRecord]) -> list[SrvRecord]:

@@ -1,0 +1,28 @@
+"""Runs the check ``dns`` for accounts given as arguments, with real sockets; prints targets and findings as JSON."""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from edgecheck.checks import dns
+from edgecheck.doctor import PROFILE
+from edgecheck.model.account import parse_account
+from edgecheck.net import phone
+
+
+async def _locate(uri: str) -> dict[str, Any]:
+    one = phone.real(parse_account(uri), None, source=None, family=4, progress=lambda done, total, note: None)
+    seen = await dns.probe(one, PROFILE)
+    return {
+        "targets": [[target.transport, target.port, target.address] for target in seen.targets],
+        "findings": {finding.id.partition(".")[2]: finding.verdict for finding in dns.judge(seen, PROFILE)},
+    }
+
+
+async def _all(uris: list[str]) -> dict[str, Any]:
+    return dict(zip(uris, await asyncio.gather(*map(_locate, uris)), strict=True))
+
+
+if __name__ == "__main__":
+    json.dump(asyncio.run(_all(sys.argv[1:])), sys.stdout)
