@@ -14,6 +14,8 @@ _HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512-256": "sha512_256"}
 _SESSION = "-sess"
 _MOST_CHALLENGES = 16
 """A server names a handful of algorithms; a thousand challenges are an attack on whoever lists them."""
+_MOST_VALUE = 4096
+"""Bytes of one value that is repeated in the answer: it must fit into a datagram with everything else."""
 _ITEM = re.compile(
     r'[\s,]*(?P<name>[A-Za-z0-9.!%*_+`\'~/-]+)(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)(?:"|$)|(?P<bare>[^\s,"]*)))?', re.DOTALL
 )
@@ -54,6 +56,8 @@ class Challenge(NamedTuple):
             return f"algorithm {self.algorithm}"
         if not self.nonce:
             return "no nonce"
+        if any(len((value or "").encode()) > _MOST_VALUE for value in (self.realm, self.nonce, self.opaque)):
+            return f"a value of more than {_MOST_VALUE} bytes"
         if self.qop and not {"auth", "auth-int"} & set(self.qop):
             return f"qop {', '.join(self.qop)}"
         return None

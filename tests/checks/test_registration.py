@@ -365,3 +365,51 @@ def test_over_ipv6() -> None:
     assert seen.verdicts["registered"] == "pass"
     assert (seen.seen.contact_sent or "").startswith("sip:alice@[2001:db8:1::20]:")
     assert server.seen[0].uri == "sip:[2001:db8::10]"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_answer_however_broken_breaks_the_check(seed: int) -> None:
+    """Bytes changed, cut out, doubled: a report comes out, few messages went, and no password is in it."""
+    chance, server = random.Random(seed), Registrar(extra=(("Service-Route", "<sip:a;lr>"), ("Authentication-Info", 'nextnonce="n"')))
+
+    def broken(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        for answer in server(data, source):
+            text = bytearray(answer)
+            for _ in range(chance.randrange(4)):
+                place = chance.randrange(len(text))
+                kind = chance.randrange(4)
+                if kind == 0:
+                    text[place] = chance.randrange(256)
+                elif kind == 1:
+                    del text[place : place + chance.randrange(40)]
+                elif kind == 2:
+                    text[place:place] = text[place : place + chance.randrange(80)]
+                else:
+                    text[place:place] = chance.choice([b"\r\n", b'"', b"<", b";;=", b"\0", b"\xff\xfe", b"99999999999"])
+            yield Reply(bytes(text))
+
+    seen = visit(PhoneWorld().udp_at(SERVER, broken))
+    assert seen.findings
+    assert len(server.seen) < 150
+    assert "secret" not in str(seen.seen) + str(seen.findings)
+    msgspec.json.encode(seen.seen)
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (401, ("WWW-Authenticate", f'Digest realm="r", nonce="{"n" * 60_000}"')),
+        (401, ("WWW-Authenticate", 'Digest realm="' + "\\\\" * 20_000 + '", nonce="n"')),
+        (302, ("Contact", "<sip:a b@203.0.113.20:5070>")),
+        (302, ("Contact", "<sip:203.0.113.20:99999>, <sip:>, <tel:1>, <sips:[::1>")),
+        (302, ("Contact", "<sip:..>;q=x")),
+        (423, ("Min-Expires", "9" * 400)),
+        (503, ("Retry-After", "-1")),
+    ],
+    ids=str,
+)
+def test_hostile_answers_end_in_a_finding(status: int, header: tuple[str, str]) -> None:
+    seen = visit(says(status, "X", header)())
+    assert "fail" in seen.verdicts.values()
+    assert len(seen.seen.attempts) < 8
+    assert len(msgspec.json.encode(seen.seen)) < 20_000

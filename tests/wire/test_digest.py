@@ -107,7 +107,7 @@ def test_the_topmost_that_can_be_answered_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ['Digest realm="r", nonce="n", qop="token"', 'Digest realm="r"', "Bearer", 'Digest realm="r", nonce="n", algorithm="SHA-1"']
+    "value", [f'Digest realm="r", nonce="{"n" * 5000}"', 'Digest realm="r", nonce="n", qop="token"', 'Digest realm="r"', "Bearer", 'Digest realm="r", nonce="n", algorithm="SHA-1"']
 )
 def test_what_cannot_be_answered_is_not_chosen(value: str) -> None:
     challenges = digest.parse_challenges([value])

@@ -126,7 +126,7 @@ def redirections(message: sip.Message) -> tuple[str, ...]:
     """The SIP URIs of the Contacts, best first (``q``)."""
     found: list[tuple[float, str]] = []
     for value in (item for line in message.all("Contact") for item in sip.split_addresses(line)):
-        uri = sip.address_uri(value)
+        uri = sip.address_uri(value)[:300]
         try:
             sip.uri_parts(uri)
         except WireError:

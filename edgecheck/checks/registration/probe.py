@@ -3,6 +3,7 @@
 It sends few messages, one after the other. Credentials go out only where the way may have them, and are refused at most twice.
 """
 
+import asyncio
 import contextlib
 from typing import Literal
 
@@ -73,7 +74,9 @@ class _Visit:
             step = await self._try(target, last=not pending)
             if isinstance(step, Redirected):
                 if not step.proxy:
-                    self.uri = step.uris[0]
+                    parts = sip.uri_parts(step.uris[0])
+                    # A Contact may name a user, the Request-URI of a REGISTER does not (section 10.2).
+                    self.uri = messages.request_uri(Place(host=parts.host, port=parts.port, secure=parts.scheme == "sips"))
                 pending = await self._follow(step, target) or []
                 self.credentials.forget()
                 if not pending:
@@ -269,16 +272,21 @@ class _Visit:
         target = next(iter(targets_of(self.phone)), None)
         if first is None or target is None:
             return
-        if first.trouble == "silent":
-            controls = [await self._tried(target, "OPTIONS") for _ in range(_CONTROLS)]
-            self._note(options_answered=sum(answered for answered, _ in controls), options_copies=sum(copies for _, copies in controls))
         asked = {(attempt.transport, attempt.target) for attempt in self.attempts}
-        found: list[str] = []
-        for transport, port in _TRANSPORTS.items():
-            other = Target(transport=transport, host=self.account.domain, address=target.address, port=port)
-            if (transport, str(other.endpoint)) not in asked and (await self._tried(other, "REGISTER"))[0]:
-                found.append(str(other))
-        self._note(other_transports=tuple(found))
+        others = [
+            Target(transport=transport, host=self.account.domain, address=target.address, port=port)
+            for transport, port in _TRANSPORTS.items()
+        ]
+        others = [other for other in others if (other.transport, str(other.endpoint)) not in asked]
+        controls = _CONTROLS if first.trouble == "silent" else 0
+        self.phone.progress(0, 0, f"does {target.address} answer in any other way?")
+        tried = await asyncio.gather(
+            *(self._tried(target, "OPTIONS") for _ in range(controls)), *(self._tried(other, "REGISTER") for other in others)
+        )
+        if controls:
+            found = tried[:controls]
+            self._note(options_answered=sum(answered for answered, _ in found), options_copies=sum(copies for _, copies in found))
+        self._note(other_transports=tuple(str(other) for other, (answered, _) in zip(others, tried[controls:], strict=True) if answered))
 
     def _options_through(self, way: messages.Way, branch: str) -> bytes:
         self._cseq += 1
@@ -286,7 +294,6 @@ class _Visit:
 
     async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> tuple[bool, int]:
         """Whether it was answered, and the copies that were sent."""
-        self.phone.progress(0, 0, f"does {target} answer {method}?")
         try:
             link = await self.phone.open_link(target, 3.0)
         except LocalFailure:
