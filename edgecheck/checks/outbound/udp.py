@@ -7,7 +7,7 @@ from edgecheck.checks.outbound.messages import Language, first_words
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, Quote
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
-from edgecheck.wire import control
+from edgecheck.wire import control, probe, rtp
 from edgecheck.wire.address import Endpoint
 
 COPIES = 6
@@ -134,7 +134,8 @@ class UdpTrial:
             tally.plain_answered += 1
         elif tally.aim.port == 53 and language.is_dns_answer(data):
             self.result.dns_answered = True
-        elif not data.startswith(b"SIP/2.0 "):  # provisional answers, and those that an ALG has marred: sip-alg tells of them
+        elif not data.startswith(b"SIP/2.0 ") and probe.MAGIC not in data[: rtp.PROBE_OFFSET + len(probe.MAGIC)]:
+            # What begins as an answer of ours is no stranger's: a provisional one, a late one, or one that was marred on the way.
             tally.stranger = tally.stranger or first_words(data)
 
     async def _receipts(self) -> None:
