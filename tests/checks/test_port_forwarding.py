@@ -341,9 +341,15 @@ def test_several_public_addresses_leave_silence_undecided() -> None:
     assert "203.0.113.9" in next(one.reason for one in seen.ports if one.transport == "udp")
 
 
-def test_a_port_in_use_is_undecided_with_the_reason() -> None:
+def test_a_port_in_use_is_undecided_where_the_server_cannot_ask() -> None:
+    class NoInquiry(Edge):
+        def network(self, *given: Any, **named: Any) -> Any:
+            kept = tuple(one for one in self.service.capabilities if one != "inquire")
+            self.service = msgspec.structs.replace(self.service, capabilities=kept)
+            return super().network(*given, **named)
+
     def edge() -> Edge:
-        made = Edge(Nat(forwarded=dict(SIP)))
+        made = NoInquiry(Nat(forwarded=dict(SIP)))
         made.taken |= {("udp", 5060), ("tcp", 5061)}
         return made
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from echo_server.core import EchoServer
 from echo_server.effects import Closing, MediaOpening, Reply
+from echo_server.inquiry import Inquiring
 from echo_server.outbound import Outbound
 from echo_server.prober import Attempt, Dialing, Sending
 from echo_server.roles import endpoint
@@ -25,6 +26,7 @@ from edgecheck.net.network import EdgeNetwork
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from tests.fakes.nat import CLIENT, Nat
+from tests.fakes.services import Computer, FakeSightings, inquire
 
 PRIMARY, ALTERNATE = "198.51.100.10", "198.51.100.11"
 FINGERPRINT = "00" * 32
@@ -160,8 +162,7 @@ class Edge:
         self.listeners: dict[int, FakeListener] = {}
         self.taken: set[tuple[str, int]] = set()
         """(transport, port) that another program of this machine holds."""
-        self.holders: dict[tuple[str, int], str] = {}
-        """Its name, where the platform tells."""
+        self.computer = Computer()
         self.router = RouterFacts(gateway="192.168.1.1", reason="the router 192.168.1.1 told nothing")
         """What the client's router says of itself."""
         self.router_asked = 0
@@ -177,7 +178,7 @@ class Edge:
             probe_ports=(33_001, 33_002),
             media=media,
             reach=reach,
-            capabilities=("alternate-address", "stun-tcp", "media", "dial", "probe-from-sip", "udp-errors")[0 if alternate else 1 :],
+            capabilities=("alternate-address", "stun-tcp", "media", "dial", "inquire", "probe-from-sip", "udp-errors")[0 if alternate else 1 :],
         )
         draws = random.Random(7)
         self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)
@@ -222,7 +223,19 @@ class Edge:
         if not self.weather.drops(loop.time()):
             loop.call_later(self.weather.delay, work, *values)
 
+    def _of_this_machine(self, port: int, data: bytes, to: Endpoint) -> None:
+        source = Endpoint(self.source, port)
+        self.computer.arrive("udp", source, to.port, data)
+        self.computer.undelivered -= to.port in self.computer.drops  # the loopback interface is not filtered
+        service = self.computer.services.get(("udp", to.port))
+        answer = service.reply(data, local=True) if service else None
+        if answer is not None:
+            asyncio.get_running_loop().call_later(0.001, self._deliver, port, Arrival(0.0, to, answer))
+
     def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
+        if to.host == self.source and ("udp", to.port) in self.taken:
+            self._of_this_machine(port, data, to)
+            return
         if to.host == self.nat.public and self.nat.translate:
             self._hairpin(port, data, to)
             return
@@ -287,7 +300,10 @@ class Edge:
         return self.udp[port]
 
     async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]:
-        return {port: self.holders[transport, port] for port in ports if (transport, port) in self.holders}
+        return {port: self.computer.owners[transport, port] for port in ports if (transport, port) in self.computer.owners}
+
+    def watch(self) -> FakeSightings:
+        return FakeSightings(self.computer)
 
     async def open_ports(self, ports: Sequence[int], accept: Callable[[bytes], bool]) -> FakeBatch:
         return FakeBatch(self, ports, accept)
@@ -304,6 +320,8 @@ class Edge:
 
     async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> FakeStream:
         port = port or self._free_port()
+        if to.host == self.source:
+            return self._connect_here(to, port, tls)
         seen = self.nat.outbound("tcp", port, to)
         listener = self._listener(to)
         await asyncio.sleep(2 * self.weather.delay)
@@ -322,6 +340,19 @@ class Edge:
         self.router_asked += 1
         await asyncio.sleep(0.01)
         return self.router
+
+    def _connect_here(self, to: Endpoint, port: int, tls: bool) -> FakeStream:
+        service = self.computer.services.get(("tcp", to.port))
+        if service is None or (tls and service.certificate is None):
+            raise LocalFailure("refused", f"Could not connect to {to}: the connection was refused.")
+
+        def hear(data: bytes) -> None:
+            stream.deliver(service.reply(data, local=True) or b"")
+
+        stream = FakeStream(self, Endpoint(self.source, port), to, hear)
+        stream.certificate = service.certificate if tls else None
+        self.computer.arrive("tcp", stream.local, to.port, b"")
+        return stream
 
     # ---- the client's control session
 
@@ -350,6 +381,8 @@ class Edge:
                 reply = effect.finish()
             elif isinstance(effect, Dialing):
                 reply = await self._dial(effect)
+            elif isinstance(effect, Inquiring):
+                reply = await inquire(self, effect, ALTERNATE if effect.local == "B" else PRIMARY)
             else:
                 assert isinstance(effect, Closing)
         await asyncio.sleep(self.weather.delay)
