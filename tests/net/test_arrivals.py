@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from edgecheck.model.check import Counters
 from edgecheck.net import arrivals
-from edgecheck.net.arrivals import RealSightings, parse_connections, parse_counters, parse_netstat, parse_packet
+from edgecheck.net.arrivals import RealSightings, parse_connections, parse_netstat, parse_packet
 from edgecheck.wire.address import Endpoint
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux's packet sockets and /proc")
@@ -127,16 +126,6 @@ def test_netstat_of_windows_and_macos() -> None:
     macos += "tcp4       0      0  *.5060                 *.*                    LISTEN\n"
     macos += "tcp6       0      0  2001:db8::2.5061       2001:db8::11.40001     ESTABLISHED\n"
     assert parse_netstat(macos) == {(Endpoint("198.51.100.11", 40000), 5060), (Endpoint("2001:db8::11", 40001), 5061)}
-
-
-def test_counters_take_what_is_passed_on_and_put_together_into_account() -> None:
-    text = (
-        "Ip: InReceives ForwDatagrams InDelivers ReasmReqds ReasmOKs\nIp: 1000 100 893 6 2\nUdp: InDatagrams\nUdp: 5\n"
-        "TcpExt: A\nTcpExt: 1\nIpExt: InOctets InECT1Pkts\nIpExt: 7 42\n"
-    )
-    assert parse_counters(text, six=False) == Counters(marked=42, undelivered=1000 - 4 - 893 - 100)
-    with pytest.raises(KeyError):
-        parse_counters("Ip: InReceives\nIp: 1\n", six=False)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x45", bytes(19), b"\x60" + bytes(30), b"\x45" + bytes(8) + b"\x11" + bytes(10), b"\xff" * 40])
