@@ -203,8 +203,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(("outbound.dns-intercepted",), Effect.BROKEN, _say("this network answers DNS itself, whoever is asked")),
     Rule(("host.clock",), Effect.BROKEN, _say("this machine's clock is wrong")),
-    Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP"), ("sip-alg.pinhole",), _same_subject),
-    Rule(("sip-alg.answered-by-other",), Effect.BROKEN, _alg("answers", "answer", "SIP itself"), ("sip-alg.pinhole",), _same_subject),
+    Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP"), ("sip-alg.pinhole", "outbound.blocked"), _same_subject),
+    Rule(
+        ("sip-alg.answered-by-other",),
+        Effect.BROKEN,
+        _alg("answers", "answer", "SIP itself"),
+        ("sip-alg.pinhole", "outbound.intercepted", "outbound.blocked"),
+        _same_subject,
+    ),
     Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), ("sip-alg.pinhole",), _same_subject),
     Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP"), ("sip-alg.pinhole",), _same_subject),
     Rule(
@@ -281,14 +287,15 @@ RULES: tuple[Rule, ...] = (
 
 
 def held(facts: Facts) -> tuple[Held, ...]:
-    """The rules that hold, in the table's order; one whose findings all follow from another is left out."""
+    """The rules that hold, in the table's order, without the findings that follow from another rule; one that has no other is left out."""
     holding = []
     for rule in RULES:
         found = facts.having(*rule.causes, verdicts=(Verdict.FAIL, Verdict.WARN))
         if found:
             holding.append(_held(facts, rule, found))
-    explained = [finding for one in holding for finding in one.explained]
-    return tuple(one for one in holding if not all(any(finding is other for other in explained) for finding in one.findings))
+    follow = [finding for one in holding for finding in one.explained]
+    own = [one._replace(findings=tuple(each for each in one.findings if not any(each is other for other in follow))) for one in holding]
+    return tuple(one for one in own if one.findings)
 
 
 def _held(facts: Facts, rule: Rule, found: tuple[Finding, ...]) -> Held:

@@ -2,8 +2,8 @@
 
     python -m tests.bench.bench_causes [--only WORD] [--workers 3] [--raw FOLDER] [--verbose]
 
-A case is a scenario of ``tests.lab`` with a ``truth``, or one of the laboratory's mutations of an ALG (``alg_scenarios``). Each stands a
-network of its own, runs edgecheck there with every check that takes no minutes (a scenario that names checks: with those), and holds
+A case is a scenario of ``tests.lab`` with a ``truth``, one of the laboratory's mutations of an ALG (``alg_scenarios``), or one of its ports
+that are not reached (``test_causes``). Each stands a network of its own, runs edgecheck there with every check that takes no minutes (a scenario that names checks: with those), and holds
 what the report asserts against the truth:
 
 - *right*: every cause is asserted, and nothing that is not so;
@@ -32,6 +32,8 @@ from tests.lab.ground import LabError
 from tests.lab.scenario import Scenario
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.scenarios_of_causes import LOOKALIKES
+from tests.lab.test_causes import CASES as PORTS
+from tests.lab.test_causes import Case as Port
 from tests.lab.topology import Plan, Topology, UserRouter
 from tests.lab.truth import Judged, Judgement, Truth, asserted, judge
 from tests.lab.user_nat import EI
@@ -48,6 +50,15 @@ _FINDINGS = {
 _NAMED = {check.id for check in ALL}
 
 
+class Case(NamedTuple):
+    """A scenario, and what is done to its network before."""
+
+    scenario: Scenario
+    truth: Truth
+    more: str = ""
+    """Shell."""
+
+
 class Outcome(NamedTuple):
     """One case."""
 
@@ -58,14 +69,25 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def cases(only: str) -> Iterator[Scenario]:
+def cases(only: str) -> Iterator[Case]:
     """Every scenario whose truth is told."""
-    for one in (*SCENARIOS, *LOOKALIKES, *map(_of_mutation, MUTATIONS)):
-        if one.truth is not None and only in one.name:
+    scenarios = [Case(one, one.truth) for one in (*SCENARIOS, *LOOKALIKES) if one.truth is not None]
+    for one in (*scenarios, *map(_of_mutation, MUTATIONS), *map(_of_port, PORTS)):
+        if only in one.scenario.name:
             yield one
 
 
-def _of_mutation(case: Mutation) -> Scenario:
+def _of_port(case: Port) -> Case:
+    """One cause must be asserted; several are to be listed. Carrier-grade NAT may be told by ``topology`` as well."""
+    told = [causes for causes in (case.causes, *case.differing.values()) if causes]
+    alone = tuple(dict.fromkeys(f"port-forwarding.{causes[0]}" for causes in told if len(causes) == 1))
+    several = next((causes for causes in told if len(causes) > 1), ())
+    fits = tuple(f"port-forwarding.{cause}" for cause in several)
+    truth = Truth(causes=alone, fits=fits)
+    return Case(Scenario(name=f"port {case.name}", description="", plan=case.plan, options=("port-forwarding",), expected={}), truth, case.more)
+
+
+def _of_mutation(case: Mutation) -> Case:
     """The ALG is in the home router. What it does to answers alone cannot be located."""
     levels = case.interference.values if isinstance(case.interference, OneOf) else (case.interference,)
     harm = tuple(dict.fromkeys(name for level in levels for name in _FINDINGS.get(level, ())))
@@ -77,16 +99,17 @@ def _of_mutation(case: Mutation) -> Scenario:
         hops=(1,),
         must_locate=False,
     )
-    return Scenario(name=f"mutation {case.name}", description="", plan=plan, options=("sip-alg",), expected={}, truth=truth)
+    return Case(Scenario(name=f"mutation {case.name}", description="", plan=plan, options=("sip-alg",), expected={}), truth)
 
 
-def play(case: Scenario, raw: Path | None) -> Outcome:
+def play(one: Case, raw: Path | None) -> Outcome:
     """One network, one run."""
-    assert case.truth is not None
-    began = time.monotonic()
+    case, began = one.scenario, time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with Topology(case.plan, directory / "lab") as topology:
+            if one.more:
+                topology.ground.shell(one.more)
             server = runs.serve(topology, case.server, directory)
             if case.witness:
                 runs.run(topology, case.server, directory / "witness", "nat-behavior", "rtp-range", rtp=case.rtp, namespace="outside")
@@ -96,7 +119,7 @@ def play(case: Scenario, raw: Path | None) -> Outcome:
                 raise LabError(f"the server stumbled:\n{server.stderr}")
     if raw is not None:
         (raw / f"{case.name.replace(' ', '-').replace('/', '-')}.json").write_text(json.dumps(report, indent=1))
-    return Outcome(case, _with_faults(report, judge(report, case.truth)), asserted(report), report["headline"], time.monotonic() - began)
+    return Outcome(case, _with_faults(report, judge(report, one.truth)), asserted(report), report["headline"], time.monotonic() - began)
 
 
 def _with_faults(report: dict[str, Any], judged: Judged) -> Judged:
@@ -135,7 +158,10 @@ def main() -> int:
         options.raw.mkdir(parents=True, exist_ok=True)
     print(f"{conditions()}\n{len(chosen)} cases, {options.workers} at a time; checks: {', '.join(QUICK)}", flush=True)
     with ThreadPoolExecutor(options.workers) as pool:
-        outcomes = list(pool.map(lambda case: play(case, options.raw), chosen))
+        outcomes = []
+        for one in pool.map(lambda case: play(case, options.raw), chosen):
+            outcomes.append(one)
+            print(f"{len(outcomes)}/{len(chosen)}  {one.judged.judgement}: {one.case.name}", file=sys.stderr, flush=True)
     return tell(outcomes, options.verbose)
 
 

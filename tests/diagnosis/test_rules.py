@@ -172,6 +172,12 @@ def test_carrier_grade_nat_excuses_no_alg():
     assert "192.168.1.1 rewrites SIP on UDP 5060" in sentence
 
 
+def test_an_alg_that_drops_sip_is_why_sip_is_not_let_out():
+    blocked = result(finding("outbound.blocked", "fail", "UDP 5060"), finding("outbound.blocked", "fail", "TCP 443"))
+    sentence = headline(alg("UDP 5060", cause="destroyed", located=False), blocked)
+    assert sentence == "Registrations and calls may fail: TCP 443 is not let out of this network, and something on the path drops SIP on UDP 5060."
+
+
 def test_udp_that_is_blocked_explains_no_tcp():
     blocked = SAVED["nat-behavior.udp-blocked"][0]
     steps = advice(blocked, ports(("blocked", "UDP 5060"), ("blocked", "TCP 5061")), RTP)

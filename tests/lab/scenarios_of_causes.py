@@ -12,6 +12,8 @@ _REWRITTEN = "sip-alg.rewritten|sip-alg.inconsistent"
 _DESTROYED = "sip-alg.destroyed|sip-alg.answered-by-other"
 _PINHOLE = ("sip-alg.pinhole",)
 """The kernel's helper opens the ports that SIP names, too."""
+_NOT_OUT = ("outbound.intercepted", "outbound.blocked")
+"""SIP does not get out where an ALG drops it or answers it itself."""
 _NOTHING_CLOSED = ("port-forwarding.*", "rtp-range.*")
 
 
@@ -104,9 +106,9 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "alg that answers itself",
         "503 from the box, in the server's place",
         _alg_at_home("R21"),
-        Truth(causes=(_DESTROYED, NO_RULE)),
+        Truth(causes=(_DESTROYED, NO_RULE), also=_NOT_OUT),
     ),
-    _case("alg that drops", "every SIP message vanishes, nothing else does", _alg_at_home("R16-all"), Truth(causes=(_DESTROYED, NO_RULE))),
+    _case("alg that drops", "every SIP message vanishes, nothing else does", _alg_at_home("R16-all"), Truth(causes=(_DESTROYED, NO_RULE), also=_NOT_OUT)),
     _case(
         "alg that gets it wrong",
         "Content-Length no longer fits the body",
