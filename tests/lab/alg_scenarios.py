@@ -137,7 +137,7 @@ CASES: tuple[Case, ...] = (
     Case(mutations=("R1", "R5", "R10", "A1"), **_both(("Via", "Contact", "sdp o=", "sdp c="), ("Via",))),
 )
 UNSEEN = {
-    "R18": "nothing that is sent is longer than one packet",
+    "R18": "it drops whatever is long, SIP or not: a case of its own, ``test_fragments_dropped``",
     "R22": "TTL and DSCP are not looked at by this check",
     "A7-provisional": "a provisional answer is no promise (RFC 3261 section 17.2.1): its loss alone proves nothing",
 }

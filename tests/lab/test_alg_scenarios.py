@@ -10,6 +10,7 @@ from tests.lab.alg import MUTATIONS
 from tests.lab.alg_scenarios import CASES, UNSEEN, Case
 from tests.lab.conftest import Laboratory
 from tests.lab.expectation import differences
+from tests.lab.routers import KernelRouter
 from tests.lab.topology import Plan, UserRouter
 from tests.lab.user_nat import EI
 
@@ -69,6 +70,44 @@ def test_pinholes_alone(laboratory: Laboratory) -> None:
     assert {row["request"] for row in seen["probes"]} == {"unchanged"}
     assert [row["opened"] for row in runs.observations(plain)["sip-alg"]["pinholes"]] == [False] * 4
     assert runs.verdicts(plain)["sip-alg"] == "pass"
+
+
+def test_fragments_dropped(laboratory: Laboratory) -> None:
+    """R18: whatever needs fragments is lost. That is told, and told apart from an ALG."""
+    directory = laboratory.directory("alg fragments")
+    router = UserRouter(nat={"mapping": EI, "allocation": "sequential"}, alg={"mutations": ["R18"]})
+    with laboratory.stand(Plan(home=router), "alg fragments") as topology:
+        runs.serve(topology, SERVER, directory)
+        report = runs.run(topology, SERVER, directory, "sip-alg")
+    (check,) = report["checks"]
+    seen = check["observation"]
+    assert {(row["bytes"], row["passes"], row["lost_on_way"]) for row in seen["sizes"]} == {(1400, True, None), (1900, False, "out")}
+    assert seen["interference"] == "none"
+    assert {finding["id"] for finding in check["findings"]} == {"sip-alg.large-datagrams-lost", "sip-alg.none"}, runs.told(report)
+
+
+def test_the_kernels_alg_in_depth(laboratory: Laboratory) -> None:
+    """What Linux's helper is known to do beyond rewriting: pinholes, Via's port, TCP messages only when whole, calls turned back."""
+    directory = laboratory.directory("alg kernel")
+    plan = Plan(home=KernelRouter(sip_alg=("udp", "tcp"), port_range="20000-29999"))
+    with laboratory.stand(plan, "alg kernel") as topology:
+        runs.serve(topology, SERVER, directory)
+        report = runs.run(topology, SERVER, directory, "sip-alg")
+    seen = runs.observations(report)["sip-alg"]
+    opened = {(row["server_port"], row["opened_by"]): (row["opened"], row["from_address"]) for row in seen["pinholes"]}
+    assert {by: opened[5060, by] for by in ("REGISTER", "INVITE")} == {"REGISTER": (True, False), "INVITE": (True, False)}
+    assert {opened[5080, by][0] for by in ("REGISTER", "INVITE")} == {False}
+    assert (seen["via_port"]["at_source"], seen["via_port"]["at_via"] > 0) == (0, True)
+    rows = {row["method"]: row for row in seen["beside"]}
+    assert {rows[f"INVITE of {size} bytes"]["request"] for size in (1400, 1900)} == {"rewritten"}
+    split = {change["where"] for change in rows["INVITE in two segments"]["changes"] if change["direction"] == "request"}
+    assert split & {"sdp c=", "Via"} == set()
+    assert rows["INVITE in two segments"]["interference"] == "inconsistent"
+    calls = {(row["server_port"], row["method"]): {change["where"] for change in row["changes"]} for row in seen["incoming"]}
+    assert {"Request-URI", "To"} <= calls[5060, "incoming INVITE"]
+    assert calls[5080, "incoming INVITE"] == set()
+    findings = {(finding["id"], finding["subject"]) for finding in report["checks"][0]["findings"]}
+    assert {("sip-alg.pinhole", "UDP 5060"), ("sip-alg.via-port", "UDP 5060"), ("sip-alg.inconsistent", "TCP 5060")} <= findings
 
 
 def test_every_mutation_has_its_case() -> None:

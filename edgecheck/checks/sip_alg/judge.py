@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from edgecheck.checks.sip_alg import interference
+from edgecheck.checks.sip_alg.judge_beside import beside_findings
 from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe
 from edgecheck.checks.sip_alg.one_sided import judge_against, summarize_against
 from edgecheck.model.profile import Profile
@@ -83,7 +84,9 @@ class _Case:
 
 
 def _cases(seen: SipAlgObservation) -> list[_Case]:
-    cases = [_Case(channel, (*seen.probes, *seen.incoming), seen.pinholes) for channel in seen.channels]
+    # What was sent beside and could not be told says nothing about the channel; what was told does.
+    told = [probe for probe in seen.beside if probe.interference is not None]
+    cases = [_Case(channel, (*seen.probes, *seen.incoming, *told), seen.pinholes) for channel in seen.channels]
     # Followed hop by hop was the first channel of UDP on which a request is rewritten.
     followed = [case for case in cases if case.channel.transport == "udp" and any(p.request == "rewritten" for p in case.probes)]
     if followed and seen.located:
@@ -102,6 +105,7 @@ def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
     findings = [_touched(case, way_round, profile) for case in cases if case.level != "none"]
     findings += [_only_sip(case) for case in cases if case.channel.non_sip_dropped]
     findings += [_pinholes(case) for case in cases if case.opened]
+    findings += beside_findings(seen)
     if clean:
         findings.append(_untouched(clean))
     findings += _undecided([case for case in cases if case.level == "none" and case.undecided], seen)

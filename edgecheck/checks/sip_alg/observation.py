@@ -115,6 +115,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """What the system reported, in words."""
     certificate: str | None = None
     """SHA-256 of the certificate that was shown, where it is TLS."""
+    certificate_proved: str | None = None
+    """SHA-256 of the server's own certificate, as it proved on the control channel; None where it is not TLS, or not known."""
 
 
 class Knocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +146,38 @@ class Pinhole(msgspec.Struct, frozen=True, kw_only=True):
     """Opened, and the server's other address gets in as well; None = not known."""
     knocks: tuple[Knocks, ...] = ()
     reason: str = ""
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """Datagrams of one size on UDP, whatever they hold: INVITEs and non-SIP alike."""
+
+    server_port: int
+    bytes: int
+    sent: int
+    arrived: int | None
+    """By the server's account."""
+    answered: int | None
+    """Non-SIP of that size that the server returned."""
+    returned: int
+    """Of these, how many came back."""
+    passes: bool | None
+    """None = could not tell."""
+    lost_on_way: Literal["out", "back"] | None = None
+    """Where ``passes`` is False: towards the server, or back from it."""
+
+
+class ViaPort(msgspec.Struct, frozen=True, kw_only=True):
+    """An OPTIONS whose Via names another port of this machine than it is sent from."""
+
+    server_port: int
+    sent_from: str
+    via: str
+    answered: int | None
+    """Answers that left the server, for the place that the request came from."""
+    at_source: int
+    """Answers that came to the port it was sent from."""
+    at_via: int
+    """Answers that came to the port that Via names, and that nobody but a reader of SIP can know of."""
 
 
 class ForeignAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,5 +238,10 @@ class SipAlgObservation(Observation, frozen=True, kw_only=True):
     incoming_reason: str = ""
     """Why there is none."""
     pinholes: tuple[Pinhole, ...] = ()
+    beside: tuple[SipProbe, ...] = ()
+    """INVITEs of another shape, by ``method``: ``INVITE of 1400 bytes``, ``INVITE of 1900 bytes``, ``INVITE in two segments`` (TCP)."""
+    sizes: tuple[Size, ...] = ()
+    via_port: ViaPort | None = None
+    """None = not tried."""
     against: Against | None = None
     """What a server that is not ours answered (``edgecheck alg --against``); None = the echo server was asked."""

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from edgecheck.checks.sip_alg import datagrams, interference
+from edgecheck.checks.sip_alg.beside import Beside, ViaTrial, shapes
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.incoming import read_incoming
 from edgecheck.checks.sip_alg.locate import locate, walk
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Request, Step, invite, options, register, split_item
-from edgecheck.checks.sip_alg.observation import Channel, Level, Pinhole, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.observation import Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, ViaPort
 from edgecheck.checks.sip_alg.phone import Phone, PhoneLog, ask_mirror
 from edgecheck.checks.sip_alg.pinholes import read_pinholes
 from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
@@ -40,7 +41,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     for log in logs:
         if log.server.port == 0 or _CAPABILITIES[log.transport] not in net.service.capabilities:
             log.offered, log.not_tested = False, "the server does not offer it"
-    phones = _phones(net, logs)
+    phones, others, trial = _phones(net, logs), shapes(logs, net), _via_trial(net, logs)
     traffic: dict[int, UdpTraffic | StreamTraffic] = {}
     done = 0
 
@@ -54,7 +55,12 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
         net.progress(done, len(logs), log.name)
 
     try:
-        await asyncio.gather(*(run(log) for log in logs if log.not_tested is None), *(phone.run() for phone in phones))
+        await asyncio.gather(
+            *(run(log) for log in logs if log.not_tested is None),
+            *(phone.run() for phone in phones),
+            *(one.run(net, _media_port(net, profile, 5 + place)) for place, one in enumerate(others)),
+            *([trial.run()] if trial is not None else []),
+        )
         account = await _ask(net, series)
         read = [sort_out(log, account, net.session, series) for log in logs]
         unsettled = {channel.log.number: items for channel in read if (items := _unsettled(channel)) and channel.log.number in traffic}
@@ -65,9 +71,14 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     finally:
         for opened in traffic.values():
             opened.close()
+        if trial is not None:
+            trial.close()
     for phone in phones:
         phone.log.account = await _ask(net, phone.log.series)
+    for one in others:
+        one.sort(await _ask(net, one.series), net.session)
     seen = read_all([sort_out(log, account, net.session, series) for log in logs], account, [phone.log for phone in phones], net.session)
+    seen = with_others(seen, others, trial.read(account) if trial is not None else None, net.certificate)
     return await _look_for_the_hop(net, logs, seen, profile)
 
 
@@ -114,6 +125,11 @@ def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:
     if "sip-calls" not in net.service.capabilities:
         return []
     return [Phone(net, log.number, log.server) for log in logs if log.transport == "udp" and log.not_tested is None]
+
+
+def _via_trial(net: Network, logs: list[ChannelLog]) -> ViaTrial | None:
+    main = next((log for log in logs if log.transport == "udp" and log.not_tested is None), None)
+    return ViaTrial(net, main.server) if main is not None else None
 
 
 def _channels(service: control.Service) -> list[tuple[control.Transport, int]]:
@@ -216,6 +232,42 @@ def read_all(channels: list[BothEnds], account: ServerAccount, phones: Sequence[
         incoming_reason="; ".join(dict.fromkeys(phone.problem for phone in phones if phone.problem))
         or ("" if phones else "the server makes no calls of its own"),
         pinholes=pinholes,
+    )
+
+
+def with_others(seen: SipAlgObservation, others: Sequence[Beside], via_port: ViaPort | None, certificate: str) -> SipAlgObservation:
+    """The facts of INVITEs of another shape, of Via, and of the certificate, beside all else. Pure."""
+    channels = tuple(
+        msgspec.structs.replace(one, certificate_proved=certificate if one.transport == "tls" and certificate else None)
+        for one in seen.channels
+    )
+    usual = next((one for one in channels if one.transport == "udp"), None)
+    rows = tuple(_beside_whole(row, seen.probes) for row in (one.read() for one in others) if row is not None)
+    sizes = tuple(size for size in (one.read_size(usual) for one in others if usual is not None) if size is not None)
+    levels: list[Level] = [row.interference for row in rows if row.interference is not None]
+    levels += ["inconsistent"] if any(one.certificate and one.certificate_proved not in (None, one.certificate) for one in channels) else []
+    levels += ["harmless"] if via_port is not None and via_port.at_via else []
+    worst = interference.gravest(levels)
+    level = seen.interference
+    if worst != "none":
+        level = worst if level is None else interference.gravest((level, worst))
+    return msgspec.structs.replace(seen, interference=level, channels=channels, beside=rows, sizes=sizes, via_port=via_port)
+
+
+def _beside_whole(row: SipProbe, probes: Sequence[SipProbe]) -> SipProbe:
+    """A message in segments that is rewritten otherwise than a whole one: TCP cuts where it likes, so now this arrives and now that."""
+    whole = next((p for p in probes if (p.transport, p.server_port, p.method) == (row.transport, row.server_port, "INVITE")), None)
+    arrived = ("unchanged", "rewritten")
+    if row.transport != "tcp" or whole is None or row.request not in arrived or whole.request not in arrived:
+        return row
+    cut, uncut = ({change.where for change in one.changes if change.direction == "request"} for one in (row, whole))
+    if cut == uncut:
+        return row
+    names = ", ".join(sorted(uncut ^ cut))
+    text = f"a message that TCP cuts in two is not rewritten as a whole one is ({names} differ): what arrives depends on where it is cut"
+    harm = Harm(level="inconsistent", direction="request", text=text)
+    return msgspec.structs.replace(
+        row, harms=(*row.harms, harm), interference=interference.gravest((row.interference or "none", harm.level))
     )
 
 

@@ -6,7 +6,7 @@ message goes out in one write, and so in one segment: ALGs look no further.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgecheck.checks.sip_alg.flow import Flow, control_probe, returned_control
 from edgecheck.checks.sip_alg.log import Answer, ChannelLog, status_of
@@ -23,23 +23,36 @@ PATIENCE_S = 1.0
 MORE_CONNECTIONS = 12
 CONNECTS = 4
 CONNECT_TIMEOUT_S = 2.5
+SEGMENTS_APART_S = 0.03
+"""Long enough that the system has sent the first, with Nagle's algorithm off."""
 _MOST_RECEIVED = 65_535
 
 
 class StreamTraffic:
     """One channel's connections, each from a port of its own."""
 
-    def __init__(self, net: Network, caller: Callable[[Endpoint, int], Caller], log: ChannelLog) -> None:
+    def __init__(
+        self,
+        net: Network,
+        caller: Callable[[Endpoint, int], Caller],
+        log: ChannelLog,
+        methods: Sequence[str] = tuple(FLOWS),
+        *,
+        split_at: int = 0,
+    ) -> None:
+        """``split_at``: requests go out in two writes, cut there, far enough apart in time to be two segments; 0 = in one."""
         self._net = net
         self._caller = caller
         self._log = log
+        self._methods = tuple(methods)
+        self._split_at = split_at
         self._streams: list[Stream] = []
         self._attempts: set[asyncio.Task[Stream | LocalFailure]] = set()
         log.control_size = len(invite(caller(Endpoint(net.source, 50_000), 0)).data)
 
     async def run(self) -> None:
         """Every method once."""
-        await asyncio.gather(self._control(0), *(self._converse(method, 0) for method in FLOWS))
+        await asyncio.gather(self._control(0), *(self._converse(method, 0) for method in self._methods))
 
     async def insist(self, methods: frozenset[str]) -> None:
         """Several more connections for what could not be told yet."""
@@ -98,6 +111,14 @@ class StreamTraffic:
     def _patience(self) -> float:
         return PATIENCE_S + 4 * self._net.rtt
 
+    async def _write(self, stream: Stream, data: bytes) -> None:
+        if not self._split_at:
+            stream.send(data)
+            return
+        for piece in (data[: self._split_at], data[self._split_at :]):
+            stream.send(piece)
+            await self._net.sleep(SEGMENTS_APART_S)
+
     async def _converse(self, method: str, attempt: int) -> None:
         stream = await self._connect()
         if stream is None:
@@ -110,7 +131,7 @@ class StreamTraffic:
             for sent in (*flow.acks, *flow.pending):
                 if not sent.copies:
                     sent.times.append(self._net.now())
-                    stream.send(sent.request.data)
+                    await self._write(stream, sent.request.data)
             waiting = list(flow.pending)
 
             def went_on() -> bool:
