@@ -16,7 +16,7 @@ from edgecheck.checks.sip_alg import loss, messages
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount, status_of
 from edgecheck.checks.sip_alg.messages import Caller, Step, recognize
-from edgecheck.checks.sip_alg.observation import Channel, SipProbe, Size, ViaPort
+from edgecheck.checks.sip_alg.observation import SipProbe, Size, ViaPort
 from edgecheck.checks.sip_alg.reading import read_channel, read_probe
 from edgecheck.checks.sip_alg.stream import StreamTraffic
 from edgecheck.checks.sip_alg.udp import UdpTraffic
@@ -74,7 +74,7 @@ class Beside:
             except LocalFailure as failure:
                 log.not_tested = str(failure)
                 return
-            traffic = UdpTraffic(net, caller(socket.local), log, socket, ("INVITE",))
+            traffic = UdpTraffic(net, caller(socket.local), log, socket, ("INVITE",), small=True)
         else:
             traffic = StreamTraffic(net, caller, log, ("INVITE",), split_at=shape.split_at)
         try:
@@ -95,40 +95,38 @@ class Beside:
         changes = tuple(msgspec.structs.replace(one, message=one.message.replace("INVITE", self.shape.name)) for one in row.changes)
         return msgspec.structs.replace(row, method=self.shape.name, messages=named, changes=changes)
 
-    def read_size(self, usual: Channel) -> Size | None:
-        """What became of this size as such; ``usual``: the channel on which shorter ones went."""
+    def read_size(self) -> Size | None:
+        """What became of this size as such, beside short ones from the same socket in the same rounds."""
         if self.ends is None or not self.shape.size or self.log.not_tested is not None:
             return None
-        ends, facts = self.ends, read_channel(self.ends)
-        invites = [sent for sent in self.log.sent.values() if sent.request.step is Step.INVITE]
+        ends, facts, log = self.ends, read_channel(self.ends), self.log
+        invites = [sent for sent in log.sent.values() if sent.request.step is Step.INVITE]
         sent = sum(one.copies for one in invites) + facts.control_sent
         came = None
         if ends.account.whole and facts.control_arrived is not None:
             came = sum(len(ends.received.get(one.request.item, [])) for one in invites) + facts.control_arrived
-        passes, way = _passes(sent, came, facts, usual)
+        small = [row for row in ends.account.controls or () if row.item in log.small_sent]
+        arrived, answered = {row.item for row in small}, {row.item for row in small if row.answered}
+        passes: bool | None = True if facts.control_returned else None
+        way: Literal["out", "back"] | None = None
+        if came == 0 and loss.drop_is_proved(sent, len(log.small_sent), len(arrived)):
+            passes, way = False, "out"
+        elif not facts.control_returned and loss.drop_is_proved(
+            facts.control_answered or 0, len(answered), len(answered & log.small_returned)
+        ):
+            passes, way = False, "back"
         return Size(
-            server_port=self.log.server.port,
+            server_port=log.server.port,
             bytes=self.shape.size,
             sent=sent,
             arrived=came,
             answered=facts.control_answered,
             returned=facts.control_returned,
+            small_sent=len(log.small_sent),
+            small_returned=len(log.small_returned),
             passes=passes,
             lost_on_way=way,
         )
-
-
-def _passes(sent: int, came: int | None, facts: Channel, usual: Channel) -> tuple[bool | None, Literal["out", "back"] | None]:
-    if facts.control_returned:
-        return True, None
-    if came is None or usual.control_arrived is None:
-        return None, None
-    if not came and loss.drop_is_proved(sent, usual.control_sent, usual.control_arrived):
-        return False, "out"
-    answered, beside = facts.control_answered or 0, usual.control_answered or 0
-    if answered and loss.drop_is_proved(answered, beside, min(beside, usual.control_returned)):
-        return False, "back"
-    return None, None
 
 
 def shapes(logs: list[ChannelLog], net: Network) -> list[Beside]:

@@ -84,9 +84,9 @@ def _challenge(answer: bytes) -> str | None:
         return None
 
 
-def control_probe(caller: Caller, copy: int, size: int) -> tuple[int, bytes]:
+def control_probe(caller: Caller, copy: int, size: int, step: Step = Step.CONTROL) -> tuple[int, bytes]:
     """The item and the bytes of one non-SIP control."""
-    item = messages.item(caller.channel, copy % messages.MOST_ATTEMPTS, Step.CONTROL)
+    item = messages.item(caller.channel, copy % messages.MOST_ATTEMPTS, step)
     asked = probe.Probe(probe.Kind.ECHO, caller.session, caller.series, item, copy % 256, caller.local.port)
     return item, probe.serialize(asked, size)
 

@@ -58,6 +58,8 @@ class Step(IntEnum):
     """Not SIP, from the server, as long as its INVITE."""
     ANSWER_CONTROL = 11
     """Not SIP: goes beside each answer to a request of the server's."""
+    SMALL_CONTROL = 12
+    """Not SIP and short: goes beside long ones, so that size alone is the difference."""
 
 
 _STEPS = frozenset(int(step) for step in Step)

@@ -160,6 +160,9 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     """Non-SIP of that size that the server returned."""
     returned: int
     """Of these, how many came back."""
+    small_sent: int
+    """Short non-SIP from the same socket in the same rounds."""
+    small_returned: int
     passes: bool | None
     """None = could not tell."""
     lost_on_way: Literal["out", "back"] | None = None

@@ -241,9 +241,8 @@ def with_others(seen: SipAlgObservation, others: Sequence[Beside], via_port: Via
         msgspec.structs.replace(one, certificate_proved=certificate if one.transport == "tls" and certificate else None)
         for one in seen.channels
     )
-    usual = next((one for one in channels if one.transport == "udp"), None)
     rows = tuple(_beside_whole(row, seen.probes) for row in (one.read() for one in others) if row is not None)
-    sizes = tuple(size for size in (one.read_size(usual) for one in others if usual is not None) if size is not None)
+    sizes = tuple(size for size in (one.read_size() for one in others) if size is not None)
     levels: list[Level] = [row.interference for row in rows if row.interference is not None]
     levels += ["inconsistent"] if any(one.certificate and one.certificate_proved not in (None, one.certificate) for one in channels) else []
     levels += ["harmless"] if via_port is not None and via_port.at_via else []
@@ -260,7 +259,10 @@ def _beside_whole(row: SipProbe, probes: Sequence[SipProbe]) -> SipProbe:
     arrived = ("unchanged", "rewritten")
     if row.transport != "tcp" or whole is None or row.request not in arrived or whole.request not in arrived:
         return row
-    cut, uncut = ({change.where for change in one.changes if change.direction == "request"} for one in (row, whole))
+    cut, uncut = (
+        {change.where for change in one.changes if change.direction == "request" and change.action not in ("reordered", "reformatted")}
+        for one in (row, whole)
+    )
     if cut == uncut:
         return row
     names = ", ".join(sorted(uncut ^ cut))

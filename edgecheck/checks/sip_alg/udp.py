@@ -8,6 +8,7 @@ control meets it as often as SIP does. An order that merely takes turns is not e
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from edgecheck.checks.sip_alg.flow import COPIES_OF_ACK, Flow, control_probe, returned_control
 from edgecheck.checks.sip_alg.log import Answer, ChannelLog, Sent, status_of
@@ -38,13 +39,22 @@ class UdpTraffic:
     """One channel's socket and flows."""
 
     def __init__(
-        self, net: Network, caller: Caller, log: ChannelLog, socket: UdpSocket, methods: Sequence[str] = tuple(FLOWS), *, hold: bool = False
+        self,
+        net: Network,
+        caller: Caller,
+        log: ChannelLog,
+        socket: UdpSocket,
+        methods: Sequence[str] = tuple(FLOWS),
+        *,
+        hold: bool = False,
+        small: bool = False,
     ) -> None:
-        """``hold``: registrations and calls are kept up until ``release``."""
+        """``hold``: registrations and calls are kept up until ``release``. ``small``: beside each control goes a short one."""
         self._net = net
         self._caller = caller
         self._log = log
         self._socket = socket
+        self._small = small
         self._seen = 0
         self._controls = 0
         self._rounds = 0
@@ -64,6 +74,8 @@ class UdpTraffic:
                 if self._log.control_returned:
                     break
                 self._send_control()
+                if self._small:
+                    self._send_small()
                 await self._net.until(self._control_is_back, SPACING_S)
 
     async def release(self) -> None:
@@ -125,10 +137,12 @@ class UdpTraffic:
     def _send_round(self, batch: list[Sent]) -> None:
         self._rounds += 1
         self._send_acks()
-        order: list[Sent | None] = [*batch, *[None] * (CONTROLS_FIRST if self._rounds == 1 else 1)]
+        controls = CONTROLS_FIRST if self._rounds == 1 else 1
+        order: list[Callable[[], None]] = [*(partial(self._send, sent) for sent in batch), *[self._send_control] * controls]
+        order += [self._send_small] * (controls if self._small else 0)
         self._draw.shuffle(order)
-        for sent in order:
-            self._send_control() if sent is None else self._send(sent)
+        for send in order:
+            send()
 
     def _send_acks(self) -> None:
         for flow in self._flows:
@@ -146,6 +160,11 @@ class UdpTraffic:
         self._log.control_times[item] = self._net.now()
         self._socket.send(data, self._log.server)
 
+    def _send_small(self) -> None:
+        item, data = control_probe(self._caller, len(self._log.small_sent), 0, Step.SMALL_CONTROL)
+        self._log.small_sent.add(item)
+        self._socket.send(data, self._log.server)
+
     def _receive(self) -> None:
         """Sort what has arrived. Strays end no wait."""
         while self._seen < len(self._socket.inbox):
@@ -153,7 +172,8 @@ class UdpTraffic:
             self._seen += 1
             returned = returned_control(arrival.data, self._caller)
             if returned is not None:
-                self._log.control_returned.add(returned)
+                kept = self._log.small_returned if returned in self._log.small_sent else self._log.control_returned
+                kept.add(returned)
                 continue
             item = recognize(arrival.data, self._caller.session, self._caller.series)
             if item in self._log.sent and status_of(arrival.data) is not None:
