@@ -212,7 +212,25 @@ def told(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     return out
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+EACH_RUN = (
+    "no rule",
+    "no rule, and the router rejects",
+    "wrong host, alive",
+    "wrong host, absent",
+    "a rule that changes the port",
+    "the host's firewall drops",
+    "carrier-grade nat",
+    "the provider drops SIP, and the rule is right",
+    "the provider rejects",
+    "the router keeps the port for itself",
+    "a firewall without translation",
+)
+"""One of each cause; their look-alikes are for ``-m slow``."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=() if case.name in EACH_RUN else pytest.mark.slow) for case in CASES]
+)
 def test_cause(play: Play, case: Case) -> None:
     report = play(case)
     assert not runs.faults(report), "\n".join(runs.faults(report))
