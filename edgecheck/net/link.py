@@ -66,11 +66,11 @@ class StreamLink:
         came = bytes(self._stream.received)
         del self._stream.received[:]
         if came:
-            self._write_down("in", came)
             self._take(came)
         return self._messages
 
     def _take(self, came: bytes) -> None:
+        self._write_down("in", came)
         if self._broken:
             self.unframed = (self.unframed + came)[:4096]
             return
@@ -132,7 +132,10 @@ class WebSocketLink(StreamLink):
         except WireError as error:
             self._fault(error, came)
             return
-        self._arrived([payload for kind, payload in found if kind in (websocket.TEXT, websocket.BINARY)])
+        messages = [payload for kind, payload in found if kind in (websocket.TEXT, websocket.BINARY)]
+        for message in messages:
+            self._write_down("in", message)  # as SIP, without the frames around it
+        self._arrived(messages)
         for kind, payload in found:
             if kind == websocket.PING:
                 self._stream.send(websocket.serialize(websocket.PONG, payload[:125], secrets.token_bytes(4)))
