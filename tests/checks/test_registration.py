@@ -5,6 +5,7 @@ import contextlib
 import random
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,8 +17,9 @@ from edgecheck.model.account import parse_account
 from edgecheck.wire import digest, sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
+from tests.fakes import certificates
 from tests.fakes.clock import run
-from tests.fakes.phone import OverTcp, PhoneWorld, Reply, over_udp, response
+from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
 
@@ -413,3 +415,26 @@ def test_hostile_answers_end_in_a_finding(status: int, header: tuple[str, str]) 
     assert "fail" in seen.verdicts.values()
     assert len(seen.seen.attempts) < 8
     assert len(msgspec.json.encode(seen.seen)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "verdicts"),
+    [
+        (("203.0.113.10",), True, {"registered": "pass"}),
+        (("203.0.113.10",), False, {"untrusted": "inconclusive"}),
+        (("pbx.example.com",), True, {"untrusted": "inconclusive"}),
+    ],
+    ids=["right", "unknown authority", "another name"],
+)
+def test_over_tls_a_password_goes_only_to_whom_a_certificate_proves(
+    tmp_path: Path, names: tuple[str, ...], known: bool, verdicts: dict[str, str]
+) -> None:
+    root = certificates.issue("Root", authority=True)
+    leaf = certificates.issue("PBX", root, names=names)
+    server = Registrar()
+    world = PhoneWorld().tcp_at("203.0.113.10:5061", OverTls(certificates.settings(tmp_path, leaf), OverTcp(server)))
+    file = tmp_path / "ca.pem"
+    file.write_bytes(root.pem)
+    seen = visit(world, parse_account(f"{ACCOUNT};transport=tls", ca=str(file) if known else None))
+    assert {cause: verdict for cause, verdict in seen.verdicts.items() if verdict != "skipped"} == verdicts
+    assert bool(server.credentialed) == ("registered" in verdicts)

@@ -67,9 +67,8 @@ def _not_registered(seen: RegistrationObservation) -> list[Finding]:
         text = f"{way(decisive)} asks for a password, and none was given: set EDGECHECK_SIP_PASSWORD or use --password-file."
         return [found("no-password", INCONCLUSIVE, seen, text, reference="RFC 3261 section 22.2")]
     if seen.ending == "untrusted":
-        text = (
-            f"The password was not sent: the certificate that {way(decisive)} shows leads to no authority that this machine knows. "
-            "If it is the right one, give its authority with --ca FILE."
+        text = f"The password was not sent: the certificate that {way(decisive)} shows {seen.distrust}. " + (
+            "Use the name that it proves." if "name" in seen.distrust else "If it is the right one, give its authority with --ca FILE."
         )
         return [found("untrusted", INCONCLUSIVE, seen, text, reference="RFC 5922")]
     if seen.ending == "unsupported-digest":

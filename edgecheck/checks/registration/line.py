@@ -9,6 +9,7 @@ from edgecheck.checks.registration import messages
 from edgecheck.checks.registration.credentials import challenges_of
 from edgecheck.checks.registration.dialogue import option_tags, redirections, seconds
 from edgecheck.checks.registration.observation import Attempt, Challenged, Inbound, Purpose, Trouble
+from edgecheck.checks.tls.names import match
 from edgecheck.model.phone import Link, Phone, Target
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
@@ -16,6 +17,8 @@ from edgecheck.wire.transaction import TIMEOUT, ClientTransaction, method_of
 
 _MOST_ARRIVALS = 400
 """In one transaction: a server that never stops talking is left."""
+_BABBLE_COPIES = 5
+"""Who has answered so many copies, and never with SIP, will not begin to."""
 _MOST_INBOUND = 20
 _ICMP_ENOUGH = 2
 """Errors about so many copies: the first one may be about a moment (RFC 1122 section 4.2.3.9 calls them soft)."""
@@ -34,7 +37,10 @@ class Heard(NamedTuple):
 class Line:
     """A link and what has been read from it."""
 
-    def __init__(self, phone: Phone, target: Target, link: Link) -> None:
+    def __init__(self, phone: Phone, target: Target, link: Link, name: str = "") -> None:
+        """``name``: the domain that a certificate must prove."""
+        self.distrust = _distrust(phone, link, name or phone.account.next_hop.host)
+        """Why credentials may not be given to whoever is at the other end; empty: it is plain by choice, or its certificate is right."""
         self.phone = phone
         self.target = target
         self.link = link
@@ -49,11 +55,6 @@ class Line:
         self._past: list[ClientTransaction] = []
         """Late copies of answers to these are nothing new."""
         self._tag = phone.token(4)
-
-    @property
-    def trusted(self) -> bool:
-        """Whether credentials may be given to it: it is plain by choice, or its certificate leads to a known authority."""
-        return self.link.handshake is None or self.link.handshake.trusted
 
     async def ask(
         self,
@@ -136,7 +137,8 @@ class Line:
         return len(self._quotes()) - quoted >= min(_ICMP_ENOUGH, transaction.copies) and transaction.copies >= _ICMP_ENOUGH
 
     def _stopped(self, transaction: ClientTransaction, quoted: int, heard_before: int) -> bool:
-        return self._broken() or self._refused(transaction, quoted) or self._read - heard_before > _MOST_ARRIVALS
+        babbles = len(self._garbage) >= transaction.copies >= _BABBLE_COPIES
+        return babbles or self._broken() or self._refused(transaction, quoted) or self._read - heard_before > _MOST_ARRIVALS
 
     def _attempt(
         self, transaction: ClientTransaction, purpose: Purpose, began: float, credentials: str | None, source: str | None, quoted: int
@@ -179,6 +181,15 @@ class Line:
         if self.link.errors and not self.link.quotes:
             return "local", self.link.errors[-1]
         return "silent", ""
+
+
+def _distrust(phone: Phone, link: Link, name: str) -> str:
+    if link.handshake is None:
+        return ""
+    if not link.handshake.trusted:
+        return "leads to no authority that this machine knows"
+    certificate = phone.read_certificate(link.handshake.chain[0]) if link.handshake.chain else None
+    return f"does not name {name}" if certificate is not None and match(certificate, name) == "none" else ""
 
 
 def _similar(transaction: ClientTransaction, message: sip.Message) -> bool:
@@ -257,7 +268,7 @@ def not_sip(data: bytes) -> str:
         return f"a web server: {_line(data)}"
     if data.startswith(b"SSH-"):
         return f"SSH: {_line(data)}"
-    return f"no SIP: {_line(data)}"
+    return f"something else ({_line(data)!r})"
 
 
 def _line(data: bytes) -> str:

@@ -123,6 +123,8 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     granted_expires_s: int | None = None
     bindings: tuple[Binding, ...] | None = None
     """As listed with ours (or, where nothing was registered, as fetched); None: never listed."""
+    distrust: str = ""
+    """Why no credentials were given to whoever showed a certificate: ``does not name example.com``."""
     displaced: tuple[str, ...] = ()
     """Contacts that were listed before ours and no longer with it."""
     password_edged: bool = False

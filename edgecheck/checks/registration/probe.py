@@ -61,6 +61,7 @@ class _Visit:
         )
         self.attempts: list[Attempt] = []
         self.uri = messages.request_uri(self.account.registrar)
+        self.redirected_to = ""
         self.line: Line | None = None
         self.before: Listing | None = None
         self.proved: bool | None = None
@@ -76,6 +77,7 @@ class _Visit:
                 if not step.proxy:
                     parts = sip.uri_parts(step.uris[0])
                     # A Contact may name a user, the Request-URI of a REGISTER does not (section 10.2).
+                    self.redirected_to = parts.host
                     self.uri = messages.request_uri(Place(host=parts.host, port=parts.port, secure=parts.scheme == "sips"))
                 pending = await self._follow(step, target) or []
                 self.credentials.forget()
@@ -83,6 +85,7 @@ class _Visit:
                     self._end("redirects")
                 continue
             if isinstance(step, Over):
+                self._note(distrust=self.line.distrust if self.line and step.ending == "untrusted" else "")
                 self._end(step.ending)
             if not isinstance(step, Elsewhere):
                 break
@@ -103,7 +106,7 @@ class _Visit:
             self.attempts.append(_unopened(target, error))
             self._end("unanswered")
             return Elsewhere()
-        self.line = Line(self.phone, target, link)
+        self.line = Line(self.phone, target, link, self.redirected_to)
         self._note(local=str(link.local))
         patience = 32.0 if not self.attempts else _FAILOVER_S
         step, answer = await self._round("fetch", None, 0, last, patience)
@@ -174,7 +177,7 @@ class _Visit:
                 self.attempts.append(heard.attempt)
             if heard is None or heard.message is None or heard.message.status not in (401, 407) or self.credentials.refusals:
                 break
-            if not self.line.trusted or self.credentials.weigh(heard.message, sent=bool(sent)) != "again":
+            if self.line.distrust or self.credentials.weigh(heard.message, sent=bool(sent)) != "again":
                 break
         return heard
 
@@ -197,7 +200,7 @@ class _Visit:
         self.credentials.spend()
         while True:
             branch = self._branch()
-            algorithm = self.credentials.algorithm if self.line.trusted else None
+            algorithm = self.credentials.algorithm if not self.line.distrust else None
             request = self._request(self.line, contact, self.dialogue.expires if expires else 0, branch, algorithm is not None)
             heard = await self.line.ask(request, branch, purpose, credentials=algorithm, timeout=patience)
             self.attempts.append(heard.attempt)
@@ -205,7 +208,9 @@ class _Visit:
             if heard.message is None:
                 self._end("unanswered")
                 return Elsewhere(), None
-            step = self.dialogue.weigh(heard.message, sent_credentials=algorithm is not None, trusted=self.line.trusted, last_target=last)
+            step = self.dialogue.weigh(
+                heard.message, sent_credentials=algorithm is not None, trusted=not self.line.distrust, last_target=last
+            )
             if isinstance(step, Done):
                 proved = self.credentials.taken(heard.message)
                 self.proved = proved if proved is not None else self.proved
