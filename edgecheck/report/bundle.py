@@ -140,11 +140,14 @@ def _environment(report: Report, account: Account, traffic: Sequence[Packet]) ->
 
 
 def _call_ids(traffic: Sequence[Packet]) -> list[str]:
-    found: dict[str, None] = {}
+    """Of the registration first: that is what a provider looks for in its log."""
+    found: dict[str, bool] = {}
     for packet in traffic:
         if packet.direction == "out":
             try:
-                found.setdefault((sip.parse_datagram(packet.data).get("Call-ID") or "")[:80])
+                message = sip.parse_datagram(packet.data)
             except WireError:
                 continue
-    return list(found)[:5]
+            name = (message.get("Call-ID") or "")[:80]
+            found[name] = found.get(name, False) or message.method == "REGISTER"
+    return sorted(found, key=lambda name: not found[name])[:5]
