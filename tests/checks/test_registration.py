@@ -438,3 +438,24 @@ def test_over_tls_a_password_goes_only_to_whom_a_certificate_proves(
     seen = visit(world, parse_account(f"{ACCOUNT};transport=tls", ca=str(file) if known else None))
     assert {cause: verdict for cause, verdict in seen.verdicts.items() if verdict != "skipped"} == verdicts
     assert bool(server.credentialed) == ("registered" in verdicts)
+
+
+def test_who_lists_only_the_new_binding_has_displaced_nobody() -> None:
+    other = "<sip:alice@192.168.7.7:5060>;expires=900"
+    server = Registrar(others=[other])
+
+    def terse(message: sip.Message, source: Endpoint) -> bytes | None:
+        server.others[:] = [] if message.get("Contact") else [other]
+        return None
+
+    server.override = terse
+    seen = visit(at(server))
+    assert seen.verdicts["registered"] == "pass"
+    assert "displaced" not in seen.verdicts
+    assert seen.seen.displaced == ()
+
+
+@pytest.mark.parametrize(("uri", "told"), [(ACCOUNT, True), ("sip:alice@example.com", False)])
+def test_an_address_in_place_of_a_domain_is_told_with_a_404(uri: str, told: bool) -> None:
+    summary = visit(says(404)(), uri, targets=(SERVER,)).findings["unknown-user"].summary
+    assert ("where a domain belongs" in summary) == told

@@ -4,7 +4,7 @@ A status code says what happened, seldom why: where several causes fit, the find
 them apart. A cause is asserted only where the answers show it.
 """
 
-from edgecheck.checks.registration.after import judge_registered
+from edgecheck.checks.registration.after import host_of_uri, judge_registered
 from edgecheck.checks.registration.evidence import answer, found, host_of, is_public, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
@@ -267,6 +267,8 @@ def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
             text += ": that is also what a trunk says that knows its customers by address" + (f" (it sees {host})" if host else "")
     elif decisive.credentials:
         text += " to the credentials" if status == 403 else " after it had asked for credentials"
+    if cause in ("unknown-user", "forbidden") and is_public(host_of_uri(seen.aor)) is not None:
+        text += "; the account is given with an IP address where a domain belongs, which many servers do not know as theirs"
     if decisive.retry_after_s is not None:
         text += f", and to try again in {decisive.retry_after_s} s"
     if cause == "interval-too-brief" and decisive.min_expires_s is not None:

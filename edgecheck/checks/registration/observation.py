@@ -126,7 +126,7 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     distrust: str = ""
     """Why no credentials were given to whoever showed a certificate: ``does not name example.com``."""
     displaced: tuple[str, ...] = ()
-    """Contacts that were listed before ours and no longer with it."""
+    """Contacts that were listed before ours, and neither with it nor after it."""
     password_edged: bool = False
     """Whether the password that was given begins or ends with a blank; nothing else is told of it."""
     path: tuple[str, ...] = ()

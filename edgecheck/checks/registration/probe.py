@@ -189,6 +189,11 @@ class _Visit:
         left = read_listing(answer, contact, self.names.instance, self.before)
         self._may_remain = left.own is not None
         self._note(removed=not self._may_remain)
+        if self.seen.displaced:
+            # Some list only what was registered just now: what is listed again was never gone.
+            step, answer = await self._round("fetch", None, 0, True, 32.0)
+            listed = {binding.contact for binding in read_listing(answer, None, None).bindings} if answer else set(self.seen.displaced)
+            self._note(displaced=tuple(contact for contact in self.seen.displaced if contact not in listed))
 
     # --- one request and its retries -------------------------------------------------------------------------------------
 
