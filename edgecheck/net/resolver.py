@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import dns.message
 
 _WAITS_S = (1.0, 2.0, 2.0)
+_WAITS_AGAIN_S = (1.0, 1.0)
+"""For a server that was silent to an earlier question."""
 _TCP_S = 3.0
 _PAYLOAD = 1232
 """Bytes that an answer over UDP may have: more is cut by paths that drop fragments (DNS flag day 2020)."""
@@ -38,6 +40,7 @@ class Resolver:
         self._bell = bell
         self.own = tuple(own)
         """``ip:port`` of this machine's servers."""
+        self._silent: set[str] = set()
 
     async def ask(self, name: str, type: RecordType, via: str | None) -> Answer:
         """One question, to this server or to this machine's own in turn."""
@@ -68,12 +71,14 @@ class Resolver:
         except LocalFailure as error:
             return refused("UNREACHABLE", str(error))
         try:
-            heard = await self._over_udp(query, to, socket)
+            waits = _WAITS_AGAIN_S if server in self._silent else _WAITS_S
+            heard = await self._over_udp(query, to, socket, waits)
             note = "; ".join(dict.fromkeys(socket.errors))
         finally:
             socket.close()
         if heard is None:
-            return refused("UNREACHABLE" if note else "TIMEOUT", note or "no answer to three questions in 5 s")
+            self._silent.add(server)
+            return refused("UNREACHABLE" if note else "TIMEOUT", note or f"no answer to {len(waits)} copies in {sum(waits):g} s")
         if heard.rcode() == 1 and not heard.answer:  # FORMERR: a server that does not know EDNS
             query.use_edns(False)
             heard = await self._again(query, to) or heard
@@ -90,12 +95,14 @@ class Resolver:
         with contextlib.suppress(LocalFailure):
             socket = await self._ways.open_udp(to)
             try:
-                return await self._over_udp(query, to, socket)
+                return await self._over_udp(query, to, socket, _WAITS_S)
             finally:
                 socket.close()
         return None
 
-    async def _over_udp(self, query: "dns.message.Message", to: Endpoint, socket: UdpSocket) -> "dns.message.Message | None":
+    async def _over_udp(
+        self, query: "dns.message.Message", to: Endpoint, socket: UdpSocket, waits: Sequence[float]
+    ) -> "dns.message.Message | None":
         found: list[dns.message.Message] = []
         seen = 0
 
@@ -109,7 +116,7 @@ class Resolver:
                     found.append(message)
             return bool(found) or bool(socket.errors)
 
-        for wait in _WAITS_S:
+        for wait in waits:
             socket.send(query.to_wire(), to)
             if await self._bell.until(answered, wait):
                 break

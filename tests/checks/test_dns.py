@@ -273,3 +273,16 @@ def test_naptr_order_and_what_a_phone_does_not_follow() -> None:
     records = [naptr(2, 1, "s", "SIP+D2U"), naptr(1, 2, "s", "SIP+D2T"), naptr(1, 1, "s", "SIPS+D2T"), naptr(0, 0, "u", "E2U+sip"), naptr(0, 0, "s", "SIP+D2S")]
     assert [each.service for each in pointers_in_order(records, Place(host="x"))] == ["SIPS+D2T", "SIP+D2T"]
     assert [each.service for each in pointers_in_order(records, Place(host="x", secure=True))] == ["SIPS+D2T"]
+
+
+def test_a_dead_dns_server_costs_seconds_not_minutes() -> None:
+    async def go() -> float:
+        world = PhoneWorld(hosts={})
+        del world.udp[DNS]
+        phone = world.phone("sip:a@pbx.test")
+        seen = await dns.probe(phone, PROFILE)
+        (finding,) = dns.judge(seen, PROFILE)
+        assert (finding.id, finding.verdict) == ("dns.server-failure", Verdict.INCONCLUSIVE)
+        return phone.now()
+
+    assert clock.run(go()) < 12

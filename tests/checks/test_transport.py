@@ -229,6 +229,24 @@ def test_a_stale_port_in_the_dns() -> None:
     assert found["stale-port"].verdict is Verdict.FAIL
 
 
+def test_a_dead_port_beside_a_record_that_works_may_be_another_server() -> None:
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()).udp_at(f"{ADDRESS}:5090", lambda data, source: [Icmp()])
+    srv = "SRV _sip._udp.example.com, priority {}, weight 0"
+    _, found = look(world, target(port=5090, because=srv.format(10)), target(because=srv.format(20)))
+    assert {cause: finding.verdict for cause, finding in found.items()} == {
+        "refused": Verdict.WARN,
+        "answered": Verdict.PASS,
+    }
+
+
+def test_udp_refused_where_tls_is_spoken(tmp_path: Path) -> None:
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5061", lambda data, source: [Icmp()])
+    world.tcp_at(f"{ADDRESS}:5061", OverTls(certificates.settings(tmp_path, issue("pbx.example.com"))))
+    _, found = look(world, target(port=5061))
+    assert found["wrong-transport"].verdict is Verdict.FAIL
+    assert "transport=tls" in found["wrong-transport"].summary
+
+
 def test_a_503_sends_a_phone_to_the_next_target() -> None:
     def busy(request: bytes, source: Endpoint) -> Iterable[bytes]:
         yield response(request, source, 503, "Service Unavailable")

@@ -67,7 +67,8 @@ def _failing(seen: DnsObservation) -> Iterator[Finding]:
         return
     silent = all(step.rcode in _SILENT for step in failing)
     first = failing[0]
-    names = ", ".join(dict.fromkeys(step.query for step in failing))
+    queries = list(dict.fromkeys(step.query for step in failing))
+    names = queries[0] + (f" and {len(queries) - 1} more names" if len(queries) > 2 else "".join(f" and {each}" for each in queries[1:]))
     types = "/".join(dict.fromkeys(step.type for step in failing))
     spoke = [step for step in seen.steps if step.server == first.server and step.rcode in _TOLD]
     if first.rcode == "UNREACHABLE":

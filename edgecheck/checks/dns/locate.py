@@ -195,6 +195,8 @@ class _Search:
 
     async def _invented(self) -> tuple[str, ...] | None:
         """``.invalid`` never exists (RFC 6761 section 6.4): a resolver that gives it an address makes answers up."""
+        if not any(answer.told for answer in self.answers.values()):
+            return None
         answer = await self.phone.resolve(f"edgecheck-{self.phone.token(6)}.invalid", "A")
         return answer.addresses if answer.told else None
 

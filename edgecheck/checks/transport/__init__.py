@@ -89,6 +89,8 @@ def _beside(attempts: list[Attempt]) -> list[Target]:
             continue
         if each.transport == "udp":
             add(each, "tcp", each.port, "beside UDP without an answer")
+            if each.port == BY_TRANSPORT["tls"].port:
+                add(each, "tls", each.port, "the usual port of TLS, beside UDP without an answer")
         elif each.transport == "tcp":
             add(each, "udp", each.port, "beside TCP without an answer")
         usual = BY_TRANSPORT[each.transport].port

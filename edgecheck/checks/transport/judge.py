@@ -145,6 +145,12 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
     if attempt.state == "silent":
         return _silent(attempt, where, seen)
     words = f" ({attempt.words})" if attempt.words else ""
+    sibling = _sibling(attempt, seen)
+    if sibling is not None and attempt.state in ("refused", "unreachable"):
+        right = sibling.transport
+        return "wrong-transport", True, (
+            f"{where} is refused, while {right.upper()} is answered at the same port: the transport is wrong (transport={right})"
+        )
     if attempt.state == "refused":
         how = "ICMP port unreachable" if attempt.transport == "udp" else "a reset (RST)"
         return "refused", True, (
@@ -176,7 +182,7 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
 
 
 def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[Trouble, bool, str]:
-    sibling = next((each for each in _others(seen) if each.works and each.address == attempt.address and each.port == attempt.port), None)
+    sibling = _sibling(attempt, seen)
     what = "No connection came about with" if attempt.transport != "udp" else "Nothing came back from"
     if sibling is not None and attempt.transport == "udp":
         return "udp-silent", False, (
@@ -200,11 +206,17 @@ def _private(attempt: Attempt) -> str:
     return ""
 
 
+def _sibling(attempt: Attempt, seen: TransportObservation) -> Attempt | None:
+    """Another transport that is answered at the same address and port."""
+    return next((each for each in _others(seen) if each.works and (each.address, each.port) == (attempt.address, attempt.port)), None)
+
+
 def _others(seen: TransportObservation) -> tuple[Attempt, ...]:
     return (*seen.attempts, *seen.beside)
 
 
 def _usual_port(attempt: Attempt, seen: TransportObservation) -> Attempt | None:
+    """Only where no record names that port: two ports in the DNS may be two servers."""
     return next(
         (
             each
