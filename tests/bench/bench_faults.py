@@ -15,7 +15,7 @@ from edgecheck.checks.registration.judge import BY_STATUS
 from tests.bench.measure import Bars, conditions, table
 from tests.checks.doctoring import visit
 from tests.faults_of_registration import FAULTS
-from tests.lab.registrations import KAMAILIO, verdicts, visit_all
+from tests.lab.registrations import ALG, BEHIND_ALG, KAMAILIO, verdicts, visit_all, visit_behind_alg
 from tests.lab.topology import Plan, Topology
 
 Row = tuple[str, str, str, str, bool]
@@ -37,8 +37,10 @@ def in_the_laboratory() -> list[Row]:
         directory = Path(scratch)
         with Topology(Plan(), directory / "ground") as topology:
             by_account, by_code = visit_all(topology, directory)
+        with Topology(BEHIND_ALG, directory / "alg ground") as topology:
+            by_account |= visit_behind_alg(topology, directory)
     rows: list[Row] = []
-    for name, (_, expected) in KAMAILIO.items():
+    for name, (_, expected) in (KAMAILIO | ALG).items():
         found = verdicts(by_account[name])
         rows.append(("Kamailio", name, _told(expected), _told(found), found == expected))
     for code, result in by_code.items():

@@ -7,7 +7,8 @@ from typing import Any
 from edgecheck.checks.registration.judge import BY_STATUS
 from tests.lab import kamailio, sipp_server
 from tests.lab.ground import LabError, python
-from tests.lab.topology import ALTERNATE, SERVER, Topology
+from tests.lab.routers import KernelRouter
+from tests.lab.topology import ALTERNATE, SERVER, Plan, Topology
 
 CHECK = "registration"
 CODES = tuple(sorted(set(BY_STATUS) - {420, 430, 439, 491}))
@@ -50,6 +51,20 @@ KAMAILIO: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "no password": (account("frank", password=""), {"no-password": "inconclusive"}),
     "nothing listens": (account("gina", f"{SERVER}:5999"), {"wrong-transport": "fail"}),
 }
+
+
+ALG: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "SIP ALG on the way": (account("alice"), {"registered": "pass", "reachable": "pass", "alg": "warn"}),
+    "SIP ALG and a wrong password": (account("bob", password="wrong"), {"wrong-credentials": "fail", "alg": "warn"}),
+    "TCP past an ALG that watches UDP": (account("carol", f"{SERVER};transport=tcp"), FINE),
+}
+BEHIND_ALG = Plan(home=KernelRouter(sip_alg=("udp",)))
+
+
+def visit_behind_alg(topology: Topology, directory: Path) -> dict[str, Any]:
+    """The same behind a router with the kernel's SIP ALG on UDP."""
+    kamailio.start(topology, directory / "alg", SERVER)
+    return dict(zip(ALG, visit(topology, [case for case, _ in ALG.values()]), strict=True))
 
 
 def visit_all(topology: Topology, directory: Path) -> tuple[dict[str, Any], dict[int, Any]]:

@@ -10,8 +10,7 @@ from edgecheck.checks.registration.judge import BY_STATUS
 from tests.lab import kamailio
 from tests.lab.conftest import Laboratory
 from tests.lab.ground import python
-from tests.lab.registrations import CODES, FINE, KAMAILIO, account, verdicts, visit, visit_all
-from tests.lab.routers import KernelRouter
+from tests.lab.registrations import ALG, BEHIND_ALG, CODES, KAMAILIO, verdicts, visit_all, visit_behind_alg
 from tests.lab.topology import CLIENT, SERVER, WAN, Plan
 
 pytestmark = pytest.mark.lab
@@ -54,15 +53,12 @@ def test_sipp_says(behind_nat: tuple[dict[str, Any], dict[int, Any]], code: int)
 
 def test_the_kernels_sip_alg_gives_itself_away(laboratory: Laboratory) -> None:
     laboratory.need("kamailio", "sipsak")
-    with laboratory.stand(Plan(home=KernelRouter(sip_alg=("udp",))), "registration alg") as topology:
-        kamailio.start(topology, laboratory.directory("registrar alg"), SERVER)
-        fine, wrong, stream = visit(
-            topology, [account("alice"), account("bob", password="wrong"), account("carol", f"{SERVER};transport=tcp")]
-        )
-    assert verdicts(fine) == {"registered": "pass", "reachable": "pass", "alg": "warn"}
-    assert verdicts(wrong) == {"wrong-credentials": "fail", "alg": "warn"}
-    assert "ALG" in next(finding["summary"] for finding in wrong["findings"] if finding["id"] == "registration.wrong-credentials")
-    assert verdicts(stream) == FINE, "the ALG watches UDP only"
+    with laboratory.stand(BEHIND_ALG, "registration alg") as topology:
+        results = visit_behind_alg(topology, laboratory.directory("registrar alg"))
+    assert {name: verdicts(result) for name, result in results.items()} == {name: expected for name, (_, expected) in ALG.items()}
+    refused = results["SIP ALG and a wrong password"]["findings"][0]
+    assert refused["id"] == "registration.wrong-credentials"
+    assert "ALG" in refused["summary"], "it fits as well as a wrong password does"
 
 
 def test_the_command_and_its_bundle(laboratory: Laboratory) -> None:
