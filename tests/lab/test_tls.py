@@ -22,7 +22,6 @@ PORTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "5064;transport=tls": ({"answered": "pass"}, {"incomplete-chain": "fail"}),
     "5065;transport=tls": ({"answered": "pass"}, {"self-signed": "fail"}),
     "5061;transport=tcp": ({"wrong-transport": "fail"}, {"skipped": "skipped"}),
-    "5060;transport=tls": ({"wrong-transport": "fail"}, {"no-handshake": "inconclusive"}),
     "5999": ({"refused": "fail"}, {"skipped": "skipped"}),
     "5999;transport=tcp": ({"refused": "fail"}, {"skipped": "skipped"}),
 }
