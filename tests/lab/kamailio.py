@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.fakes.certificates import issue
 from tests.lab.ground import LabError, Program
 from tests.lab.topology import Topology
 
@@ -18,6 +19,9 @@ auto_aliases=no
 alias="pbx.example.com"
 listen=udp:{address}:5060
 listen=tcp:{address}:5060
+listen=tls:{address}:5061
+enable_tls=yes
+tcp_accept_no_cl=yes
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib64/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/"
 loadmodule "sl.so"
 loadmodule "tm.so"
@@ -29,6 +33,10 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
 loadmodule "nathelper.so"
+loadmodule "xhttp.so"
+loadmodule "websocket.so"
+loadmodule "tls.so"
+modparam("tls", "config", "{folder}/tls.cfg")
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", {most_expires})
 modparam("registrar", "received_avp", "$avp(received)")
@@ -64,15 +72,29 @@ request_route {{
   if (!lookup("location")) {{ sl_send_reply("480", "Nobody there"); exit; }}
   t_relay();
 }}
+event_route[xhttp:request] {{
+  if ($hdr(Upgrade) =~ "websocket") {{ ws_handle_handshake(); exit; }}
+  xhttp_reply("404", "Not Found", "text/plain", "no");
+}}
 """
 
 
 def start(topology: Topology, directory: Path, address: str, *, algorithm: str = "MD5", most_expires: int = 3600) -> Program:
-    """Start one at UDP and TCP 5060 of this address of the server's; returns when it answers."""
+    """Start one at UDP and TCP 5060 and TLS 5061 (WebSocket, too) of this address of the server's; returns when it answers.
+
+    ``ca.pem`` in ``directory`` is the authority of its certificate.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    root = issue("Lab Root", authority=True)
+    shown = issue("registrar", root, names=(address,))
+    (directory / "ca.pem").write_bytes(root.pem)
+    (directory / "own.pem").write_bytes(shown.pem)
+    (directory / "own.key").write_bytes(shown.key_pem)
+    own = f"method = TLSv1.2+\ncertificate = {directory}/own.pem\nprivate_key = {directory}/own.key\n"
+    (directory / "tls.cfg").write_text(f"[server:default]\n{own}[client:default]\nmethod = TLSv1.2+\n")
     file = directory / "kamailio.cfg"
-    file.write_text(_CONFIG.format(address=address, algorithm=algorithm, password=PASSWORD, most_expires=most_expires))
-    options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "16", "-M", "4")
+    file.write_text(_CONFIG.format(address=address, algorithm=algorithm, password=PASSWORD, most_expires=most_expires, folder=directory))
+    options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "32", "-M", "4")
     program = topology.ground.spawn("server", "kamailio", *options)
     for _ in range(60):
         if topology.ground.run("server", "sipsak", "-s", f"sip:{address}").returncode == 0:

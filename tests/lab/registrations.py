@@ -38,6 +38,9 @@ KAMAILIO: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "MD5": (account("alice"), FINE),
     "SHA-256": (account("alice", ALTERNATE), FINE | {"expires-shortened": "warn"}),
     "TCP": (account("bob", f"{SERVER};transport=tcp"), FINE),
+    "TLS": (account("tina", f"{SERVER};transport=tls", ca="its own"), FINE),
+    "TLS, unknown authority": (account("tina", f"{SERVER};transport=tls"), {"untrusted": "inconclusive"}),
+    "WebSocket over TLS": (account("wendy", f"{SERVER}:5061;transport=wss", ca="its own"), FINE),
     "authentication user": (account("carol", auth_user="55512345"), FINE),
     "wrong password": (account("dave", password="wrong"), {"wrong-credentials": "fail"}),
     "407": (account("proxied"), FINE),
@@ -72,6 +75,7 @@ def visit_all(topology: Topology, directory: Path) -> tuple[dict[str, Any], dict
     kamailio.start(topology, directory / "md5", SERVER)
     kamailio.start(topology, directory / "sha256", ALTERNATE, algorithm="SHA-256", most_expires=60)
     sipp_server.start(topology, directory / "sipp", CODES)
-    wanted = [case for case, _ in KAMAILIO.values()] + [account(str(code), f"{SERVER}:{sipp_server.PORT}") for code in CODES]
+    cases = [case | ({"ca": str(directory / "md5" / "ca.pem")} if case.get("ca") else {}) for case, _ in KAMAILIO.values()]
+    wanted = cases + [account(str(code), f"{SERVER}:{sipp_server.PORT}") for code in CODES]
     results = visit(topology, wanted)
     return dict(zip(KAMAILIO, results, strict=False)), dict(zip(CODES, results[len(KAMAILIO) :], strict=True))
