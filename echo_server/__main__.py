@@ -1,6 +1,5 @@
 """``edgecheck-server``, ``python -m echo_server``: options in, a running server out."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,9 @@ import typer
 
 from echo_server import local_addresses
 from echo_server.config import REACH_PORTS, Config, ConfigError, StartError
+from echo_server.desk.commands import commands
+from echo_server.shared import ReportsUnavailable
+from echo_server.state import state_directory
 from edgecheck import __version__
 from edgecheck.wire import ports
 from edgecheck.wire.errors import WireError
@@ -18,10 +20,12 @@ _USAGE = 64
 """Exit status of a command line that is wrong, as everywhere in edgecheck."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(commands, name="reports")
 
 
-@app.command(help="The echo server of edgecheck: run it outside, best on a host with two public addresses.")
+@app.callback(invoke_without_command=True, help="The echo server of edgecheck: run it outside, best on a host with two public addresses.")
 def serve(
+    context: typer.Context,
     address: Annotated[list[str] | None, typer.Option(metavar="IP", help="Primary address; once for IPv4, once for IPv6.")] = None,
     alternate: Annotated[list[str] | None, typer.Option(metavar="IP", help="Alternate address; once a family.")] = None,
     public_address: Annotated[
@@ -45,8 +49,18 @@ def serve(
     certificate: Annotated[Path | None, typer.Option(metavar="F", help="Own certificate (PEM); needs --key.")] = None,
     key: Annotated[Path | None, typer.Option(metavar="F")] = None,
     state_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where token and certificate are kept.")] = None,
+    reports: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", envvar="EDGECHECK_REPORTS",
+            help="Where reports that clients share are kept: postgresql://..., sqlite:///..., or none (default: SQLite in --state-dir; "
+            "none with --open).",
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
+    if context.invoked_subcommand is not None:
+        return
     if version:
         print(__version__)
         return
@@ -80,6 +94,9 @@ def serve(
         reach_ports=_reach_ports(reach_ports),
     )
     config, notes = _with_secrets(config, token, open_to_all, certificate, key, state_dir)
+    if reports != "none" and (reports is not None or not open_to_all):
+        config, more = _with_reports(config, reports, state_dir or state_directory())
+        notes = (*more, *notes)
     _run(config, notes)
 
 
@@ -131,7 +148,7 @@ def _with_secrets(
     if token is not None and not tokens.is_token(token):
         raise ConfigError(f"A token has {tokens.SHORTEST} or more printable characters, without spaces, @ and /.")
     made = []
-    directory = state_dir or _state_directory()
+    directory = state_dir or state_directory()
     if (not open_to_all and token is None) or certificate is None:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,14 +174,20 @@ def _with_secrets(
     return config._replace(token=token or "", certificate=certificate, key=key), (said,)
 
 
-def _state_directory() -> Path:
-    """The platform's user state directory."""
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "edgecheck"
-    if sys.platform == "darwin":
-        return home / "Library" / "Application Support" / "edgecheck"
-    return Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "edgecheck"
+def _with_reports(config: Config, url: str | None, directory: Path) -> tuple[Config, tuple[str, ...]]:
+    """The config with the store for reports and the admin's own token, made and kept where need be."""
+    from echo_server import tokens
+    from echo_server.desk.store import default_url
+
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        token, new = tokens.kept_token(directory, "admin-token")
+    except OSError as error:
+        words = f"{directory} cannot be used to keep the admin's token: {error.strerror}; name another with --state-dir."
+        raise StartError(words) from error
+    file = directory / "admin-token"
+    notes = (f"Reports that clients share are shown at /reports; the admin's token for it was made in {file}.",) if new else ()
+    return config._replace(reports=url or default_url(directory), admin_token=token), notes
 
 
 def main() -> None:
@@ -175,7 +198,7 @@ def main() -> None:
         app(standalone_mode=False)
     except ConfigError as error:
         _end(f"{error} (edgecheck-server --help)", _USAGE)
-    except StartError as error:
+    except (StartError, ReportsUnavailable) as error:
         _end(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(0)

@@ -40,6 +40,10 @@ class Config(NamedTuple):
     """Further ones, so that a network can be asked whether it lets them out; bound where that is possible."""
     token: str = ""
     """Empty: open to all."""
+    reports: str = ""
+    """URL of the store for reports; empty: none are kept."""
+    admin_token: str = ""
+    """Opens the page of reports."""
     certificate: Path = Path("certificate.pem")
     key: Path = Path("key.pem")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from echo_server import prober, roles, sip_caller
-from echo_server.effects import Closing, Effect, MediaOpening, Reply
+from echo_server import prober, roles, shared, sip_caller
+from echo_server.effects import Closing, Effect, MediaOpening, Reply, Storing
 from echo_server.inquiry import Inquiring
 from echo_server.ledger import SentTable
 from echo_server.media import MediaPort, MediaPorts
@@ -18,6 +18,8 @@ from edgecheck.wire.address import parse_host
 from edgecheck.wire.control import Declined, Hello, Limits, Refused, Service
 from edgecheck.wire.errors import WireError
 
+MOST_SHARES = 4
+"""Reports that one session may leave."""
 MAX_SPACING_MS = 10_000
 MAX_PATIENCE_MS = 10_000
 MAX_INQUIRY_ATTEMPTS = 8
@@ -104,6 +106,8 @@ class Requests:
                     return [self._inquire(session, request)]
                 case control.OpenMedia():
                     return [self._open_media(session, request)]
+                case control.Share():
+                    return [_share(session, request, self._services[session.family])]
                 case control.CloseMedia():
                     return [Closing(self.release_media(session)), Reply(control.MediaOpened(id=request.id, ports=()))]
                 case _:
@@ -242,3 +246,15 @@ def _table(session: Session, series: int, sender: str, low: int, high: int) -> S
 def _mirrored(session: Session, request: control.Mirror) -> control.Mirrored:
     after = max(0, request.after)
     return control.Mirrored(id=request.id, records=tuple(session.mirror.records[after:]), dropped=session.mirror.dropped)
+
+
+def _share(session: Session, request: control.Share, service: Service) -> Storing:
+    if "reports" not in service.capabilities:
+        raise Refusal("unavailable", "This server keeps no reports.")
+    if session.shares >= MOST_SHARES:
+        raise Refusal("limit", f"A session may leave {MOST_SHARES} reports.")
+    if len(request.report) > control.MOST_SHARED:
+        raise Refusal("limit", f"A packed report of {len(request.report)} bytes; at most {control.MOST_SHARED}.")
+    report = shared.read(request.report, session.peer.host)
+    session.shares += 1
+    return Storing(request.id, report)

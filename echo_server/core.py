@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from weakref import WeakSet
 
-from echo_server import media, roles, sip_mirror, stun
+import msgspec
+
+from echo_server import media, roles, sip_mirror, stun, tickets
 from echo_server.control import Requests, check_authentication
 from echo_server.conversation import Conversation
-from echo_server.effects import Effect
+from echo_server.effects import Effect, Reply
 from echo_server.ledger import ReceivedRow
 from echo_server.limits import DEFAULT_BOUNDS, TOKEN_LIMITS, Bounds, Pool, SourceRate, is_loopback
 from echo_server.media import MediaPort, MediaPorts
@@ -47,11 +49,13 @@ class EchoServer:
         bounds: Bounds = DEFAULT_BOUNDS,
         on_fault: Callable[[Exception], None] = lambda error: None,
         wall: Callable[[], float] | None = None,
+        tickets_by: Callable[[], float] | None = None,
     ) -> None:
         """``services``: by family, 4 and 6. ``key``: secret, of this process. ``draw(n)``: n random bytes.
 
         ``certificate``: fingerprint of the control channel's certificate. ``token``: empty for an open server. ``wall``: the date and
-        time, seconds since 1970, for clients whose clock may be wrong; None: not told.
+        time, seconds since 1970, for clients whose clock may be wrong; None: not told. ``tickets_by``: the same
+        by which tickets end; None: none are given.
         """
         self.services = dict(services)
         self.limits = limits
@@ -64,6 +68,8 @@ class EchoServer:
         self._certificate = certificate
         self._token = token
         self._on_fault = on_fault
+        self._tickets_by = tickets_by
+        self._ticket_key = tickets.key_of(token) if token else tickets.key_of(key.hex())
         self._pool = Pool(bounds.total_bytes)
         self.rate = SourceRate(limits.source_rate, key)
         self._cookies = Cookies(key)
@@ -100,9 +106,14 @@ class EchoServer:
         assert isinstance(message, control.Authenticate)
         intercepted = message.certificate != self._certificate
         self._opened += 1
-        name = self._draw(control.SESSION_SIZE)
+        ticket = self._ticket(message.ticket, peer)
+        name = bytes.fromhex(ticket.session) if ticket else self._draw(control.SESSION_SIZE)
         session = Session(name, self._opened, peer, now, intercepted, self.limits, self.bounds, self._pool)
         self.sessions.add(session)
+        if self._tickets_by is not None:
+            session.ticket_ends = ticket.ends if ticket else int(self._tickets_by() + self.limits.session_s)
+        for address in ticket.addresses if ticket else ():
+            self.sessions.prove(session, address)
         self._quick.forget()
         return session, Welcome(
             session=name.hex(),
@@ -111,7 +122,27 @@ class EchoServer:
             intercepted=intercepted,
             observed=str(peer),
             service=self.services[peer.family],
+            ticket=self._issue(session),
+            continued=ticket is not None,
         )
+
+    def _ticket(self, text: str, peer: Endpoint) -> tickets.Ticket | None:
+        """The ticket presented, if it is good here: signed, in time, the same peer's, and its session is not open any more."""
+        if not text or self._tickets_by is None:
+            return None
+        ticket = tickets.verify(self._ticket_key, text, peer.host, self._tickets_by())
+        if ticket is None or self.sessions.get(bytes.fromhex(ticket.session)) is not None:
+            self.counters["ticket not taken"] += 1
+            return None
+        return ticket
+
+    def _issue(self, session: Session) -> str:
+        """A ticket for this session; one that was continued ends when it would have ended anyway."""
+        if not session.ticket_ends:
+            return ""
+        addresses = tuple(session.addresses)
+        ticket = tickets.Ticket(session=session.name.hex(), peer=session.peer.host, addresses=addresses, ends=session.ticket_ends)
+        return tickets.issue(self._ticket_key, ticket)
 
     def handle_request(self, session: Session, request: control.Message, now: float) -> list[Effect]:
         """What is to be done for one request of an open session."""
@@ -122,7 +153,13 @@ class EchoServer:
         effects = self._requests.handle(session, request, now)
         if isinstance(request, control.Prove):
             self._quick.forget()
+            effects = [self._with_ticket(session, effect) for effect in effects]
         return effects
+
+    def _with_ticket(self, session: Session, effect: Effect) -> Effect:
+        if isinstance(effect, Reply) and isinstance(effect.message, control.Proved):
+            return Reply(msgspec.structs.replace(effect.message, ticket=self._issue(session)))
+        return effect
 
     def end_session(self, session: Session) -> list[MediaPort]:
         """The control connection is gone. Returns the media ports that nobody uses any more."""

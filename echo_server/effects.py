@@ -6,6 +6,7 @@ from echo_server.inquiry import Inquiring
 from echo_server.media import MediaPort, MediaPorts
 from echo_server.prober import Dialing, Sending
 from echo_server.session import Session
+from echo_server.shared import SharedReport
 from echo_server.sip_caller import Calling
 from edgecheck.wire import control, ports
 
@@ -43,4 +44,11 @@ class MediaOpening:
         return control.MediaOpened(id=self._id, ports=ports.compress(self.session.media_ports))
 
 
-Effect = Reply | Closing | MediaOpening | Sending | Calling | Dialing | Inquiring
+class Storing(NamedTuple):
+    """Keep this report, and tell its number."""
+
+    id: int
+    report: SharedReport
+
+
+Effect = Storing | Reply | Closing | MediaOpening | Sending | Calling | Dialing | Inquiring

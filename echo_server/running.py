@@ -8,6 +8,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from echo_server import icmp, self_test
 from echo_server.binding import Bound, bind_all
@@ -21,6 +22,10 @@ from echo_server.media_sockets import MediaSockets, descriptor_budget
 from echo_server.streams import Acceptor, Conversations, Gate
 from edgecheck.wire.address import Target
 from edgecheck.wire.control import Service
+
+if TYPE_CHECKING:
+    from echo_server.desk.site import Desk
+    from echo_server.web import Keep
 
 _COUNTS_S = 60.0
 """How often what was dropped is told, if anything was."""
@@ -46,6 +51,7 @@ async def _serve(config: Config, say: Callable[[str], None], notes: tuple[str, .
     try:
         addresses = tuple(_tested(one, bound, journal) for one in config.addresses)
         services = {one.family: _service(one, bound, config) for one in addresses}
+        reports = _reports(config)
         low, high = config.media_ports
         server = EchoServer(
             services,
@@ -57,9 +63,10 @@ async def _serve(config: Config, say: Callable[[str], None], notes: tuple[str, .
             bounds=DEFAULT_BOUNDS if config.token else OPEN_BOUNDS,
             on_fault=journal.write_fault,
             wall=time.time,
+            tickets_by=time.time,
         )
         media = MediaSockets(server, {one.family: one.primary for one in addresses}, budget)
-        running = _Running(server, bound, addresses, media, context, journal)
+        running = _Running(server, bound, addresses, media, context, journal, reports)
         await running.start()
         for one in addresses:
             _print(describe(services[one.family], bound.control_port))
@@ -77,6 +84,21 @@ async def _serve(config: Config, say: Callable[[str], None], notes: tuple[str, .
         bound.close()
 
 
+def _reports(config: Config) -> "tuple[Keep, Desk] | tuple[()]":
+    """What takes a report into the store, and the page that shows them; nothing where none are kept. Raises ``StartError``."""
+    if not config.reports:
+        return ()
+    from echo_server.desk.site import Desk
+    from echo_server.desk.store import Store, StoreFailed
+
+    try:
+        store = Store(config.reports)
+        store.prepare()
+    except StoreFailed as error:
+        raise StartError(f"{error} Name another with --reports, or none.") from None
+    return store.keep, Desk(store, config.admin_token)
+
+
 def _print(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
@@ -92,6 +114,7 @@ class _Running:
         media: MediaSockets,
         context: ssl.SSLContext,
         journal: Journal,
+        reports: "tuple[Keep, Desk] | tuple[()]",
     ) -> None:
         from echo_server.web import ControlSite
 
@@ -104,7 +127,7 @@ class _Running:
         self._conversations = Conversations(server, self._loop)
         hosts = {("A", one.family): one.primary for one in addresses}
         hosts |= {("B", one.family): one.alternate for one in addresses if one.alternate is not None}
-        self._site = ControlSite(server, self._udp, media, hosts, journal)
+        self._site = ControlSite(server, self._udp, media, hosts, journal, *reports)
         self._acceptors: list[Acceptor] = []
 
     async def start(self) -> None:
@@ -182,6 +205,8 @@ def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
     if addresses.alternate is not None:
         capabilities.insert(0, "alternate-address")
     capabilities.append("probe-from-sip")
+    if config.reports:
+        capabilities.append("reports")
     if icmp.SUPPORTED:
         capabilities.append("udp-errors")
     return Service(

@@ -58,6 +58,10 @@ class Session:
         self.media_ports: set[int] = set()
         self.inquiries = 0
         """Ports whose service was asked."""
+        self.ticket_ends = 0
+        """Seconds since 1970: until when a ticket for it is good."""
+        self.shares = 0
+        """Reports left here."""
         self.ended = False
         self._next_probe = 0.0
 

@@ -26,9 +26,9 @@ def is_token(text: str) -> bool:
     return len(text) >= SHORTEST and all("!" <= character <= "~" and character not in "@/" for character in text)
 
 
-def kept_token(directory: Path) -> tuple[str, bool]:
+def kept_token(directory: Path, name: str = "token") -> tuple[str, bool]:
     """The token kept in the state directory, and whether it was made just now, for want of a good one. Raises ``OSError``."""
-    file = directory / "token"
+    file = directory / name
     try:
         token = file.read_bytes().decode("ascii", "replace").strip()
         if is_token(token):

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
 from echo_server import asker, dialer, probe_sender
 from echo_server.core import EchoServer
-from echo_server.effects import Closing, Effect, MediaOpening, Reply
+from echo_server.effects import Closing, Effect, MediaOpening, Reply, Storing
 from echo_server.inquiry import Inquiring
 from echo_server.journal import Journal
 from echo_server.limits import is_loopback, network
@@ -18,6 +19,7 @@ from echo_server.listeners import UdpSockets
 from echo_server.media_sockets import MediaSockets
 from echo_server.prober import Dialing, Sending
 from echo_server.session import Session
+from echo_server.shared import ReportsUnavailable, SharedReport
 from echo_server.sip_caller import Calling
 from echo_server.streams import Watched
 from edgecheck.wire import control
@@ -25,12 +27,16 @@ from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Declined
 from edgecheck.wire.errors import WireError
 
+if TYPE_CHECKING:
+    from echo_server.desk.site import Desk
+
 _HEARTBEAT_S = 20.0
 _UNPROVED = 256
 """Control connections without a session at a time: each may make us read one message of the largest size."""
 _UNPROVED_PER_SOURCE = 16
 """So that nobody keeps the others out with a few connections."""
 
+Keep = Callable[[SharedReport], int]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -38,9 +44,18 @@ class ControlSite:
     """The web application: the page at / and the control channel."""
 
     def __init__(
-        self, server: EchoServer, udp: UdpSockets, media: MediaSockets, hosts: dict[tuple[str, int], str], journal: Journal
+        self,
+        server: EchoServer,
+        udp: UdpSockets,
+        media: MediaSockets,
+        hosts: dict[tuple[str, int], str],
+        journal: Journal,
+        keep: Keep | None = None,
+        desk: "Desk | None" = None,
     ) -> None:
-        """``hosts``: the address to dial from, by (A or B, family)."""
+        """``hosts``: the address to dial from, by (A or B, family). ``keep``: takes a report into the store, and blocks."""
+        self._keep = keep
+        self._desk = desk
         self._server = server
         self._udp = udp
         self._media = media
@@ -55,6 +70,8 @@ class ControlSite:
         application = web.Application(middlewares=[self._middleware])
         application.router.add_get("/", self._serve_page)
         application.router.add_get(control.PATH, self._serve_control)
+        if self._desk is not None:
+            self._desk.add_to(application)
         return application
 
     async def close(self) -> None:
@@ -100,7 +117,7 @@ class ControlSite:
         if session is not None:
             self._connections.add(ws)
             try:
-                await Conversation(self._server, session, ws, self._udp, self._media, self._hosts, self._journal).run()
+                await Conversation(self._server, session, ws, self._udp, self._media, self._hosts, self._journal, self._keep).run()
             finally:
                 self._connections.discard(ws)
                 await self._media.shut(self._server.end_session(session))
@@ -153,7 +170,9 @@ class Conversation:
         media: MediaSockets,
         hosts: dict[tuple[str, int], str],
         journal: Journal,
+        keep: Keep | None,
     ) -> None:
+        self._keep = keep
         self._server = server
         self._session = session
         self._ws = ws
@@ -235,6 +254,19 @@ class Conversation:
             case Closing():
                 await self._media.shut(effect.ports)
                 return None
+            case Storing():
+                return await self._store(effect)
+
+    async def _store(self, effect: Storing) -> control.Reply:
+        if self._keep is None:
+            return Declined(id=effect.id, reason="unavailable", message="This server keeps no reports.")
+        try:
+            number = await asyncio.to_thread(self._keep, effect.report)
+        except ReportsUnavailable as error:
+            self._journal.write(str(error))
+            return Declined(id=effect.id, reason="unavailable", message="The server cannot keep reports now.")
+        self._journal.write(f"Session {self._session.number} left report {number}.")
+        return control.Shared(id=effect.id, number=number)
 
     async def _send(self, reply: control.Reply) -> None:
         async with self._sending:

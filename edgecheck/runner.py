@@ -75,12 +75,19 @@ _ROUTER_TIME_S = 0.6
 """A router that speaks has told its name by then; one that does not must hold up no run, not even one of half a second."""
 
 
+CONTINUE_AFTER_S = (0.3, 1.0)
+"""Waits before the tries to reach the server, or another of its group, again."""
+MOST_CONTINUED = 2
+
+
 class _Run(Course):
     """One run against an echo server."""
 
     def __init__(self, settings: Settings, show: Show) -> None:
         super().__init__(show, settings.plan(), settings.profile, settings.target.authority, settings.timeout)
         self.settings = settings
+        self._continued = 0
+        """How often a lost session was continued."""
 
     def why_untested(self) -> str:
         return "there is no session with the server" if self.control else "it was not reached"
@@ -94,6 +101,42 @@ class _Run(Course):
             self.client = host.facts(self.settings.source)
             await self._carry_out_alone()
             return
+        lost = await self._carry_out_with(session)
+        # a box that opens TLS and cuts the channel would cut the next one, too
+        while lost and not session.intercepted and (again := await self._go_on(session.ticket, lost)) is not None:
+            session = again
+            lost = await self._carry_out_with(session)
+        if lost:
+            text = (
+                f"The server at {self.settings.target.authority} was lost in mid-run ({lost}): what was measured before is "
+                "told here. See that edgecheck-server still runs there, and run again."
+            )
+            self.control_finding("lost", Verdict.INCONCLUSIVE, text)
+
+    async def _go_on(self, ticket: str, lost: str) -> ControlSession | None:
+        """Another session in place of one that was lost, where there is something left to do: with this server or another of its group.
+
+        What was under way when it was lost stays undecided: the receipts for it are gone.
+        """
+        if not ticket or self._continued >= MOST_CONTINUED or all(check.id in self.begun for check in self.plan):
+            return None
+        self._continued += 1
+        for pause in CONTINUE_AFTER_S:
+            await asyncio.sleep(pause)
+            try:
+                session = await ControlSession.open(self.settings.target, self.settings.source, self.settings.family, ticket)
+            except ServerUnreachable:  # and what stands under it: the loss is what is told
+                continue
+            taken = "the session goes on" if session.welcome.continued else "a new session was opened"
+            self.notes.append(
+                f"The control channel was lost in mid-run ({lost}); {taken} with {session.peer_host}. "
+                "What was under way at that moment is undecided."
+            )
+            return session
+        return None
+
+    async def _carry_out_with(self, session: ControlSession) -> str:
+        """What is left to do, with this session; why that was lost, empty if it was not."""
         try:
             network = self._network(session)
             if network is not None:
@@ -108,12 +151,7 @@ class _Run(Course):
                     await asyncio.wait([reading], timeout=max(0.0, enough - network.now()))
                 finally:
                     reading.cancel()
-                if session.lost is not None:
-                    text = (
-                        f"The server at {self.settings.target.authority} was lost in mid-run ({session.lost}): what was measured before is "
-                        "told here. See that edgecheck-server still runs there, and run again."
-                    )
-                    self.control_finding("lost", Verdict.INCONCLUSIVE, text)
+            return session.lost or ""
         finally:
             await session.close()
 
@@ -228,7 +266,7 @@ class _Run(Course):
         """Each check in its turn; whoever must wait for the alternate address lets the next one go first."""
         tasks: list[asyncio.Task[None]] = []
         try:
-            for check in self.plan:
+            for check in [check for check in self.plan if check.id not in self.begun and check.id not in self.results]:
                 missing = check.needs - set(network.service.capabilities)
                 why = f"the server offers no {', '.join(sorted(missing))}" if missing else check.unfit(self.settings.profile)
                 if why:

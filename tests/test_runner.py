@@ -66,6 +66,7 @@ class Session:
     issuer = ""
     intercepted = False
     observed = ""
+    ticket = ""
     closed = False
 
     def __init__(self, edge: Edge) -> None:

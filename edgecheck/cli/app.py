@@ -76,6 +76,7 @@ def run(
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="NAME|FILE", help="Compare with this earlier report; a regression is a failure.")
     ] = None,
+    share: Annotated[bool, typer.Option("--share", help="Leave the report with the server, for its admin.")] = False,
     no_history: options.NoHistory = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
@@ -96,6 +97,7 @@ def run(
         timeout=timeout,
         quick=quick,
         baseline=baseline,
+        share=share,
         history=not no_history,
     )
     raise typer.Exit(command.run(asked, command.Output(json=json, html=html, junit=junit, quiet=quiet, no_color=no_color)))

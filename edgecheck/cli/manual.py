@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,8 @@ import typer
 
 from edgecheck.model.errors import UsageError
 
+_COMMON = 3
+"""Options that a program of commands has itself: --version, --help and the like."""
 _STATUS = (
     ("0", "All decided, nothing failed or warned."),
     ("1", "Warnings."),
@@ -49,20 +51,20 @@ def _page(program: str, command: Any) -> Iterator[str]:
     yield ".SH NAME"
     yield f"{_word(program)} \\- {_text(_first(command.help or ''))}"
     yield ".SH SYNOPSIS"
-    if commands:
-        for name, each in commands.items():
-            yield from _synopsis(f"{program} {name}", each)
-    else:
-        yield from _synopsis(program, command)
+    alone = _runs_alone(command)
+    if alone:
+        yield from _synopsis(program, command, ())
+    for name, each in commands.items():
+        yield from _synopsis(f"{program} {name}", each, getattr(each, "commands", {}))
     yield ".SH DESCRIPTION"
     yield _text(command.help or "")
+    if alone:
+        yield ".SH OPTIONS"
+        yield from _options(command)
     if commands:
         yield ".SH COMMANDS"
         for name, each in commands.items():
             yield from _command(name, each)
-    else:
-        yield ".SH OPTIONS"
-        yield from _options(command)
     yield ".SH EXIT STATUS"
     for code, words in _STATUS:
         yield from _item(code, words)
@@ -85,8 +87,12 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield from _options(command)
 
 
-def _synopsis(call: str, command: Any) -> Iterator[str]:
-    inner: dict[str, Any] = dict(getattr(command, "commands", {}))
+def _runs_alone(command: Any) -> bool:
+    """Whether it does something without a command: the server serves."""
+    return not getattr(command, "commands", {}) or len(command.params) > _COMMON
+
+
+def _synopsis(call: str, command: Any, inner: Iterable[str]) -> Iterator[str]:
     words = f"{'|'.join(inner)} ..." if inner else f"[OPTION]... {_arguments(command)}"
     yield ".br"
     yield f".B {_word(call)}"

@@ -43,6 +43,8 @@ class Asked(NamedTuple):
     """An earlier report to compare with: a baseline's name, or a file."""
     history: bool = True
     """Whether the run is kept."""
+    share: bool = False
+    """Whether the report is left with the server."""
 
 
 def family(ipv4: bool, ipv6: bool) -> int | None:
@@ -57,15 +59,32 @@ def run(asked: Asked, output: Output) -> int:
     output.check()
     earlier = _baseline(asked, output)
     if _target(asked) is None:
+        if asked.share:
+            raise UsageError("--share leaves the report with an echo server: name one.")
         report = _on_this_machine(asked, output)
     else:
         settings = settings_of(asked)
         end_as_by_ctrl_c()
         with contextlib.ExitStack() as stack:
             report = _checked(settings, live(output, stack))
+        if asked.share:
+            _share(report, settings)
     code = output.write(report)
     history.keep(report, asked.history)
     return code if earlier is None else status.worse(code, _compare(earlier, report, output))
+
+
+def _share(report: Report, settings: "Settings") -> None:
+    """Leave the report with the server. What goes wrong is one line on stderr: the run has its report all the same."""
+    from edgecheck import sharing
+    from edgecheck.model.errors import EdgecheckError
+
+    try:
+        number = carry_out(lambda: sharing.share(report, settings.target, settings.source, settings.family))
+    except EdgecheckError as error:
+        print(f"The report was not shared. {error}", file=sys.stderr)
+    else:
+        print(f"Shared with {settings.target.authority} as report {number}.", file=sys.stderr)
 
 
 def settings_of(asked: Asked, left_out: tuple[str, ...] = ()) -> "Settings":

@@ -35,6 +35,7 @@ _ANSWERS: dict[type[control.Request], type[control.Reply]] = {
     control.Account: control.Accounted,
     control.Mirror: control.Mirrored,
     control.Call: control.Called,
+    control.Share: control.Shared,
     control.Ping: control.Pong,
 }
 ASK_S = 30.0
@@ -66,15 +67,20 @@ class ControlSession:
         """Seconds: one round trip, measured with the proof."""
         self.issuer = ""
         """Who issued the certificate that we saw, in words."""
+        self.ticket = ""
+        """With which this session can be continued when it is lost."""
 
     @classmethod
-    async def open(cls, target: Target, source: str | None, family: int | None) -> "ControlSession":
-        """Reach the server and prove the token. Raises ``ServerUnreachable`` and what stands under it."""
+    async def open(cls, target: Target, source: str | None, family: int | None, ticket: str = "") -> "ControlSession":
+        """Reach the server and prove the token; with a ticket, go on under the name of a session that was lost.
+
+        Raises ``ServerUnreachable`` and what stands under it.
+        """
         host = ""
         try:
             async with asyncio.timeout(CONNECT_S):
                 host = await resolve(target.host, target.port, family or (None if source is None else 6 if ":" in source else 4))
-                return await cls._open(target, host, source)
+                return await cls._open(target, host, source, ticket)
         except TimeoutError as error:
             raise ServerUnreachable(
                 f"Could not reach {target.authority}: no answer within {CONNECT_S:g} s. Is edgecheck-server running there, "
@@ -84,7 +90,7 @@ class ControlSession:
             ) from error
 
     @classmethod
-    async def _open(cls, target: Target, host: str, source: str | None) -> "ControlSession":
+    async def _open(cls, target: Target, host: str, source: str | None, ticket: str) -> "ControlSession":
         import aiohttp
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -94,7 +100,7 @@ class ControlSession:
         try:
             session = cls(http, await upgrade(http, target, host, source))
             try:
-                await session._authenticate(target)
+                await session._authenticate(target, ticket)
             except (aiohttp.ClientError, OSError) as error:
                 raise _closed_at_once(target) from error
         except BaseException:
@@ -103,7 +109,7 @@ class ControlSession:
         session._reader = asyncio.create_task(session._read())
         return session
 
-    async def _authenticate(self, target: Target) -> None:
+    async def _authenticate(self, target: Target, ticket: str) -> None:
         encryption = self._socket.get_extra_info("ssl_object")
         peer, local = (self._socket.get_extra_info(name) for name in ("peername", "sockname"))
         if encryption is None or not peer or not local:
@@ -133,6 +139,7 @@ class ControlSession:
                     nonce=nonce,
                     certificate=seen,
                     proof=control.proof(target.token, "client", hello.nonce, nonce, seen),
+                    ticket=ticket,
                 )
             )
         )
@@ -149,6 +156,7 @@ class ControlSession:
             raise _not_as_ours(target, str(error)) from error
         # Never the server's word alone: what we saw against what it proved to be its own.
         self.welcome = welcome
+        self.ticket = welcome.ticket
         self.intercepted = welcome.certificate != seen
         if self.intercepted:
             self.issuer = issuer(certificate)
@@ -217,6 +225,8 @@ class ControlSession:
                 waiting.exception()  # seen, else asyncio complains of it on stderr
         if isinstance(reply, control.Declined):
             raise RequestDeclined(reply.reason, f"The server declined: {tame(reply.message)}")
+        if isinstance(reply, control.Proved) and reply.ticket:
+            self.ticket = reply.ticket
         if not isinstance(reply, _ANSWERS[type(request)]):
             self._lose(f"the server answered another question than was asked ({type(reply).__name__})")
             raise self._lost()

@@ -29,6 +29,10 @@ from edgecheck.wire.errors import Malformed, TooLong
 PROTOCOL = 1
 MAX_MESSAGE = 4 << 20
 """Bytes of one message: a mirror of a session's SIP, or the account of 65,535 ports, fits; a memory bomb does not."""
+MOST_SHARED = 1 << 20
+"""Bytes of a packed report that a client may leave with the server."""
+MOST_SHARED_JSON = 16 << 20
+"""... and unpacked."""
 NONCE_SIZE = 16
 SESSION_SIZE = 8
 PATH = "/edgecheck/1"
@@ -92,7 +96,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Bound where the system allowed it."""
     capabilities: tuple[str, ...] = ()
     """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
-    seen), ``dial``, ``inquire``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
+    seen), ``dial``, ``inquire``, ``reports``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -116,6 +120,8 @@ class Authenticate(msgspec.Struct, frozen=True, kw_only=True, tag="authenticate"
     certificate: str
     """SHA-256 of the DER certificate that the client saw, hexadecimal."""
     proof: str
+    ticket: str = ""
+    """That of a session which was lost, to go on under its name; empty: a new one."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
@@ -131,6 +137,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     observed: str
     """Address and port from which this connection came."""
     service: Service
+    ticket: str = ""
+    """With which this session can be continued by this server or another of its group; opaque."""
+    continued: bool = False
+    """The ticket was taken: name and proved addresses are those of before. What was counted before is not known any more."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
@@ -154,6 +164,8 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
     id: int
     addresses: tuple[str, ...]
     """Every address this session may have probed."""
+    ticket: str = ""
+    """The session's ticket, with this address in it."""
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
@@ -435,6 +447,22 @@ class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
     """Probes that left."""
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True, tag="share"):
+    """Keep this report for the admin (needs ``reports``)."""
+
+    id: int
+    report: bytes
+    """zlib over the report's JSON, ``MOST_SHARED`` bytes at most."""
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True, tag="shared"):
+    """It is kept."""
+
+    id: int
+    number: int
+    """Under which the admin finds it."""
+
+
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
     id: int
 
@@ -455,8 +483,8 @@ class Declined(msgspec.Struct, frozen=True, kw_only=True, tag="declined"):
     message: str
 
 
-Request = Prove | Probe | Dial | Inquire | OpenMedia | CloseMedia | Account | Mirror | Call | Ping
-Reply = Proved | Probed | Dialed | Inquired | MediaOpened | Accounted | Mirrored | Called | Pong | Declined
+Request = Prove | Probe | Dial | Inquire | OpenMedia | CloseMedia | Account | Mirror | Call | Share | Ping
+Reply = Proved | Probed | Dialed | Inquired | MediaOpened | Accounted | Mirrored | Called | Shared | Pong | Declined
 Message = Hello | Authenticate | Welcome | Refused | Request | Reply
 
 _ENCODER = msgspec.json.Encoder()
