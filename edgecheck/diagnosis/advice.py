@@ -5,7 +5,7 @@ from collections.abc import Callable
 from edgecheck.diagnosis import knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.rules import explained
+from edgecheck.diagnosis.rules import explained, rank
 from edgecheck.diagnosis.words import join, subjects
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
@@ -21,6 +21,7 @@ def advise(facts: Facts) -> tuple[str, ...]:
     troubles = [finding for finding in facts.troubles() if not any(finding is other for other in follows)]
     kinds = {finding.id: finding for finding in reversed(troubles)}
     known = [finding for finding in troubles if kinds[finding.id] is finding and finding.verdict is not Verdict.INCONCLUSIVE]
+    known.sort(key=rank)
     alone = len(known) == 1 and bool(follows)
     for finding in known:
         for step in _specific(facts, finding) or _general(finding)[: 2 if alone else 1]:
@@ -81,7 +82,23 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
     other = _ELSE.get(finding.id, "")
     tell = tuple(step for step in finding.remedies if step.startswith("To tell which"))
-    return (f"{_open(facts)} {subjects(same)} to {facts.here}{'' if tell else other}.{_how_to_forward(facts)}", *tell)
+    if tell:
+        rule = f"{_lower(_open(facts))} {subjects(same)} to {facts.here}.{_how_to_forward(facts)}"
+        return (f"See that there is a rule, and a right one: {rule}", *tell)
+    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_how_to_forward(facts)}",)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _host_firewall(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """The ports by name, and RTP that does not arrive: whatever else keeps it out, it has to be let in there, too."""
+    dropped = subjects(facts.having(finding.id, verdicts=(finding.verdict,)))
+    rtp = facts.ranges("inbound_blocked") and facts.profile.rtp
+    also = f" and, for RTP, UDP {rtp[0]}-{rtp[1]}" if rtp else ""
+    where = "ufw status, firewall-cmd --list-all, nft list ruleset, iptables-save; FreePBX: Connectivity > Firewall"
+    return (f"In this machine's own firewall, let in {dropped}{also} (look at: {where}), and run this again.",)
 
 
 def _how_to_forward(facts: Facts) -> str:
@@ -130,9 +147,24 @@ def _keep_alive(facts: Facts, finding: Finding) -> tuple[str, ...]:
 def _udp_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """TLS helps signaling alone: call audio is UDP whatever carries SIP."""
     page = _general(finding)[:2]
+    if finding.verdict is Verdict.INCONCLUSIVE:
+        page = (f"{_FROM_ANOTHER} Or see that the firewall in front of the server lets in UDP 3478, 3479, 5060 and 5080.", *page[:1])
     ways = [way for way in facts.untouched_ways() if not way.startswith("UDP")]
     around = f"Until then SIP itself can use {join(ways)}: it passed there. Call audio is UDP and needs TURN over TCP or TLS."
     return (*page, around) if ways else page
+
+
+_FROM_ANOTHER = "Run this once from another network: if UDP arrives at the server from there, it is this network that lets none out."
+
+
+def _nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """Only somebody else who reaches these ports shows whose firewall it is; running it again from here would not."""
+    if "nobody else is known" not in finding.summary:
+        return ()
+    return (
+        f"Run this once from another network against the same server: if {finding.subject} is reached from there, it is this network "
+        "that does not let it out. Or look at the firewall in front of the server.",
+    )
 
 
 def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -145,6 +177,9 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
     whole, blocked = facts.profile.rtp, facts.ranges("inbound_blocked")
     if whole is None:
         return ()
+    if facts.having("port-forwarding.host-firewall", verdicts=(Verdict.FAIL, Verdict.WARN)):
+        rule = f"{_lower(_open(facts))} UDP {whole[0]}-{whole[1]} to {facts.here}.{_how_to_forward(facts)}"
+        return (f"Should RTP still not arrive then: {rule}",)
     low, high = whole
     step = f"{_open(facts)} UDP {low}-{high} (RTP) to {facts.here}.{_how_to_forward(facts)}"
     if blocked == (whole,) or not blocked:
@@ -176,6 +211,8 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.carrier-grade-nat": _public_address,
     "topology.carrier-grade-nat": _public_address,
     "topology.double-nat": _both_routers,
+    "port-forwarding.host-firewall": _host_firewall,
+    "outbound.undecided": _nothing_reached,
     "nat-behavior.udp-blocked": _udp_out,
     "outbound.udp-blocked": _udp_out,
     "rtp-range.inbound-blocked": _forward_rtp,

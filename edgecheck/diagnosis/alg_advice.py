@@ -9,12 +9,14 @@ _IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-a
 
 
 def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    """One step, a line for each part: where it is switched off, and which way round was seen to work."""
-    located = facts.located if facts.blames_located(finding) else ()
+    """One step, a line for each part: where it is switched off, and which way round was seen to work. The same for all that an ALG does."""
+    found = facts.having(*_IDS) or (finding,)
+    blamed = [facts.blames_located(each) for each in found]
+    located = facts.located if any(blamed) else ()
     steps = []
     if not located or any(hop.hop == 1 for hop in located):
         router = facts.router
-        steps.append(_in_router(router, bool(located)) if router and router.rows else _by_vendor(finding))
+        steps.append(_in_router(router, all(blamed)) if router and router.rows else _by_vendor(found[0]))
     if any(hop.hop == 0 for hop in located):
         steps.append(f"This machine itself does it: {_row('Linux router').told()}.")
     beyond = [hop for hop in located if hop.hop > 1]

@@ -70,7 +70,7 @@ def _effect(holding: Sequence[Held]) -> str:
 
 def _untold(facts: Facts) -> str:
     untold = [result for result in facts.results if result.verdict is Verdict.INCONCLUSIVE]
-    first = next((finding for finding in facts.troubles() if finding.verdict is Verdict.INCONCLUSIVE), None)
+    first = next((finding for finding in _likeliest(facts) if finding.verdict is Verdict.INCONCLUSIVE), None)
     if first is None:
         return "Not everything could be told."
     # One finding that explains why nothing else could be told.
@@ -83,6 +83,11 @@ def _untold(facts: Facts) -> str:
     if len(untold) == 1 and "could not be told" in words:
         return f"Nothing is known to be wrong, but {words}."
     return f"Nothing is known to be wrong, but {join([result.id for result in untold])} could not be told: {words}."
+
+
+def _likeliest(facts: Facts) -> tuple[Finding, ...]:
+    """Where nothing gets out to a port, nothing else can be told of it: that comes first."""
+    return (*facts.having("outbound.undecided"), *facts.troubles())
 
 
 def _fine(facts: Facts) -> str:

@@ -80,6 +80,14 @@ def _port(one: str, many: str) -> Callable[[Facts, Found], str]:
     return lambda facts, found: verb(subjects(found), one, many)
 
 
+def _without_rule(facts: Facts, found: Found) -> str:
+    if facts.behind_nat is False:
+        return verb(
+            subjects(found), "is not let in by the firewall before this machine", "are not let in by the firewall before this machine"
+        )
+    return verb(subjects(found), "is not forwarded", "are not forwarded")
+
+
 def _one_of_several(one: str, many: str) -> Callable[[Facts, Found], str]:
     """Where several causes fit, all of them: ``blocked: no-rule or provider-drops``."""
 
@@ -88,6 +96,8 @@ def _one_of_several(one: str, many: str) -> Callable[[Facts, Found], str]:
         for fits in dict.fromkeys(map(_fitting, found)):
             names = verb(subjects(finding for finding in found if _fitting(finding) == fits), one, many)
             causes = " or ".join(_FITTING.get(cause, cause.replace("-", " ")) for cause in fits)
+            if len(fits) > _MOST_FITTING:
+                causes = f"{len(fits)} causes fit, see below"
             parts.append(f"{names} ({causes})" if causes else names)
         return join(parts)
 
@@ -99,8 +109,10 @@ def _fitting(finding: Finding) -> tuple[str, ...]:
     return tuple(causes.split(" or ")) if causes else ()
 
 
+_MOST_FITTING = 2
+"""Causes that the first line names; more, and nobody on a phone would follow it."""
 _FITTING = {
-    "no-rule": "no rule lets it in",
+    "no-rule": "no rule",
     "wrong-host": "the rule leads to another machine",
     "held-by-another": "another device holds it in the router",
     "no-listener": "nothing listens where the rule leads",
@@ -170,6 +182,8 @@ def _over_udp(cause: Finding, other: Finding) -> bool:
     return "TCP" not in other.subject and "TLS" not in other.subject
 
 
+_BY_AN_ALG = ("sip-alg.pinhole", "sip-alg.via-port")
+"""What an ALG does besides."""
 _NOT_LET_IN = ("port-forwarding.blocked", "port-forwarding.no-rule", "port-forwarding.refused")
 _NOT_REACHED = ("port-forwarding.blocked", "port-forwarding.refused", "port-forwarding.undecided")
 RULES: tuple[Rule, ...] = (
@@ -203,16 +217,28 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(("outbound.dns-intercepted",), Effect.BROKEN, _say("this network answers DNS itself, whoever is asked")),
     Rule(("host.clock",), Effect.BROKEN, _say("this machine's clock is wrong")),
-    Rule(("sip-alg.destroyed",), Effect.BROKEN, _alg("drops", "drop", "SIP"), ("sip-alg.pinhole", "outbound.blocked"), _same_subject),
+    Rule(
+        ("sip-alg.destroyed",),
+        Effect.BROKEN,
+        _alg("drops", "drop", "SIP"),
+        (*_BY_AN_ALG, "outbound.blocked", "outbound.undecided"),
+        _same_subject,
+    ),
     Rule(
         ("sip-alg.answered-by-other",),
         Effect.BROKEN,
         _alg("answers", "answer", "SIP itself"),
-        ("sip-alg.pinhole", "outbound.intercepted", "outbound.blocked"),
+        (*_BY_AN_ALG, "outbound.intercepted", "outbound.blocked", "outbound.undecided"),
         _same_subject,
     ),
-    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), ("sip-alg.pinhole",), _same_subject),
-    Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP"), ("sip-alg.pinhole",), _same_subject),
+    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), _BY_AN_ALG, _same_subject),
+    Rule(
+        ("sip-alg.certificate-replaced",),
+        Effect.BROKEN,
+        lambda facts, found: f"something on the path opens TLS and shows a certificate of its own on {subjects(found)}",
+    ),
+    Rule(("sip-alg.large-datagrams-lost",), Effect.BROKEN, lambda facts, found: f"long SIP messages are lost on {subjects(found)}"),
+    Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP"), _BY_AN_ALG, _same_subject),
     Rule(
         ("port-forwarding.wrong-host",),
         Effect.CLOSED,
@@ -223,13 +249,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("port-forwarding.no-listener",),
         Effect.CLOSED,
-        lambda facts, found: f"nothing listens on {subjects(found)} here",
+        lambda facts, found: f"the router's rule leads {subjects(found)} to a port of this machine on which nothing listens",
         _NOT_REACHED,
         _same_subject,
     ),
-    Rule(
-        ("port-forwarding.no-rule",), Effect.CLOSED, _port("is not forwarded", "are not forwarded"), _NOT_REACHED, _same_subject
-    ),
+    Rule(("port-forwarding.no-rule",), Effect.CLOSED, _without_rule, _NOT_REACHED, _same_subject),
     Rule(
         ("port-forwarding.held-by-another",),
         Effect.CLOSED,
@@ -276,6 +300,11 @@ RULES: tuple[Rule, ...] = (
     Rule(("mapping-lifetime.very-short", "mapping-lifetime.short"), Effect.FORGOTTEN, _lifetime),
     Rule(("sip-alg.pinhole",), Effect.DAMAGED, _alg("opens", "open", "ports at SIP's word")),
     Rule(
+        ("sip-alg.via-port",),
+        Effect.DAMAGED,
+        lambda facts, found: f"something on the path sends answers to SIP on {subjects(found)} to the port that Via names",
+    ),
+    Rule(
         ("nat-behavior.pooling", "topology.several-addresses"),
         Effect.ONE_WAY,
         _say("this network leaves by several public addresses"),
@@ -313,3 +342,9 @@ def _held(facts: Facts, rule: Rule, found: tuple[Finding, ...]) -> Held:
 def explained(facts: Facts) -> tuple[Finding, ...]:
     """Findings that follow from others."""
     return tuple(finding for one in held(facts) for finding in one.explained)
+
+
+def rank(finding: Finding) -> tuple[int, int]:
+    """Where it stands among the causes: failures first, then as the table has them."""
+    places = [place for place, rule in enumerate(RULES) if finding.id in rule.causes]
+    return (0 if finding.verdict is Verdict.FAIL else 1, min(places, default=len(RULES)))

@@ -53,6 +53,9 @@ SAVED = {
     "sip-alg.destroyed": [alg("UDP 5060", cause="destroyed")],
     "sip-alg.answered-by-other": [alg("UDP 5060", cause="answered-by-other")],
     "sip-alg.inconsistent": [alg("UDP 5060", cause="inconsistent", located=False)],
+    "sip-alg.certificate-replaced": [result(finding("sip-alg.certificate-replaced", "fail", "TLS 5061"))],
+    "sip-alg.large-datagrams-lost": [result(finding("sip-alg.large-datagrams-lost", "fail", "UDP 5060"))],
+    "sip-alg.via-port": [alg("UDP 5060", cause="via-port", located=False)],
     "sip-alg.rewritten": [alg("UDP 5060"), RTP],
     "port-forwarding.wrong-host": [ports(("wrong-host", "UDP 5060"))],
     "port-forwarding.no-listener": [ports(("no-listener", "UDP 5060"))],
@@ -95,9 +98,14 @@ SENTENCES = {
     "sip-alg.destroyed": "Registrations and calls may fail: 192.168.1.1 drops SIP on UDP 5060.",
     "sip-alg.answered-by-other": "Registrations and calls may fail: 192.168.1.1 answers SIP itself on UDP 5060.",
     "sip-alg.inconsistent": "Calls may drop, go silent or stop arriving: something on the path rewrites SIP inconsistently on UDP 5060.",
+    "sip-alg.certificate-replaced": "Registrations and calls may fail: something on the path opens TLS and shows a certificate of its own on TLS 5061.",
+    "sip-alg.large-datagrams-lost": "Registrations and calls may fail: long SIP messages are lost on UDP 5060.",
+    "sip-alg.via-port": "Calls may drop, go silent or stop arriving: something on the path sends answers to SIP on UDP 5060 to the port that "
+    "Via names.",
     "sip-alg.rewritten": "Calls may ring but be silent: 192.168.1.1 rewrites SIP on UDP 5060, and RTP 15000-15009 does not arrive.",
     "port-forwarding.wrong-host": "Calls from outside may not arrive: UDP 5060 leads to another machine.",
-    "port-forwarding.no-listener": "Calls from outside may not arrive: nothing listens on UDP 5060 here.",
+    "port-forwarding.no-listener": "Calls from outside may not arrive: the router's rule leads UDP 5060 to a port of this machine on "
+    "which nothing listens.",
     "port-forwarding.no-rule": "Calls from outside may not arrive: UDP 5060 and TCP 5061 are not forwarded.",
     "port-forwarding.blocked": "Calls from outside may not arrive: UDP 5060 does not arrive.",
     "port-forwarding.refused": "Calls from outside may not arrive: TCP 5060 is refused.",
@@ -229,9 +237,9 @@ def test_where_several_causes_fit_all_are_told():
             remedies=("To tell which of the 2 causes it is: look for the rule in the router's port forwarding table.",),
         )
     )
-    assert headline(both) == "Calls from outside may not arrive: UDP 5060 does not arrive (no rule lets it in or the provider turns it away)."
+    assert headline(both) == "Calls from outside may not arrive: UDP 5060 does not arrive (no rule or the provider turns it away)."
     assert advice(both, nat())[:2] == (
-        "In the router, forward UDP 5060 to 192.168.1.20.",
+        "See that there is a rule, and a right one: in the router, forward UDP 5060 to 192.168.1.20.",
         "To tell which of the 2 causes it is: look for the rule in the router's port forwarding table.",
     )
 
@@ -241,3 +249,58 @@ def test_tls_is_offered_for_signaling_alone_where_udp_does_not_get_out():
     seen = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060"), observation=observation)
     steps = advice(SAVED["nat-behavior.udp-blocked"][0], seen)
     assert "Until then SIP itself can use TLS 5061: it passed there. Call audio is UDP and needs TURN over TCP or TLS." in steps
+
+
+def test_more_causes_than_anybody_would_follow_are_counted_in_the_first_line():
+    several = "no-rule or wrong-host or provider-drops or carrier-grade-nat"
+    (one,) = (finding("port-forwarding.blocked", "fail", "UDP 5060", observed=f"blocked: {several}"),)
+    assert headline(result(one)) == "Calls from outside may not arrive: UDP 5060 does not arrive (4 causes fit, see below)."
+
+
+def test_what_an_alg_does_besides_is_told_once():
+    """Answers by Via's port, opened ports: the same box, the same switch."""
+    besides = result(finding("sip-alg.via-port", "warn", "UDP 5060"), finding("sip-alg.pinhole", "warn", "UDP 5060"))
+    assert advice(alg("UDP 5060"), besides) == advice(alg("UDP 5060"))
+    assert headline(alg("UDP 5060"), besides) == headline(alg("UDP 5060"))
+
+
+def test_an_alg_that_drops_here_and_answers_there_is_switched_off_once():
+    (step,) = advice(alg("UDP 5060", cause="answered-by-other", located=False), alg("TCP 5060", cause="destroyed", located=False))
+    assert step.count("Switch the SIP ALG") == 1
+
+
+def test_the_gravest_cause_is_the_first_step():
+    steps = advice(ports(("no-rule", "UDP 5060")), alg("TCP 5060", cause="destroyed", located=False), nat())
+    assert [step.split()[0] for step in steps] == ["Switch", "In"]
+
+
+def test_where_this_machines_firewall_drops_sip_rtp_is_looked_for_there_first():
+    """Nobody is sent to the router for RTP before the firewall that is known to drop was opened."""
+    first, second = advice(ports(("host-firewall", "UDP 5060")), RTP, nat())
+    assert first.startswith("In this machine's own firewall, let in UDP 5060 and, for RTP, UDP 10000-20000 (look at: ufw status")
+    assert second == "Should RTP still not arrive then: in the router, forward UDP 10000-20000 to 192.168.1.20."
+
+
+def test_what_only_another_network_could_tell_is_not_to_be_run_again_from_here():
+    reason = "Whether this network lets UDP 5060 out could not be told: nothing reaches the server there; nobody else is known to have reached it"
+    out = result(finding("outbound.undecided", "inconclusive", "UDP 5060", reason))
+    sip = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060", "Whether SIP is touched on UDP 5060 could not be told: nothing got through"))
+    (step,) = advice(sip, out)
+    assert step.startswith("Run this once from another network against the same server: if UDP 5060 is reached from there")
+    assert "whether this network lets UDP 5060 out could not be told" in headline(sip, out)
+
+
+def test_udp_that_may_be_closed_at_the_server_sends_nobody_to_this_networks_firewall_first():
+    first, *_ = advice(result(finding("nat-behavior.udp-blocked", "inconclusive", "UDP", "No UDP packet from here arrives at the server.")))
+    assert first.startswith("Run this once from another network")
+
+
+@pytest.mark.parametrize("id", sorted({id for rule in RULES for id in rule.causes} | {"port-forwarding.answered", "port-forwarding.undecided"}))
+def test_nobody_is_told_to_do_nothing_about_a_trouble(id):
+    for verdict in ("fail", "warn", "inconclusive"):
+        assert not any(step.startswith("Nothing") for step in advice(result(finding(id, verdict, "UDP 5060"))))
+
+
+def test_without_translation_nothing_is_called_forwarding():
+    sentence = headline(ports(("no-rule", "UDP 5060")), nat(behind_nat=False))
+    assert sentence == "Calls from outside may not arrive: UDP 5060 is not let in by the firewall before this machine."

@@ -90,11 +90,13 @@ async def _punch_tcp(net: Network, port: int, hops: int) -> bool:
         found = (probe_of(net, bytes(stream.received)) for stream in listener.accepted)
         return any(one is not None and one.series == series for one in found)
 
-    asked = asyncio.gather(*(net.ask(_dial(net, series, port, source)) for source in sources))
+    asked = [asyncio.ensure_future(net.ask(_dial(net, series, port, source))) for source in sources]
     try:
         return await net.until(arrived, _DIAL_S + 3 * net.rtt)
     finally:
-        asked.cancel()
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)  # whatever became of them: nobody else would look
         listener.close()
 
 
