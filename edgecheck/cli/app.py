@@ -17,6 +17,7 @@ edgecheck finds out what this network's edge does to VoIP.
   edgecheck alg --against sip:HOST   look for a SIP ALG without an echo server
   edgecheck explain ID|REPORT.json   what a finding means; a saved report judged anew
   edgecheck compare BEFORE AFTER     what changed between two saved reports
+  edgecheck watch edge://TOKEN@HOST  look again and again; an alarm when something changes
 
 No echo server yet? Install edgecheck on a host outside and start there:  edgecheck-server
 Every option: edgecheck --help, edgecheck run --help

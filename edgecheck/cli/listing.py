@@ -15,12 +15,12 @@ _CONFIDENCE = {
 
 def checks() -> None:
     """One line a check."""
-    from edgecheck.checks import ALL
+    from edgecheck.checks import ALL, DOCTOR
 
-    columns = max(len(check.id) for check in ALL)
-    for check in ALL:
-        by_name = " (takes minutes: run when named)" if check.lengthy else ""
-        print(f"{check.id.ljust(columns)}  {check.question}{by_name}")
+    columns = max(len(check.id) for check in (*ALL, *DOCTOR))
+    for check in (*ALL, *DOCTOR):
+        how = " (takes minutes: run when named)" if check.lengthy else " (of an account: edgecheck register)" if check in DOCTOR else ""
+        print(f"{check.id.ljust(columns)}  {check.question}{how}")
 
 
 def profiles(name: str | None) -> None:

@@ -3,15 +3,16 @@
 import pytest
 
 from edgecheck import profiles
-from edgecheck.checks import ALL
+from edgecheck.checks import ALL, DOCTOR
 from edgecheck.cli import invoke
 
 
 def test_every_check_with_its_question(capsys):
     assert invoke(["checks"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [check.id for check in ALL]
-    assert all(check.question in line for check, line in zip(ALL, lines, strict=True))
+    assert [line.split()[0] for line in lines] == [check.id for check in (*ALL, *DOCTOR)]
+    assert all(check.question in line for check, line in zip((*ALL, *DOCTOR), lines, strict=True))
+    assert [line.split()[0] for line in lines if "edgecheck register" in line] == [check.id for check in DOCTOR]
     assert [line.split()[0] for line in lines if "run when named" in line] == [check.id for check in ALL if check.lengthy]
 
 
