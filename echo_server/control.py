@@ -13,7 +13,7 @@ from echo_server.reached import Reached
 from echo_server.session import Session, Sessions
 from echo_server.tokens import Cookies
 from edgecheck import __version__
-from edgecheck.wire import control, ports
+from edgecheck.wire import control, ports, probe
 from edgecheck.wire.address import parse_host
 from edgecheck.wire.control import Declined, Hello, Limits, Refused, Service
 from edgecheck.wire.errors import WireError
@@ -25,6 +25,8 @@ MAX_PATIENCE_MS = 10_000
 MAX_INQUIRY_ATTEMPTS = 8
 """Messages to a service that is in use by others."""
 MIN_INQUIRY_SPACING_MS = 20
+MOST_PUSHES = 16
+"""Probes on one connection: what nobody acknowledges stays in the system's memory."""
 MAX_DATAGRAMS = 1 << 20
 FIRST_SOURCE_PORT = 32768
 """A client may name the port that it is dialed from, but none that a service of this machine could have."""
@@ -100,6 +102,8 @@ class Requests:
                     return [self._probe(session, request)]
                 case control.Call():
                     return [self._call(session, request, now)]
+                case control.Push():
+                    return [Reply(_pushed(session, request))]
                 case control.Dial():
                     return [self._dial(session, request)]
                 case control.Inquire():
@@ -241,6 +245,25 @@ def _table(session: Session, series: int, sender: str, low: int, high: int) -> S
     if table is None:
         raise Refusal("limit", "The session's accounts are full: open another session.")
     return table
+
+
+def _pushed(session: Session, request: control.Push) -> control.Pushed:
+    _within("series", request.series, 0, 65535)
+    _within("items", len(request.items), 1, session.bounds.streams_per_source)
+    rows = []
+    for item in request.items:
+        _within("item", item, 0, 65535)
+        conversation = session.streams.get((request.series, item))
+        if conversation is None:
+            rows.append(control.PushRow(item=item, state="unknown"))
+        elif conversation.write is None:
+            rows.append(control.PushRow(item=item, state=conversation.lost or "ended"))
+        else:
+            _within("pushes", conversation.pushed + 1, 1, MOST_PUSHES)
+            conversation.pushed += 1
+            conversation.write(probe.serialize(probe.Probe(probe.Kind.PROBE, session.name, request.series, item)))
+            rows.append(control.PushRow(item=item, state="sent"))
+    return control.Pushed(id=request.id, rows=tuple(rows))
 
 
 def _mirrored(session: Session, request: control.Mirror) -> control.Mirrored:

@@ -1,6 +1,7 @@
 """One TCP or TLS connection to a STUN or SIP port: bytes in, bytes out."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 from edgecheck.wire import probe
 from edgecheck.wire.address import Endpoint
@@ -36,6 +37,12 @@ class Conversation:
         """To be closed when what ``feed`` returned has been sent."""
         self.throttled = False
         """The source has had all the answers for this second that a stranger gets: read on later."""
+        self.write: Callable[[bytes], None] | None = None
+        """Sends unasked; given by whoever owns the connection, None when it is gone."""
+        self.pushed = 0
+        """How often that was done."""
+        self.lost: Literal["", "reset", "ended", "closed"] = ""
+        """How the connection ended: by a RST that came in, by the other end otherwise, by this server."""
         self._server = server
         self._is_sip = listener.startswith("sip:")
         self._framer = SipFramer() if self._is_sip else StunFramer()

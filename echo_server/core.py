@@ -396,7 +396,10 @@ class EchoServer:
     def _answer_stun(self, conversation: Conversation, data: bytes, now: float) -> list[bytes]:
         source, service = conversation.peer, self.services.get(conversation.peer.family)
         row = self._note_transaction(f"{conversation.listener}/tcp", source, data, now)
-        conversation.session = self.sessions.get(data[8:16]) or conversation.session
+        session = self.sessions.get(data[8:16])
+        if session is not None and conversation.session is not session:
+            session.keep_stream(data[16] << 8 | data[17], data[18] << 8 | data[19], conversation)
+        conversation.session = session or conversation.session
         answer = self._stun_answer(service, conversation.listener, source, data, stream=True) if service else None
         if answer is None:
             return []

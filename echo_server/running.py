@@ -204,7 +204,7 @@ def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
     capabilities = ["stun-tcp", "sip-udp", "sip-tcp", "sip-tls", "sip-calls", "media", "dial", "inquire", "hop-limit"]
     if addresses.alternate is not None:
         capabilities.insert(0, "alternate-address")
-    capabilities.append("probe-from-sip")
+    capabilities += ["probe-from-sip", "push"]
     if config.reports:
         capabilities.append("reports")
     if icmp.SUPPORTED:

@@ -1,6 +1,7 @@
 """One client's session: what it has proved, what it may use, what was seen of it."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from echo_server.ledger import Ledger
 from echo_server.limits import Allowance, Bounds, Pool
@@ -8,8 +9,13 @@ from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Direction, Limits, MirrorRecord, Transport
 
+if TYPE_CHECKING:
+    from echo_server.conversation import Conversation
+
 _RECORD_BYTES = 400
 """What a mirror record takes in memory beside its data."""
+_STREAM_BYTES = 4000
+"""What a conversation takes that is kept for its session."""
 
 
 class MirrorLog:
@@ -63,6 +69,8 @@ class Session:
         self.shares = 0
         """Reports left here."""
         self.ended = False
+        self.streams: dict[tuple[int, int], Conversation] = {}
+        """Connections that the client opened and named by a Binding request: by its series and item."""
         self._next_probe = 0.0
 
     @property
@@ -82,6 +90,13 @@ class Session:
         """Seconds to wait before one more probe may leave: holds all requests of the session together to ``limits.pace``."""
         self._next_probe = max(self._next_probe, now) + 1 / self.limits.pace
         return self._next_probe - now
+
+    def keep_stream(self, series: int, item: int, conversation: "Conversation") -> None:
+        """A connection was named, so that it may be sent to. Bounded; one that is over stays, to be told of."""
+        kept = (series, item) in self.streams
+        if not kept and (len(self.streams) >= self.bounds.streams_per_source or not self.allowance.take(_STREAM_BYTES)):
+            return
+        self.streams[series, item] = conversation
 
     def account(self, request: control.Account) -> control.Accounted:
         """The receipt asked for."""
@@ -142,4 +157,5 @@ class Sessions:
             if not self._by_address[host]:
                 del self._by_address[host]
         session.allowance.give_back()
+        session.streams.clear()
         session.ended = True

@@ -193,12 +193,14 @@ class ConversationProtocol(asyncio.Protocol):
     def abort(self) -> None:
         """Close it now; what was not sent is lost."""
         if self._transport is not None:
+            self.conversation.lost = "closed"
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(_WRITE_BUFFER)
+        self.conversation.write = transport.write
         self._registry.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -222,6 +224,9 @@ class ConversationProtocol(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._registry.discard(self)
+        self.conversation.write = None
+        if not self.conversation.lost:
+            self.conversation.lost = "reset" if isinstance(error, ConnectionResetError) else "ended"
         if self._backlog:  # nobody hears an answer any more, but what came is to be accounted for
             self.conversation.feed(self._backlog[: 16 * _SLICE], monotonic())
         self.conversation.end(monotonic())
@@ -236,6 +241,7 @@ class ConversationProtocol(asyncio.Protocol):
             transport.write(answer)
         if self.conversation.over:
             self._backlog = b""
+            self.conversation.lost = "closed"
             transport.close()
         elif self._backlog:
             self._loop.call_later(_PAUSE_S, self._work) if self.conversation.throttled else self._loop.call_soon(self._work)

@@ -44,6 +44,8 @@ class Settings:
     """Seconds for the whole run; None = no bound but the checks' own."""
     quick: bool = False
     """Where a check can take minutes, a coarser answer sooner."""
+    tcp: bool = False
+    """mapping-lifetime: of idle TCP connections too."""
     local_only: bool = False
     """The server is the embedded one: only this machine is checked."""
 
@@ -58,6 +60,7 @@ class Settings:
             "pace": self.rate(),
             "timeout": self.timeout,
             "quick": self.quick,
+            "tcp": self.tcp,
             "local_only": self.local_only,
         }
 
@@ -225,6 +228,7 @@ class _Run(Course):
             pace=settings.rate(),
             rtt=session.rtt,
             quick=settings.quick,
+            idle_tcp=settings.tcp,
             control_port=settings.target.port,
             certificate=session.welcome.certificate,
             interceptor=session.issuer if session.intercepted else "",

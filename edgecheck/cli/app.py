@@ -74,6 +74,7 @@ def run(
     pace: Annotated[int | None, typer.Option("--pace", metavar="N", min=0, help="Probes a second at most; 0 = as fast as it goes.")] = None,
     timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole run, seconds.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="mapping-lifetime: idle times up to 45 s only, not to 180 s.")] = False,
+    tcp: Annotated[bool, typer.Option("--tcp", help="mapping-lifetime: how long idle TCP connections live, too.")] = False,
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="NAME|FILE", help="Compare with this earlier report; a regression is a failure.")
     ] = None,
@@ -97,6 +98,7 @@ def run(
         pace=pace,
         timeout=timeout,
         quick=quick,
+        tcp=tcp,
         baseline=baseline,
         share=share,
         history=not no_history,

@@ -41,6 +41,8 @@ class Asked(NamedTuple):
     quick: bool
     baseline: str | None = None
     """An earlier report to compare with: a baseline's name, or a file."""
+    tcp: bool = False
+    """mapping-lifetime: of idle TCP connections too."""
     history: bool = True
     """Whether the run is kept."""
     share: bool = False
@@ -119,15 +121,19 @@ def _settings(asked: Asked, target: Target, source: str | None, left_out: tuple[
     profile = profiles.load(asked.profile)
     if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
         raise UsageError("--timeout takes seconds, more than 0.")
+    checks = _checks(asked.words) or tuple(name for name in profile.checks if name not in left_out)
+    if asked.tcp and "mapping-lifetime" not in checks:
+        raise UsageError("--tcp is an option of mapping-lifetime: name that check, too.")
     return Settings(
         target=target,
-        checks=_checks(asked.words) or tuple(name for name in profile.checks if name not in left_out),
+        checks=checks,
         profile=profile,
         source=source,
         family=asked.family,
         pace=asked.pace,
         timeout=asked.timeout,
         quick=asked.quick,
+        tcp=asked.tcp,
         local_only=local_only,
     )
 

@@ -206,6 +206,8 @@ class Network(Protocol):
     """Whether this platform shows an unprivileged program the ICMP errors to its datagrams, with their quotes (Linux)."""
     quick: bool
     """A coarser answer soon is wanted rather than a finer one in minutes."""
+    idle_tcp: bool
+    """How long idle TCP connections live is wanted too."""
     rtt: float
     """Seconds: smallest round trip seen so far (from the control channel or a probe)."""
 

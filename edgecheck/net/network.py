@@ -71,6 +71,7 @@ class EdgeNetwork:
         pace: int,
         rtt: float,
         quick: bool = False,
+        idle_tcp: bool = False,
         control_port: int = 8443,
         certificate: str = "",
         interceptor: str = "",
@@ -91,6 +92,7 @@ class EdgeNetwork:
         self.memory = memory
         self.pace = pace
         self.quick = quick
+        self.idle_tcp = idle_tcp
         self.rtt = rtt
         self.port_capacity = transport.port_capacity
         self.sees_quotes = transport.sees_quotes

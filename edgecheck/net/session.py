@@ -30,6 +30,7 @@ _ANSWERS: dict[type[control.Request], type[control.Reply]] = {
     control.Probe: control.Probed,
     control.Dial: control.Dialed,
     control.Inquire: control.Inquired,
+    control.Push: control.Pushed,
     control.OpenMedia: control.MediaOpened,
     control.CloseMedia: control.MediaOpened,
     control.Account: control.Accounted,

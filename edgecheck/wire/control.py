@@ -96,7 +96,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Bound where the system allowed it."""
     capabilities: tuple[str, ...] = ()
     """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
-    seen), ``dial``, ``inquire``, ``reports``, ``hop-limit`` (probes and connections may be made to expire on the way)."""
+    seen), ``dial``, ``inquire``, ``reports``, ``hop-limit`` (probes and connections may be made to expire on the way), ``push`` (sends on
+    connections that lie idle)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -463,6 +464,30 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True, tag="shared"):
     """Under which the admin finds it."""
 
 
+class Push(msgspec.Struct, frozen=True, kw_only=True, tag="push"):
+    """Send a ``PROBE`` on TCP connections that I opened to your STUN or reach ports: do they still lead to me? Needs ``push``."""
+
+    id: int
+    series: int
+    """Of the first Binding request on each connection, which named it; and of the probes."""
+    items: tuple[int, ...]
+    """Of the same requests: which connections."""
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True, tag="pushed"):
+    """Answered at once: TCP itself repeats what is not acknowledged."""
+
+    id: int
+    rows: tuple["PushRow", ...]
+
+
+class PushRow(msgspec.Struct, frozen=True, kw_only=True):
+    item: int
+    state: Literal["sent", "reset", "ended", "closed", "unknown"]
+    """``sent``: the connection stands at this end, the probe was handed to the system. ``reset``: a RST came in. ``ended``: the other end,
+    or something in its name, closed it. ``closed``: this server did. ``unknown``: no such connection in this session."""
+
+
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):
     id: int
 
@@ -483,8 +508,8 @@ class Declined(msgspec.Struct, frozen=True, kw_only=True, tag="declined"):
     message: str
 
 
-Request = Prove | Probe | Dial | Inquire | OpenMedia | CloseMedia | Account | Mirror | Call | Share | Ping
-Reply = Proved | Probed | Dialed | Inquired | MediaOpened | Accounted | Mirrored | Called | Shared | Pong | Declined
+Request = Prove | Probe | Dial | Inquire | OpenMedia | CloseMedia | Account | Mirror | Call | Share | Push | Ping
+Reply = Proved | Probed | Dialed | Inquired | MediaOpened | Accounted | Mirrored | Called | Shared | Pushed | Pong | Declined
 Message = Hello | Authenticate | Welcome | Refused | Request | Reply
 
 _ENCODER = msgspec.json.Encoder()

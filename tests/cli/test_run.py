@@ -43,6 +43,15 @@ def test_a_target_and_nothing_else(asked):
     assert settings.checks == settings.profile.checks
     assert (settings.source, settings.family, settings.pace, settings.timeout, settings.local_only) == (None, None, None, None, False)
     assert not settings.quick
+    assert not settings.tcp
+
+
+def test_tcp_belongs_to_mapping_lifetime(asked, capsys):
+    assert invoke(["run", "mapping-lifetime", "--tcp", "edge://t@h:9"]) == 0
+    (settings,) = asked
+    assert settings.tcp
+    assert invoke(["run", "--tcp", "edge://t@h:9"]) == 64
+    assert "name that check" in capsys.readouterr().err
 
 
 def test_every_option(asked, tmp_path):

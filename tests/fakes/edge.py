@@ -178,7 +178,7 @@ class Edge:
             probe_ports=(33_001, 33_002),
             media=media,
             reach=reach,
-            capabilities=("alternate-address", "stun-tcp", "media", "dial", "inquire", "probe-from-sip", "udp-errors")[0 if alternate else 1 :],
+            capabilities=("alternate-address", "stun-tcp", "media", "dial", "inquire", "probe-from-sip", "udp-errors", "push")[0 if alternate else 1 :],
         )
         draws = random.Random(7)
         self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)
@@ -333,7 +333,11 @@ class Edge:
             loop = asyncio.get_running_loop()
             loop.call_later(self.weather.delay, stream.deliver, talk.feed(data, loop.time()))
 
+        def push(data: bytes) -> None:
+            asyncio.get_running_loop().call_later(self.weather.delay, stream.deliver, data)
+
         stream = FakeStream(self, Endpoint(self.source, port), to, hear)
+        talk.write = push
         return stream
 
     async def read_router(self) -> RouterFacts:

@@ -59,11 +59,17 @@ class KernelRouter:
     """How long an idle UDP mapping lives; 0 = as the kernel has it, 30 s."""
     udp_stream_timeout_s: int = 0
     """The same for one whose two-way traffic went on for more than two seconds; 0 = as the kernel has it, 120 s."""
+    tcp_timeout_s: int = 0
+    """How long an idle TCP connection is remembered; 0 = as the kernel has it, five days."""
 
     @property
     def switches(self) -> tuple[str, ...]:
         """Kernel settings, once connection tracking is there."""
-        told = (("udp_timeout", self.udp_timeout_s), ("udp_timeout_stream", self.udp_stream_timeout_s))
+        told = (
+            ("udp_timeout", self.udp_timeout_s),
+            ("udp_timeout_stream", self.udp_stream_timeout_s),
+            ("tcp_timeout_established", self.tcp_timeout_s),
+        )
         return tuple(f"net.netfilter.nf_conntrack_{name}={seconds}" for name, seconds in told if seconds)
 
 

@@ -47,6 +47,8 @@ ONE_OF_EACH = (
             ),
         ),
     ),
+    control.Push(id=3, series=4, items=(1, 2)),
+    control.Pushed(id=3, rows=(control.PushRow(item=1, state="sent"), control.PushRow(item=2, state="reset"))),
     control.OpenMedia(id=4, ports=((10000, 10010),)),
     control.MediaOpened(id=4, ports=()),
     control.CloseMedia(id=5),

@@ -11,8 +11,8 @@ USUAL_KEEPALIVE_S = 15
 """Keep-alives more frequent than this are not usual, and few devices offer them."""
 LONGEST_KEEPALIVE_S = 120
 """RFC 4787 REQ-5: two minutes is what may be expected of a NAT, so of the next router too."""
-NO_TCP = "TCP was not measured: its idle connections should be kept for two hours (RFC 5382 REQ-5), and both ends notice when one is gone"
-_KINDS: tuple[Kind, ...] = ("packet", "stream", "inbound", "sip")
+NO_TCP = "TCP was not asked for (--tcp): its idle connections should be kept for two hours (RFC 5382 REQ-5)"
+_KINDS: tuple[Kind, ...] = ("packet", "stream", "inbound", "sip", "tcp")
 
 
 def bounds(points: Iterable[IdlePoint]) -> tuple[Bounds, str]:
@@ -28,6 +28,14 @@ def bounds(points: Iterable[IdlePoint]) -> tuple[Bounds, str]:
     if not alive and not dead:
         return (None, None), next((point.reason for point in points if point.reason), "no flow was left idle")
     return (max(alive, default=0), min(dead, default=None)), ""
+
+
+def span(lived: Bounds) -> str:
+    """``25 to 30 s``, ``less than 5 s``, ``at least 180 s``."""
+    low, high = lived
+    if high is None:
+        return f"at least {low} s"
+    return f"{low} to {high} s" if low else f"less than {high} s"
 
 
 def of_kind(points: Iterable[IdlePoint], kind: Kind) -> tuple[IdlePoint, ...]:
@@ -104,6 +112,17 @@ def observe(seen: LifetimeObservation, points: Iterable[IdlePoint]) -> LifetimeO
         points=points,
         reasons={**{field: reason for field, reason in reasons.items() if reason}, **seen.reasons},
     )
+
+
+def with_tcp(seen: LifetimeObservation, points: Sequence[IdlePoint], sender: str, reason: str) -> LifetimeObservation:
+    """The observation with what idle TCP connections proved; ``reason``: why nothing could be measured with them, if so."""
+    tcp, why = bounds(points)
+    reasons = {field: text for field, text in seen.reasons.items() if field != "tcp_s"}
+    why = reason or why
+    if why:
+        reasons["tcp_s"] = why
+    points = sorted(points, key=lambda point: point.idle_s)
+    return replace(seen, tcp_s=tcp, tcp_sender=sender, points=(*seen.points, *points), reasons=reasons)
 
 
 def untold(seen: LifetimeObservation, reason: str) -> LifetimeObservation:

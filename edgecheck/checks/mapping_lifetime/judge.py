@@ -12,7 +12,8 @@ RFC 4787 REQ-5 asks for two minutes at least; many routers that work have less, 
 
 from msgspec.structs import replace
 
-from edgecheck.checks.mapping_lifetime.bounds import of_kind, sip_apart
+from edgecheck.checks.mapping_lifetime.bounds import of_kind, sip_apart, span
+from edgecheck.checks.mapping_lifetime.judge_tcp import judge_tcp
 from edgecheck.checks.mapping_lifetime.observation import Bounds, IdlePoint, Kind, LifetimeObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -28,22 +29,15 @@ _REFERENCE = "RFC 4787 section 4.3, REQ-5"
 
 
 def judge(seen: LifetimeObservation, profile: Profile) -> tuple[Finding, ...]:
-    """One finding for what is left after one exchange, one for streams."""
+    """One finding for what is left after one exchange, one for streams, one for idle TCP connections where they were asked for."""
+    of_tcp = () if seen.tcp_s is None else (judge_tcp(seen, seen.tcp_s),)
     if seen.lets_in_all:
-        return (_not_applicable(seen),)
-    if seen.udp_s[0] is None and not seen.points:
-        return (_undecided(seen, "packet", seen.udp_s, seen.reasons.get("udp_s", "no reason noted")),)
+        return (_not_applicable(seen), *of_tcp)
+    if seen.udp_s[0] is None and all(point.kind == "tcp" for point in seen.points):
+        return (_undecided(seen, "packet", seen.udp_s, seen.reasons.get("udp_s", "no reason noted")), *of_tcp)
     lived = [_lifetime(seen, "packet", seen.udp_s, "udp_s"), _lifetime(seen, "stream", seen.udp_stream_s, "udp_stream_s")]
     decided = all(finding.verdict is not Verdict.INCONCLUSIVE for finding in lived)
-    return (*lived, *_sip_apart(seen), *(_settings(seen) if decided else ()))
-
-
-def span(lived: Bounds) -> str:
-    """``25 to 30 s``, ``less than 5 s``, ``at least 180 s``."""
-    low, high = lived
-    if high is None:
-        return f"at least {low} s"
-    return f"{low} to {high} s" if low else f"less than {high} s"
+    return (*lived, *_sip_apart(seen), *of_tcp, *(_settings(seen) if decided else ()))
 
 
 def _lifetime(seen: LifetimeObservation, kind: Kind, lived: Bounds, field: str) -> Finding:
@@ -208,5 +202,6 @@ def summarize(seen: LifetimeObservation, findings: tuple[Finding, ...]) -> str:
         return findings[0].summary
     stream = f", that of a stream {span(seen.udp_stream_s)}" if seen.udp_stream_s[0] is not None and seen.udp_stream_s != seen.udp_s else ""
     every = seen.recommended_keepalive_s
+    tcp = f", a TCP connection {span(seen.tcp_s)}" if seen.tcp_s is not None and seen.tcp_s[0] is not None else ""
     setting = f"set keep-alives (qualify_frequency, keepalive_interval) to {every} s" if every else "no keep-alive is frequent enough"
-    return f"an idle UDP mapping lives {span(seen.udp_s)}{stream}: {setting}"
+    return f"an idle UDP mapping lives {span(seen.udp_s)}{stream}{tcp}: {setting}"

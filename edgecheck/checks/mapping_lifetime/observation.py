@@ -7,7 +7,7 @@ import msgspec
 
 from edgecheck.model.check import Observation
 
-Kind = Literal["packet", "stream", "inbound", "sip"]
+Kind = Literal["packet", "stream", "inbound", "sip", "tcp"]
 Bounds = tuple[int | None, int | None]
 """Seconds: the longest idle time proved alive, the shortest proved dead; None = not known."""
 
@@ -23,9 +23,15 @@ class IdlePoint(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool | None
     """Whether a copy got in; None = could not tell, see ``reason``."""
     copies: int
+    """Of ``tcp``: connections of this age to which the server sent; TCP repeats by itself."""
     arrived: int
     control: int
-    """Arrived of as many copies to a flow that had just been refreshed."""
+    """Arrived of as many copies to a flow that had just been refreshed. Of ``tcp``: questions answered without a repetition meanwhile, on
+    connections as old that were kept busy ..."""
+    control_copies: int | None = None
+    """... of so many; None: as many as ``copies``."""
+    ended: str = ""
+    """Of ``tcp``, in words: how the end of the connection showed."""
     local: str
     mapped: str
     """``ip:port``; empty where the server never answered."""
@@ -60,6 +66,7 @@ class LifetimeObservation(Observation, frozen=True, kw_only=True):
     inbound_refreshes: bool | None = None
     """Whether packets from outside keep a mapping alive (RFC 4787 REQ-6)."""
     tcp_s: Bounds | None = None
+    """The same of an established TCP connection; None = not measured."""
     recommended_keepalive_s: int | None = None
     lets_in_all: bool | None = None
     """Packets get in to sockets that have sent nothing: there is no lifetime to measure."""
@@ -70,6 +77,8 @@ class LifetimeObservation(Observation, frozen=True, kw_only=True):
     bare: BareTest | None = None
     sender: str = ""
     """The contacted address and port, from which the server sent."""
+    tcp_sender: str = ""
+    """The address and port to which the connections of kind ``tcp`` were made."""
     sip_sender: str = ""
     """The server's SIP port, from which it sent to the flows of kind ``sip``."""
     reasons: dict[str, str] = {}

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from edgecheck.checks.mapping_lifetime.bounds import NO_TCP, bounds, observe, of_kind, refreshed_from_outside, sip_apart, untold
+from edgecheck.checks.mapping_lifetime.bounds import NO_TCP, bounds, observe, of_kind, refreshed_from_outside, sip_apart, untold, with_tcp
 from edgecheck.checks.mapping_lifetime.flows import COPIES, Flow, Prober, ServerClock, contact_once, converse, open_unused, sip_line
 from edgecheck.checks.mapping_lifetime.observation import BareTest, IdlePoint, Kind, LifetimeObservation
+from edgecheck.checks.mapping_lifetime.tcp import TcpMeasurement
 from edgecheck.checks.unsolicited import remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.profile import Profile
@@ -65,6 +66,21 @@ class _Measurement:
         seen = LifetimeObservation(quick=net.quick, grid_s=grid, sender=str(net.primary), reasons={"tcp_s": NO_TCP})
         if not grid:
             return untold(seen, "the server soon ends the session: run this check alone")
+        if not net.idle_tcp:
+            return await self._measure_udp(seen, grid)
+        tcp, telling = TcpMeasurement(net, self._clock), asyncio.ensure_future(self._tell(grid[-1] + 10))
+        of_tcp = asyncio.ensure_future(tcp.measure(grid))
+        try:
+            seen = await self._measure_udp(seen, grid)
+            await of_tcp
+        finally:
+            for task in (telling, of_tcp):
+                task.cancel()
+            await asyncio.gather(telling, of_tcp, return_exceptions=True)
+        return with_tcp(seen, tcp.points, tcp.sender, tcp.reason)
+
+    async def _measure_udp(self, seen: LifetimeObservation, grid: tuple[int, ...]) -> LifetimeObservation:
+        net = self._net
         self._probers = probers = [Prober(net, socket, self._clock) for socket in await self._open(3)]
         if not await self._reach(probers):
             return untold(seen, "no answer came over UDP: see nat-behavior")
@@ -150,7 +166,7 @@ class _Measurement:
                 self._sip(grid, of_sip, sip),
             )
         ]
-        clock = asyncio.ensure_future(self._tell(grid[-1] + 5))
+        telling = () if self._net.idle_tcp else (asyncio.ensure_future(self._tell(grid[-1] + 5)),)
         try:
             waiting = set(tasks)
             while waiting and not self._lost:
@@ -158,9 +174,9 @@ class _Measurement:
                 for task in done:
                     task.result()
         finally:
-            for task in (*tasks, clock):
+            for task in (*tasks, *telling):
                 task.cancel()
-            await asyncio.gather(*tasks, clock, return_exceptions=True)
+            await asyncio.gather(*tasks, *telling, return_exceptions=True)
 
     async def _tell(self, total: int) -> None:
         began = self._net.now()
