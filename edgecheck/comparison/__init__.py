@@ -8,10 +8,11 @@ from collections.abc import Iterable
 
 from edgecheck.comparison.facts import facts_changed
 from edgecheck.comparison.findings import findings_changed
-from edgecheck.comparison.forwarding import forwarding_changed
+from edgecheck.comparison.forwarding import CAUSES, causes, forwarding_changed
 from edgecheck.comparison.headline import headline
 from edgecheck.comparison.lifetime import lifetime_changed
 from edgecheck.comparison.media import media_changed
+from edgecheck.comparison.outbound import outbound_changed
 from edgecheck.comparison.rtp import rtp_changed
 from edgecheck.comparison.sides import observation, side, together, undecided
 from edgecheck.comparison.sip import sip_changed
@@ -20,12 +21,11 @@ from edgecheck.model.verdict import CheckResult, Report, Verdict
 
 _ORDER = tuple(Kind)
 _SPECIAL = {
-    "port-forwarding": forwarding_changed,
-    "rtp-range": rtp_changed,
     "sip-alg": sip_changed,
     "mapping-lifetime": lifetime_changed,
     "media-quality": media_changed,
 }
+_BY_RESULT = {"port-forwarding": forwarding_changed, "outbound": outbound_changed}
 """Checks whose troubles are told port by port or as an interval: there the observations are compared, and not the findings' ids."""
 
 
@@ -47,18 +47,32 @@ def _changes(before: Report, after: Report) -> Iterable[Change]:
     for now in after.checks:
         was = earlier.get(now.id)
         if was is not None and now.id != "control":
-            yield from _check(was, now)
+            yield from _check(was, now, _closes_all(after))
 
 
-def _check(was: CheckResult, now: CheckResult) -> Iterable[Change]:
+def _closes_all(report: Report) -> str:
+    """What was found to close ports that closes the RTP range as well, in words; empty where it may be something else."""
+    found = {result.id: causes(result) for result in report.checks}.get("port-forwarding", {})
+    named = set(found.values())
+    one = named.pop() if len(named) == 1 else ()
+    return CAUSES[one[0]] if len(one) == 1 and one[0] in ("host-firewall", "carrier-grade-nat") else ""
+
+
+def _check(was: CheckResult, now: CheckResult, closed_by: str) -> Iterable[Change]:
     for result, words in ((was, "before"), (now, "now")):
         if undecided(result):
             untold = "not tested" if result.verdict is Verdict.SKIPPED else "not told"
-            why = f"{now.id}: {words} it was {untold} ({result.summary.rstrip('.')})."
+            why = f"{now.id}: {words} it was {untold} ({result.summary.removeprefix('not tested: ').rstrip('.')})."
             yield Change(kind=Kind.NOT_COMPARED, check=now.id, subject=now.id, summary=why)
             return
-    special = _SPECIAL.get(now.id)
-    yield from special(observation(was), observation(now)) if special else findings_changed(was, now)
+    if now.id in _BY_RESULT:
+        yield from _BY_RESULT[now.id](was, now)
+    elif now.id == "rtp-range":
+        yield from rtp_changed(observation(was), observation(now), closed_by)
+    elif now.id in _SPECIAL:
+        yield from _SPECIAL[now.id](observation(was), observation(now))
+    else:
+        yield from findings_changed(was, now)
     yield from facts_changed(now.id, observation(was), observation(now))
 
 

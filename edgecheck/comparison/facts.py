@@ -56,16 +56,6 @@ def _host(field: str) -> Read:
     return read
 
 
-def _router(*fields: str) -> Read:
-    def read(facts: Mapping[str, Any]) -> str | None:
-        router = facts.get("router")
-        if not isinstance(router, Mapping):
-            return None
-        return " ".join(str(router[field]) for field in fields if router.get(field)) or None
-
-    return read
-
-
 def _hops(facts: Mapping[str, Any]) -> str | None:
     """How many, where every one of them answered: a router may be too busy to answer once."""
     hops = facts.get("hops")
@@ -99,9 +89,6 @@ _FACTS: dict[str, tuple[_Fact, ...]] = {
     "topology": (
         _Fact("number of NAT layers", _word("nat_layers"), True),
         _Fact("number of hops", _hops),
-        _Fact("router", _router("manufacturer", "model")),
-        _Fact("router's firmware", _router("firmware")),
-        _Fact("router's WAN address", _router("wan_address")),
     ),
     "dns": (_Fact("list of servers behind the name", _targets),),
     "tls": (

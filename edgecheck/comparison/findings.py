@@ -6,6 +6,8 @@ from edgecheck.model.comparison import Change, Kind
 from edgecheck.model.verdict import CheckResult, Finding, Verdict
 
 _GRAVITY = {Verdict.WARN: 1, Verdict.FAIL: 2}
+_RESTS_ON = {"topology.wan-address-differs": "router"}
+"""Findings that need a fact to be there: where it is missing, that such a finding is missing too says nothing."""
 
 
 def findings_changed(was: CheckResult, now: CheckResult) -> Iterable[Change]:
@@ -14,7 +16,7 @@ def findings_changed(was: CheckResult, now: CheckResult) -> Iterable[Change]:
     for id in sorted({*earlier, *later}):
         old, new = earlier.get(id), later.get(id)
         if _weight(new) > _weight(old) and new is not None:
-            if old is None and _untold(was):
+            if old is None and (_untold(was) or _blind(was, id)):
                 yield _not_compared(now, new, f"{new.summary.rstrip('.')}: this could not be told before.")
             else:
                 yield Change(
@@ -22,7 +24,7 @@ def findings_changed(was: CheckResult, now: CheckResult) -> Iterable[Change]:
                     before=old.observed or old.summary if old else was.summary, after=new.observed or new.summary,
                 )  # fmt: skip
         elif _weight(new) < _weight(old) and old is not None:
-            if new is None and _untold(now):
+            if new is None and (_untold(now) or _blind(now, id)):
                 yield _not_compared(now, old, f"Whether this still holds could not be told: {old.summary}")
             else:
                 yield Change(
@@ -50,6 +52,10 @@ def _troubles(result: CheckResult) -> dict[str, Finding]:
 
 def _untold(result: CheckResult) -> bool:
     return any(finding.verdict is Verdict.INCONCLUSIVE for finding in result.findings)
+
+
+def _blind(result: CheckResult, id: str) -> bool:
+    return id in _RESTS_ON and (result.observation or {}).get(_RESTS_ON[id]) is None
 
 
 def _weight(finding: Finding | None) -> int:

@@ -1,4 +1,4 @@
-"""``port-forwarding``, port by port."""
+"""``port-forwarding``, port by port; what became of a port is told with every cause that its run found to fit."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -6,16 +6,37 @@ from typing import Any, NamedTuple
 
 from edgecheck.comparison.shapes import rows
 from edgecheck.model.comparison import Change, Kind
+from edgecheck.model.verdict import CheckResult, Finding
 from edgecheck.wire import ports
+from edgecheck.wire.errors import WireError
 
-_REACHED = ("forwarded", "answered")
-_CLOSED = ("blocked", "refused")
+_REACHED, _CLOSED = "reached", "closed"
+CAUSES = {
+    "no-rule": "the router has no rule for it",
+    "wrong-host": "the router's rule leads to another machine",
+    "held-by-another": "another device holds the port in the router",
+    "no-listener": "nothing listens there on this machine",
+    "host-firewall": "this machine's own firewall drops it",
+    "carrier-grade-nat": "the provider translates addresses, too (carrier-grade NAT)",
+    "provider-drops": "the provider, or a firewall before the router, drops it",
+    "router-refuses": "the router itself refuses it",
+    "filtered-behind": "something filters it behind the router's rule",
+}
+"""Causes as the check names them, in words that fit into a first line."""
 
 
 class _Row(NamedTuple):
     state: str
     required: bool
     answered_by: str
+    answered_here: bool | None
+
+    @property
+    def came_to(self) -> str:
+        """What it means for this machine; where a service answered, it is for the check to say whose."""
+        if self.state == "answered":
+            return {True: _REACHED, False: _CLOSED, None: "answered"}[self.answered_here]
+        return {"forwarded": _REACHED, "blocked": _CLOSED, "refused": _CLOSED}.get(self.state, "undecided")
 
 
 class _Step(NamedTuple):
@@ -27,54 +48,87 @@ class _Step(NamedTuple):
     after: str
     required: bool
     who: str
+    cause: str
 
 
-def forwarding_changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[Change]:
+def forwarding_changed(was: CheckResult, now: CheckResult) -> Iterable[Change]:
     """Ports that both runs asked for, grouped by what became of them."""
     old, new = _rows(was), _rows(now)
+    fitting = causes(now)
     both = sorted(old.keys() & new.keys())
-    steps = [(step, port) for transport, port in both if (step := _step(transport, old[transport, port], new[transport, port]))]
+    steps = [
+        (step, way[1]) for way in both if (step := _step(way[0], old[way], new[way], " or ".join(CAUSES[c] for c in fitting.get(way, ()))))
+    ]
     for step, group in groupby(sorted(steps), key=lambda pair: pair[0]):
         subject = f"{step.transport.upper()} {ports.text(ports.compress(port for _, port in group))}"
         yield Change(
             kind=step.kind, check="port-forwarding", subject=subject, summary=_sentence(subject, step),
-            before=step.before, after=step.after, required=step.required,
+            before=step.before, after=step.after, required=step.required, cause=step.cause,
         )  # fmt: skip
 
 
-def _rows(facts: Mapping[str, Any]) -> dict[tuple[str, int], _Row]:
+def causes(result: CheckResult) -> dict[tuple[str, int], tuple[str, ...]]:
+    """By transport and port, every cause that the run found to fit a port that is closed."""
+    found: dict[tuple[str, int], tuple[str, ...]] = {}
+    for finding in result.findings:
+        named = tuple(cause for cause in finding.observed.partition(": ")[2].split(" or ") if cause in CAUSES)
+        if not named and finding.id.removeprefix("port-forwarding.") in CAUSES:
+            named = (finding.id.removeprefix("port-forwarding."),)
+        if named:
+            found |= dict.fromkeys(_ways(finding), named)
+    return found
+
+
+def _ways(finding: Finding) -> list[tuple[str, int]]:
+    transport, _, numbers = finding.subject.partition(" ")
+    try:
+        return [(transport.lower(), port) for port in ports.expand(ports.parse(numbers))]
+    except WireError:
+        return []
+
+
+def _rows(result: CheckResult) -> dict[tuple[str, int], _Row]:
     told: dict[tuple[str, int], _Row] = {}
+    facts: Mapping[str, Any] = result.observation if isinstance(result.observation, Mapping) else {}
     for row in rows(facts, "ports"):
         port, transport, state = row.get("port"), row.get("transport"), row.get("state")
         if isinstance(port, int) and isinstance(transport, str) and isinstance(state, str):
-            told[transport, port] = _Row(state, row.get("required") is not False, str(row.get("answered_by") or ""))
+            here = row.get("answered_here")
+            told[transport, port] = _Row(
+                state, row.get("required") is not False, str(row.get("answered_by") or ""), here if isinstance(here, bool) else None
+            )
     return told
 
 
-def _step(transport: str, old: _Row, new: _Row) -> _Step | None:
-    if old.state == new.state:
-        if old.state == "answered" and old.answered_by != new.answered_by and old.answered_by and new.answered_by:
-            return _Step(transport, Kind.DIFFERENT, old.answered_by, new.answered_by, new.required, "answered by")
-        return None
-    kind = Kind.DIFFERENT
-    if old.state in _REACHED and new.state in _CLOSED:
+def _step(transport: str, old: _Row, new: _Row, cause: str) -> _Step | None:
+    came_from, came_to = old.came_to, new.came_to
+    if came_from == came_to:
+        if old.state == new.state == "answered" and old.answered_by != new.answered_by and old.answered_by and new.answered_by:
+            return _Step(transport, Kind.DIFFERENT, old.answered_by, new.answered_by, new.required, "answered by", "")
+        if came_to == _CLOSED and old.state != new.state:
+            return _Step(transport, Kind.DIFFERENT, old.state, new.state, new.required, "", cause)
+        return None  # nor does it say anything about the edge whether the PBX happened to run
+    kind = Kind.NOT_COMPARED
+    if (came_from, came_to) == (_REACHED, _CLOSED):
         kind = Kind.WORSE
-    elif old.state in _CLOSED and new.state in _REACHED:
+    elif (came_from, came_to) == (_CLOSED, _REACHED):
         kind = Kind.BETTER
-    elif "undecided" in (old.state, new.state):
-        kind = Kind.NOT_COMPARED
-    elif {old.state, new.state} <= set(_REACHED):
-        return None  # whether the PBX happened to run says nothing about the edge
-    return _Step(transport, kind, old.state, new.state, new.required, "")
+    return _Step(transport, kind, old.state, new.state, new.required, "", cause if kind is Kind.WORSE else "")
 
 
 def _sentence(subject: str, step: _Step) -> str:
     if step.who:
         return f"{subject} is answered by {step.after}; before by {step.before}."
     if step.kind is Kind.WORSE:
-        return f"{subject} is no longer forwarded: unsolicited packets {'are refused' if step.after == 'refused' else 'do not arrive'}."
+        closed = {"refused": "is refused now", "answered": "is answered by another machine now"}.get(step.after, "no longer arrives")
+        return f"{subject} {closed}; before it was {step.before}."
     if step.kind is Kind.BETTER:
         return f"{subject} is forwarded now; before it was {step.before}."
     if step.kind is Kind.NOT_COMPARED:
-        return f"{subject}: {'now' if step.after == 'undecided' else 'before'} it could not be told whether packets arrive."
+        if "undecided" in (step.before, step.after):
+            return f"{subject}: {'now' if step.after == 'undecided' else 'before'} it could not be told whether packets arrive."
+        when = "now" if step.after == "answered" else "before"
+        return f"{subject}: {when} a service answers of which it could not be told whether it runs on this machine.".replace(
+            "before a service answers", "before, a service answered"
+        )
     return f"{subject} was {step.before} and is {step.after} now."

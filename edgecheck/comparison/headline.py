@@ -49,4 +49,4 @@ def _clause(text: str) -> str:
 
 
 def _whole(text: str) -> str:
-    return text if text.endswith(".") else text + "."
+    return text if text.endswith((".", "?", "!")) else text + "."

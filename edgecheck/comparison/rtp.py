@@ -14,8 +14,11 @@ _WAYS = (
 )
 
 
-def rtp_changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[Change]:
-    """Ports decided in both runs are compared; others are named as not compared."""
+def rtp_changed(was: Mapping[str, Any], now: Mapping[str, Any], closed_by: str = "") -> Iterable[Change]:
+    """Ports decided in both runs are compared; others are named as not compared.
+
+    ``closed_by``: what the run found to close other ports, in words, where it is something that closes every port alike.
+    """
     both = _range(was) & _range(now)
     if not both:
         yield _untold("rtp-range: the two runs tested no port in common.")
@@ -25,17 +28,19 @@ def rtp_changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[Chan
     doubt = (_set(was, "undecided") | _set(now, "undecided") | _set(was, "busy") | _set(now, "busy")) & both
     for field, subject, gone, come in _WAYS:
         old, new = _set(was, field) & both, _set(now, field) & both
-        yield from _one(Kind.WORSE, subject, gone, new - old - doubt, both, new)
-        yield from _one(Kind.BETTER, subject, come, old - new - doubt, both, new)
+        yield from _one(Kind.WORSE, subject, gone, new - old - doubt, both, new, closed_by)
+        yield from _one(Kind.BETTER, subject, come, old - new - doubt, both, new, closed_by)
     newly = (_set(now, "undecided") ^ _set(was, "undecided")) & both
     if newly:
         yield _untold(f"RTP {_few(newly)}: in one of the two runs it could not be told whether it works.")
 
 
-def _one(kind: Kind, subject: str, words: str, changed: set[int], both: set[int], now_bad: set[int]) -> Iterable[Change]:
+def _one(kind: Kind, subject: str, words: str, changed: set[int], both: set[int], now_bad: set[int], closed_by: str) -> Iterable[Change]:
     if not changed:
         return
-    cause = _cause(changed, both, now_bad) if kind is Kind.WORSE and subject == "RTP inbound" else ""
+    cause = _cause(changed, both, now_bad, closed_by) if kind is Kind.WORSE and subject == "RTP inbound" else ""
+    if cause and now_bad == both:
+        words = "no longer arrives"  # all of it is gone: that need not be the rule's doing
     bad_before = now_bad - changed if kind is Kind.WORSE else now_bad | changed
     before, after = (f"{len(both) - len(bad)} of {len(both)} ports" for bad in (bad_before, now_bad))
     yield Change(
@@ -43,12 +48,12 @@ def _one(kind: Kind, subject: str, words: str, changed: set[int], both: set[int]
     )
 
 
-def _cause(changed: set[int], both: set[int], now_bad: set[int]) -> str:
+def _cause(changed: set[int], both: set[int], now_bad: set[int], closed_by: str) -> str:
     """What a hole in the range looks like: a rule that ends early, begins late, or is missing."""
     open_now = both - now_bad
     ranges = ports.compress(changed)
     if not open_now:
-        return "the range has no rule now"
+        return closed_by or "the range has no rule now, its rule leads elsewhere, or a firewall drops it"
     if len(ranges) == 1:
         low, high = ranges[0]
         if high == max(both):

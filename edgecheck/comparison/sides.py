@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from edgecheck.model.comparison import Change, Kind, Side
 from edgecheck.model.verdict import CheckResult, Report, Verdict
 
@@ -33,6 +35,38 @@ def observation(result: CheckResult) -> Mapping[str, Any]:
 def undecided(result: CheckResult) -> bool:
     """Nothing was observed, or nothing that could be told."""
     return not observation(result) or result.verdict is Verdict.SKIPPED
+
+
+def _router(before: Report, after: Report) -> Iterable[Change]:
+    """The default router's own word, which every run asks for."""
+    for subject, fields in (
+        ("router", ("manufacturer", "model")),
+        ("router's firmware", ("firmware",)),
+        ("router's WAN address", ("wan_address",)),
+    ):
+        old, new = (_of_router(report, fields) for report in (before, after))
+        if old and new and old != new:
+            yield Change(
+                kind=Kind.DIFFERENT,
+                check="run",
+                subject=subject,
+                summary=f"The {subject} is {new} now; before it was {old}.",
+                before=old,
+                after=new,
+            )
+
+
+def _of_router(report: Report, fields: tuple[str, ...]) -> str:
+    known = report.client.router
+    told: Mapping[str, Any] = msgspec.to_builtins(known) if known is not None else _measured(report)
+    return " ".join(str(told[field]) for field in fields if told.get(field))
+
+
+def _measured(report: Report) -> Mapping[str, Any]:
+    """As the check ``topology`` found it, in reports that do not have it beside their checks."""
+    topology = next((observation(result) for result in report.checks if result.id == "topology"), {})
+    router = topology.get("router")
+    return router if isinstance(router, Mapping) else {}
 
 
 def together(before: Report, after: Report) -> Iterable[Change]:
@@ -80,6 +114,7 @@ def together(before: Report, after: Report) -> Iterable[Change]:
             before=before.client.gateway,
             after=after.client.gateway,
         )
+    yield from _router(before, after)
     ours, theirs = ({result.id for result in report.checks} - {"control"} for report in (before, after))
     for names, where in ((ours - theirs, "before"), (theirs - ours, "now")):
         for name in sorted(names):

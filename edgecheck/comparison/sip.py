@@ -14,6 +14,13 @@ _WORDS = {
     "inconsistent": "is rewritten in a way that does not fit together",
     "destructive": "is destroyed",
 }
+_PAST = {
+    "none": "passed untouched",
+    "harmless": "was touched, harmlessly",
+    "rewriting": "was rewritten",
+    "inconsistent": "was rewritten in a way that did not fit together",
+    "destructive": "was destroyed",
+}
 
 
 def sip_changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[Change]:
@@ -36,7 +43,14 @@ class _Way:
 
     @property
     def words(self) -> str:
-        level = "could not be told" if self.level is None else _WORDS[_LEVELS[self.level]]
+        return self._told(_WORDS)
+
+    @property
+    def past(self) -> str:
+        return self._told(_PAST)
+
+    def _told(self, words: dict[str, str]) -> str:
+        level = "could not be told" if self.level is None else words[_LEVELS[self.level]]
         return level + (f" ({', '.join(sorted(self.where))})" if self.where else "")
 
 
@@ -73,12 +87,12 @@ def _way(name: str, old: _Way, new: _Way) -> Iterable[Change]:
             yield _change(Kind.NOT_COMPARED, name, told, old.words, new.words)
         return
     if new.level > old.level:
-        told = f"SIP on {name} {new.words} now; before it {_WORDS[_LEVELS[old.level]]}."
+        told = f"SIP on {name} {new.words} now; before it {old.past}."
         yield _change(Kind.WORSE, name, told, old.words, new.words, new.level > _LEVELS.index("harmless"))
     elif new.level < old.level:
-        yield _change(Kind.BETTER, name, f"SIP on {name} {new.words} now; before it {old.words}.", old.words, new.words)
+        yield _change(Kind.BETTER, name, f"SIP on {name} {new.words} now; before it {old.past}.", old.words, new.words)
     elif new.where != old.where:
-        yield _change(Kind.DIFFERENT, name, f"SIP on {name}: {new.words} now; before {old.words}.", old.words, new.words)
+        yield _change(Kind.DIFFERENT, name, f"SIP on {name}: {new.words} now; before it {old.past}.", old.words, new.words)
 
 
 def _boxes(facts: Mapping[str, Any]) -> str:

@@ -4,15 +4,21 @@ import random
 
 import pytest
 
+from edgecheck.checks.port_forwarding.causes import CAUSES as causes_of_the_check
 from edgecheck.comparison import compare
+from edgecheck.comparison.forwarding import CAUSES
 from edgecheck.model.comparison import Kind
+from edgecheck.model.router import RouterName
 from edgecheck.model.verdict import ClientFacts, ServerFacts, Verdict
 from tests.reports import finding, report, result
 
+NO_RULE = "the range has no rule now, its rule leads elsewhere, or a firewall drops it"
+
 
 def forwarding(*rows, verdict="pass"):
-    ports = [{"port": port, "transport": transport, "purpose": "SIP", "required": required, "state": state, "answered_by": who}
-             for port, transport, state, required, who in rows]  # fmt: skip
+    ports = [{"port": port, "transport": transport, "purpose": "SIP", "required": required, "state": state, "answered_by": who,
+              "answered_here": here[0] if here else None}
+             for port, transport, state, required, who, *here in rows]  # fmt: skip
     return result(finding("port-forwarding.forwarded", verdict), observation={"ports": ports})
 
 
@@ -92,8 +98,17 @@ def test_a_mean_opinion_score_has_noise(was, now, kind):
 
 def test_whether_the_pbx_happened_to_run_is_no_change():
     before = forwarding((5060, "udp", "forwarded", True, None))
-    after = forwarding((5060, "udp", "answered", True, "kamailio"))
+    after = forwarding((5060, "udp", "answered", True, "kamailio", True))
     assert changes(before, after) == []
+
+
+def test_a_service_that_answers_is_this_machines_another_ones_or_it_could_not_be_told():
+    """Behind a rule that leads to another PBX something answers, too."""
+    before = forwarding((5060, "tcp", "forwarded", True, None))
+    unknown, elsewhere = (forwarding((5060, "tcp", "answered", True, "Server: another PBX", here)) for here in (None, False))
+    assert changes(before, unknown) == [(Kind.NOT_COMPARED, "TCP 5060")]
+    assert changes(before, elsewhere) == [(Kind.WORSE, "TCP 5060")]
+    assert changes(elsewhere, before) == [(Kind.BETTER, "TCP 5060")]
 
 
 # ------------------------------------------------------------------------------------------------------------------ regressions
@@ -113,7 +128,7 @@ def test_the_first_line_names_the_regression_and_what_it_looks_like():
         ([[12000, 20000]], "the new rule ends at 11999"),
         ([[10000, 10999]], "the new rule begins at 11000"),
         ([[15000, 15009]], "these ports are missing in the new rule, or another rule takes them"),
-        ([[10000, 20000]], "the range has no rule now"),
+        ([[10000, 20000]], "the range has no rule now, its rule leads elsewhere, or a firewall drops it"),
         ([[port, port] for port in range(10001, 20001, 2)], "the new rule names even ports only"),
         ([[10004, 10004], [10008, 10010]], ""),
     ],
@@ -123,9 +138,87 @@ def test_what_a_hole_in_the_range_looks_like(blocked, cause):
     assert (change.kind, change.cause) == (Kind.WORSE, cause)
 
 
+def closed(*causes):
+    """UDP 5060 after the change, with every cause that fits."""
+    finding_id = f"port-forwarding.{causes[0] if len(causes) == 1 else 'blocked'}"
+    return result(
+        finding(finding_id, "fail", "UDP 5060", observed=f"blocked: {' or '.join(causes)}"),
+        observation={"ports": [{"port": 5060, "transport": "udp", "required": True, "state": "blocked"}]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("causes", "told", "of_the_range"),
+    [
+        (["host-firewall"], "this machine's own firewall drops it", "this machine's own firewall drops it"),
+        (["carrier-grade-nat"], CAUSES["carrier-grade-nat"], CAUSES["carrier-grade-nat"]),
+        (["no-rule"], "the router has no rule for it", NO_RULE),
+        (["no-rule", "provider-drops"], f"{CAUSES['no-rule']} or {CAUSES['provider-drops']}", NO_RULE),
+        (["host-firewall", "no-rule"], f"{CAUSES['host-firewall']} or {CAUSES['no-rule']}", NO_RULE),
+    ],
+)
+def test_every_cause_that_fits_is_told_with_a_port_that_closed(causes, told, of_the_range):
+    before = report(forwarding((5060, "udp", "forwarded", True, None)), rtp())
+    found = compare(before, report(closed(*causes), rtp(inbound_blocked=[[10000, 20000]])))
+    assert [(change.subject, change.cause) for change in found.changes] == [("UDP 5060", told), ("RTP inbound", of_the_range)]
+    assert "no longer forwarded" not in found.headline, "where it ends was not seen"
+
+
+def test_causes_have_words():
+    assert set(CAUSES) == set(causes_of_the_check)
+
+
+def outward(verdict="pass", cause="open", dns=None, **states):
+    """``udp_5060="blocked"``."""
+    rows = [{"transport": way[:3], "port": int(way[4:]), "state": state} for way, state in states.items()]
+    lines = tuple(f"{row['transport'].upper()} {row['port']}: 0 of 6 answered" for row in rows if row["state"] != "open")
+    return result(finding(f"outbound.{cause}", verdict, evidence=lines), observation={"targets": rows, "dns_intercepted": dns})
+
+
+def test_one_more_port_that_is_not_let_out():
+    """The finding was there before, for another port."""
+    before = outward("warn", "blocked", tcp_5060="blocked", udp_5060="open", udp_3478="open", tcp_0080="undecided")
+    after = outward("fail", "blocked", tcp_5060="blocked", udp_5060="blocked", udp_3478="undecided", tcp_0080="open")
+    assert changes(before, after) == [(Kind.WORSE, "UDP 5060"), (Kind.NOT_COMPARED, "UDP 3478"), (Kind.NOT_COMPARED, "TCP 80")]
+    assert changes(after, before, Kind.BETTER) == [(Kind.BETTER, "UDP 5060")]
+    assert compare(report(before), report(after)).headline == "After the change: UDP 5060 is not let out now; before it was open."
+
+
+def test_a_port_that_nothing_needs_is_only_different():
+    before, after = outward(udp_0053="open", tcp_5090="open"), outward(cause="limited", udp_0053="blocked", tcp_5090="not-offered")
+    assert changes(before, after) == [(Kind.DIFFERENT, "UDP 53")]
+
+
+def test_dns_that_is_answered_by_another():
+    assert changes(outward(dns=False), outward(dns=True)) == [(Kind.WORSE, "DNS")]
+    assert changes(outward(dns=None), outward(dns=True)) == []
+
+
+def test_a_router_that_no_longer_speaks_is_no_better_router():
+    router = {"manufacturer": "A", "model": "1", "wan_address": "25.0.0.1"}
+    before = result(finding("topology.wan-address-differs", "warn", "router"), observation={"nat_layers": 1, "router": router})
+    after = result(finding("topology.single-nat", "pass", "layers"), observation={"nat_layers": 1, "router": None})
+    assert changes(before, after) == [(Kind.NOT_COMPARED, "router")]
+    assert changes(after, before) == [(Kind.NOT_COMPARED, "router")]
+
+
+def test_another_router_is_told_whichever_checks_were_run():
+    clients = (
+        ClientFacts(router=RouterName(gateway="192.168.1.1", protocol="upnp", manufacturer=maker, model=model))
+        for maker, model in (("A", "1"), ("B", "2"))
+    )
+    before, after = (
+        report(rtp(inbound_blocked=holes), client=client) for holes, client in zip(([], [[12000, 20000]]), clients, strict=True)
+    )
+    found = compare(before, after)
+    assert "It goes with this: the router is B 2 now; before it was A 1" in found.headline
+
+
 def test_a_closed_port_that_opens_is_better_and_two_alike_are_told_together():
     before = forwarding((5060, "tcp", "blocked", True, None), (5061, "tcp", "blocked", True, None), (5060, "udp", "refused", True, None))
-    after = forwarding((5060, "tcp", "forwarded", True, None), (5061, "tcp", "forwarded", True, None), (5060, "udp", "answered", True, "x"))
+    after = forwarding(
+        (5060, "tcp", "forwarded", True, None), (5061, "tcp", "forwarded", True, None), (5060, "udp", "answered", True, "x", True)
+    )
     assert changes(before, after) == [(Kind.BETTER, "TCP 5060-5061"), (Kind.BETTER, "UDP 5060")]
 
 
@@ -233,7 +326,8 @@ WEIRD = [None, 7, "x", [], {}, [1], [[1]], [None], [["a", "b"]], [[5, 1]], {"a":
 
 
 @pytest.mark.parametrize(
-    "check", ["port-forwarding", "rtp-range", "sip-alg", "mapping-lifetime", "media-quality", "nat-behavior", "topology", "dns", "tls"]
+    "check",
+    ["port-forwarding", "rtp-range", "sip-alg", "mapping-lifetime", "media-quality", "nat-behavior", "topology", "dns", "tls", "outbound"],
 )
 def test_facts_of_any_shape_are_compared_without_a_fault(check):
     fields = ("ports", "range", "inbound_blocked", "undecided", "busy", "probes", "located", "udp_s", "tcp_s", "up", "mapped_address", "hops",
