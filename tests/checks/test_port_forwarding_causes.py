@@ -211,3 +211,30 @@ QUIET = (Rise(0, 0), Rise(0, 0))
 )
 def test_a_burst_against_the_quiet(burst: Rise, quiet: tuple[Rise, ...], kept: float, expected: str | None) -> None:
     assert read(24, burst, quiet, kept) == expected
+
+
+# ---- somebody else answers
+
+
+@pytest.mark.parametrize(
+    ("facts", "path", "expected"),
+    [
+        ({"passed_on": True}, NEAR, ["wrong-host"]),
+        ({"passed_on": False}, NEAR, []),  # the router's own service, or something before it
+        ({}, NEAR, []),
+        ({"passed_on": True}, FAR, []),  # a second router between may be the one that answers
+        ({"passed_on": True, "arrived": 1}, NEAR, []),  # it came here as well: something between answers, too
+        ({"passed_on": True, "unbound": "port-in-use"}, NEAR, []),
+        ({"passed_on": True}, msgspec.structs.replace(NEAR, cgnat=True), []),
+    ],
+)
+def test_who_answers_behind_the_router(facts: dict[str, Any], path: Path, expected: list[str]) -> None:
+    assert list(fitting(row("answered", "tcp", answered_by="another PBX", **facts), path, HERE, PUBLIC)) == expected
+
+
+def test_another_machine_that_answers_is_a_rule_to_the_wrong_host() -> None:
+    (finding,) = judged(row("answered", "tcp", answered_by="another PBX", passed_on=True)).findings
+    assert (finding.id, finding.verdict) == ("port-forwarding.wrong-host", Verdict.FAIL)
+    assert finding.summary == "TCP 5060 (SIP) is answered by another machine than this one (another PBX): the router leads it there."
+    (finding,) = judged(row("answered", "tcp", answered_by="another PBX")).findings
+    assert (finding.id, finding.verdict) == ("port-forwarding.answered", Verdict.INCONCLUSIVE)

@@ -113,6 +113,8 @@ def of_nat(nat: Nat) -> Scenario:
 
 
 NO_RULE = "port-forwarding.no-rule"
+SILENT = (NO_RULE, "port-forwarding.provider-drops")
+"""What nothing can decide between where a router's ports cannot be opened from within."""
 
 
 def truth_of(nat: Nat) -> Truth:
@@ -124,7 +126,12 @@ def truth_of(nat: Nat) -> Truth:
         causes.append("port-preservation.remapped")
     if "carrier" in nat.name:
         return Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=(NO_RULE, *CARRIER))
-    return Truth(causes=tuple(causes), also=("port-preservation.*",) if nat.mapping != EIM else () if nat.behind else (NO_RULE,))
+    fits: tuple[str, ...] = ()
+    if NO_RULE in causes and nat.unsolicited == "nothing" and not (nat.preserving and nat.filtering != EIM):
+        # no port can be opened from within without telling more: a filter at the provider is not excluded (docs/checks/port-forwarding.md)
+        causes.remove(NO_RULE)
+        fits = SILENT
+    return Truth(causes=tuple(causes), fits=fits, also=("port-preservation.*",) if nat.mapping != EIM else () if nat.behind else (NO_RULE,))
 
 
 CARRIER = ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat", "topology.double-nat")

@@ -127,7 +127,7 @@ def _alg(name: str, description: str, transports: tuple[str, ...]) -> Scenario:
     changes = {**FORWARDED, "port-preservation": remapping["port-preservation"], "sip-alg": {"interference": level, "probes": rows(*rules)}}
     changes["rtp-range"] = {**rtp_range(True), "remapped": NearlyAll(*RTP)}
     causes = ("port-preservation.remapped", *(["sip-alg.rewritten|sip-alg.inconsistent"] if transports else []))
-    truth = Truth(causes=causes, also=("sip-alg.pinhole",) if transports else (), hops=(1,) if "udp" in transports else None)
+    truth = Truth(causes=causes, also=("sip-alg.pinhole", "sip-alg.via-port") if transports else (), hops=(1,) if "udp" in transports else None)
     return behind(name, description, plan, changes, {"sip-alg": "fail" if transports else "pass"}, truth=truth)
 
 

@@ -2,7 +2,7 @@
 check observes; ``scenarios`` has the edges whose observations are asserted."""
 
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.scenario import CARRIER, NO_RULE, PBX, Scenario, routed_by
+from tests.lab.scenario import CARRIER, NO_RULE, PBX, SILENT, Scenario, routed_by
 from tests.lab.topology import LAN_HOST, Plan, UserRouter
 from tests.lab.truth import Truth
 
@@ -10,8 +10,8 @@ _PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
 """It rewrites From's tag and the CSeq: nothing that needs an address of its own."""
 _REWRITTEN = "sip-alg.rewritten|sip-alg.inconsistent"
 _DESTROYED = "sip-alg.destroyed|sip-alg.answered-by-other"
-_PINHOLE = ("sip-alg.pinhole",)
-"""The kernel's helper opens the ports that SIP names, too."""
+_PINHOLE = ("sip-alg.pinhole", "sip-alg.via-port")
+"""The kernel's helper opens the ports that SIP names, too, and delivers answers to the port that Via names."""
 _NOT_OUT = ("outbound.intercepted", "outbound.blocked")
 """SIP does not get out where an ALG drops it or answers it itself."""
 _NOTHING_CLOSED = ("port-forwarding.*", "rtp-range.*")
@@ -106,14 +106,14 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "alg that answers itself",
         "503 from the box, in the server's place",
         _alg_at_home("R21"),
-        Truth(causes=(_DESTROYED, NO_RULE), also=_NOT_OUT),
+        Truth(causes=(_DESTROYED,), fits=SILENT, also=_NOT_OUT),
     ),
-    _case("alg that drops", "every SIP message vanishes, nothing else does", _alg_at_home("R16-all"), Truth(causes=(_DESTROYED, NO_RULE), also=_NOT_OUT)),
+    _case("alg that drops", "every SIP message vanishes, nothing else does", _alg_at_home("R16-all"), Truth(causes=(_DESTROYED,), fits=SILENT, also=_NOT_OUT)),
     _case(
         "alg that gets it wrong",
         "Content-Length no longer fits the body",
         _alg_at_home("R13"),
-        Truth(causes=("sip-alg.inconsistent|sip-alg.destroyed", NO_RULE), hops=(1,)),
+        Truth(causes=("sip-alg.inconsistent|sip-alg.destroyed",), fits=SILENT, hops=(1,)),
     ),
     _case(
         "ports remapped, no alg",

@@ -64,7 +64,13 @@ CASES = (
     Case(name="no rule", causes=("no-rule",)),
     Case(name="no rule, a router that saves its errors", more=SAVING, causes=("no-rule",)),
     Case(name="no rule, and the router rejects", plan=routed(unsolicited="reject"), causes=("no-rule",)),
-    Case(name="no rule, the router rejects and saves its errors", plan=routed(unsolicited="reject"), more=SAVING, causes=("no-rule",)),
+    Case(
+        name="no rule, the router rejects and saves its errors",
+        plan=routed(unsolicited="reject"),
+        more=SAVING,
+        causes=("no-rule",),
+        besides=("wrong-host", "provider-drops", "router-refuses"),
+    ),
     Case(name="no rule, and the router takes it for itself", plan=routed(unsolicited="take"), causes=("no-rule",)),
     Case(
         name="a rule for UDP alone",

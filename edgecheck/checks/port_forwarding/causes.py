@@ -74,6 +74,8 @@ _ABSENT = frozenset({(3, 0), (3, 1)}), frozenset({(1, 0), (1, 3)})
 
 def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
     """Every cause that fits a port that was not reached, the likeliest first. ``here``: this machine's address."""
+    if row.state == "answered":
+        return _answered(row, path, here, public)
     if path.cgnat:
         return ("carrier-grade-nat",)
     if row.here == "dropped":
@@ -97,6 +99,12 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     if not nearby and here != public and ("no-rule" in found or "router-refuses" in found):
         found = (*found, "carrier-grade-nat")
     return tuple(dict.fromkeys(found))
+
+
+def _answered(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
+    """Somebody else answered while this test listened: where the router beside us leads the port on, a machine behind it did."""
+    beside = path.behind_owner == 1 and here != public and not path.cgnat
+    return ("wrong-host",) if beside and row.passed_on and not row.arrived and row.unbound is None else ()
 
 
 def _untranslated(row: PortRow, path: Path, here: str) -> tuple[str, ...]:

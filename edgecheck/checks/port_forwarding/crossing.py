@@ -7,6 +7,8 @@ the public address. Routers look at the TTL before their own filter, so a rule t
 
 How far the box is, a port that this machine has opened itself tells: packets to it are led on for certain, and expire at the box when
 they may live that far. The same packets are the control beside the probes: a box that does not tell of expiry proves nothing by silence.
+All come from the same address of the server: a router that saves its errors counts them by whom it tells (Linux: ``icmp_ratelimit``), and
+what it has told another address shows nothing of what it would tell this one.
 """
 
 import asyncio
@@ -27,6 +29,8 @@ FARTHEST = 24
 _COPIES = 3
 _FEWEST, _MOST = 6, 24
 _SPACING_MS = 40
+REFILL_S = 4.0
+"""A router that has just told much may save its next errors."""
 _BURST = 6
 """Linux tells one peer of six errors at once and then of one a second (``icmp_ratelimit``): past that, silence may be thrift."""
 
@@ -121,23 +125,39 @@ class _Box:
                 continue
             break
         told_now = self._expired_there(control_told[1]) >= _COPIES - 1
-        again = [row.port for row in rows if row.outcome == "refused" and row.port != canary]
+        led_on = self._led_on([*udp, canary], told, rows, told_now)
+        unclear_udp = [port for port in (*udp, canary) if ("udp", port) not in led_on]
+        unclear_tcp = [port for port in (*tcp, canary) if ("tcp", port) not in led_on]
+        dials = rows
+        if unclear_udp or unclear_tcp:
+            later, told_later, dialed_later = await self._once_more(unclear_udp, unclear_tcp, box)
+            led_on, told_now = led_on | later, told_now or told_later
+            dials = (*dialed_later, *(row for row in rows if row.port not in unclear_tcp))
+        again = [row.port for row in dials if row.outcome == "refused" and row.port != canary]
         upstream = {row.port for row in await self._dial(again, box - 1) if row.outcome == "refused"} if again and box > 1 else set()
-        led_on = self._led_on(udp, canary, told, rows, told_now)
         return Crossing(
             behind=arrived[0] - box,
             told=told_now,
             led_on={key: value for key, value in led_on.items() if key[1] != canary},
             reset={port: port in upstream for port in again},
             canary=led_on.get(("udp", canary)),
-            canary_tcp=next((row.outcome for row in rows if row.port == canary and told_now), ""),
+            canary_tcp=next((row.outcome for row in dials if row.port == canary and told_now), ""),
         )
+
+    async def _once_more(
+        self, udp: list[int], tcp: list[int], box: int
+    ) -> tuple[dict[tuple[str, int], bool], bool, tuple[control.DialRow, ...]]:
+        """What could not be told, when the router may have saved its errors: after a while, and with nothing else beside it."""
+        await self.net.sleep(REFILL_S)
+        beside, errors, dialed = await asyncio.gather(self._open_port(box), self._probe(udp, box), self._dial(tcp, box))
+        told = self._expired_there(beside[1]) >= _COPIES - 1
+        return self._led_on(udp, errors, dialed, told), told, dialed
 
     def _expired_there(self, errors: tuple[control.ErrorRow, ...]) -> int:
         return sum(error.copies for error in errors if expired(error) and error.offender == self.net.observed)
 
     def _led_on(
-        self, udp: list[int], canary: int, told: tuple[control.ErrorRow, ...], rows: tuple[control.DialRow, ...], told_now: bool
+        self, udp: list[int], told: tuple[control.ErrorRow, ...], rows: tuple[control.DialRow, ...], told_now: bool
     ) -> dict[tuple[str, int], bool]:
         mine = [error for error in told if error.offender == self.net.observed]
         out: dict[tuple[str, int], bool] = {("udp", error.port): False for error in mine}
@@ -149,7 +169,7 @@ class _Box:
                 out["tcp", row.port] = False
         thrift = sum(error.copies for error in mine) + sum(row.attempts for row in rows if row.icmp is not None)
         if told_now and thrift < _BURST and self.copies <= min(_MOST, self.net.limits.copies):
-            silent = [("udp", port) for port in (*udp, canary)] + [("tcp", row.port) for row in rows if row.outcome == "silent"]
+            silent = [("udp", port) for port in udp] + [("tcp", row.port) for row in rows if row.outcome == "silent"]
             out = {**dict.fromkeys(silent, False), **out}
         return out
 
@@ -165,9 +185,11 @@ class _Box:
         return inbox.count(sender(net, "AX")) > 0, account.errors if account else ()
 
     async def _probe(self, ports: list[int], hops: int) -> tuple[control.ErrorRow, ...]:
+        if not ports:
+            return ()
         net, series = self.net, self.net.new_series()
         copies = min(self.copies, _MOST, net.limits.copies)
-        await net.ask(lambda id: request(id, series, net.observed, ports, ("BX",), net.pace, copies, _SPACING_MS, hops))
+        await net.ask(lambda id: request(id, series, net.observed, ports, ("AX",), net.pace, copies, _SPACING_MS, hops))
         await net.sleep(2 * margin(net))
         account = await net.account(series)
         return account.errors if account else ()
@@ -183,6 +205,7 @@ class _Box:
                 series=net.new_series(),
                 address=net.observed,
                 ports=port_ranges.compress(ports),
+                sender="A",
                 attempts=attempts,
                 spacing_ms=_SPACING_MS,
                 patience_ms=int(300 + 3000 * net.rtt),

@@ -11,7 +11,7 @@ import msgspec
 
 from edgecheck.checks import topology
 from edgecheck.checks.port_forwarding.causes import fitting
-from edgecheck.checks.port_forwarding.crossing import NOTHING, Crossing, cross
+from edgecheck.checks.port_forwarding.crossing import NOTHING, REFILL_S, Crossing, cross
 from edgecheck.checks.port_forwarding.here import look
 from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, Path, PortRow
 from edgecheck.checks.port_forwarding.punch import punch_tcp, punch_udp
@@ -22,8 +22,6 @@ from edgecheck.wire import control
 from edgecheck.wire import ports as port_ranges
 
 NOT_REACHED = ("blocked", "refused")
-REFILL_S = 3.0
-"""A router that has just refused a burst may save its next errors: Linux tells one peer of six at once, then of one a second."""
 LATE_S = 3.5
 """A router looks for a machine that is not there for about three seconds before it says so (RFC 1122 section 2.3.2.2 leaves it open;
 Linux asks three times, a second apart)."""
@@ -43,12 +41,13 @@ class Rounds(NamedTuple):
 async def examine(net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int]) -> tuple[list[PortRow], Path | None]:
     """The rows with what tells their causes apart, and the path. Ports that were reached cost nothing."""
     wanted = [row for row in rows if row.state in NOT_REACHED]
-    if not wanted:
+    strangers = [row for row in rows if row.state == "answered" and not row.asked]
+    if not wanted and not strangers:
         return rows, None
     kept = _kept(rounds)
-    here = await look(net, wanted, rounds.counters, kept)
+    here = await look(net, wanted, rounds.counters, kept) if wanted else {}
     path = _path(await topology.walk(net))
-    wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port))) for row in wanted]
+    wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port))) for row in wanted] + strangers
     open_questions = [row for row in wanted if path.cgnat is not True and row.here in (None, "nothing")]
     if open_questions:
         crossing = NOTHING

@@ -18,7 +18,7 @@ def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
 
 def causes(seen: ForwardingObservation, row: PortRow) -> tuple[str, ...]:
     """Every cause that fits, for a port that was not reached; none where causes were not looked for."""
-    if seen.path is None or row.asked or row.state not in ("blocked", "refused"):
+    if seen.path is None or row.asked or row.state not in ("blocked", "refused", "answered"):
         return ()
     return fitting(row, seen.path, seen.local_address, seen.probed_address)
 
@@ -54,7 +54,10 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
     if breach is Verdict.PASS:
         blocked, refused = "does not come in unasked, which this profile does not need.", ", which this profile does not need."
         fits = ()
-    if fits:
+    if state == "answered" and fits:
+        cause, verdict = fits[0], breach
+        summary = f"{asked} is answered by another machine than this one ({row.answered_by}): the router leads it there."
+    elif fits:
         cause = fits[0] if len(fits) == 1 else state
         summary = f"{asked} {_why(seen, row, fits)}"
         remedies = _telling(seen, row, fits)
