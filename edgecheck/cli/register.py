@@ -63,7 +63,7 @@ def register(asked: Asked, output: Output) -> int:
         if asked.bundle == "-":
             raise UsageError("--bundle writes a ZIP file: give it a name.")
         writable(asked.bundle)
-    source = source_of(asked.source, asked.family)
+    source = _own(source_of(asked.source, asked.family))
     if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
         raise UsageError("--timeout takes seconds, more than 0.")
     secret = _password(asked.password_file, account, sys.stdin)
@@ -141,6 +141,19 @@ def _resolver(text: str | None) -> str | None:
         return str(parse_endpoint(text))
     except Malformed:
         raise UsageError(f"--resolver {text!r} is not IP or IP:PORT (a DNS server's address, not its name).") from None
+
+
+def _own(source: str | None) -> str | None:
+    """An address of this machine, or ``UsageError``: a mistyped one would look like a network without a way out."""
+    import socket
+
+    if source is not None:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((source, 0))
+        except OSError:
+            raise UsageError(f"--source {source}: this machine has no such address.") from None
+    return source
 
 
 def _ca(name: str | None) -> str | None:

@@ -13,6 +13,8 @@ from edgecheck.wire.errors import Malformed
 SipTransport = Literal["udp", "tcp", "tls", "ws", "wss"]
 """What SIP runs over; ``tls`` is SIP over TLS over TCP, ``ws`` and ``wss`` are RFC 7118's."""
 TRANSPORTS: tuple[SipTransport, ...] = ("udp", "tcp", "tls", "ws", "wss")
+_NO_USER = re.compile(r'[@<>"]|%(?![0-9A-Fa-f]{2})')
+"""What a user part may not hold; a percent sign only escapes (RFC 3261 section 25.1)."""
 _ENCRYPTED = ("tls", "wss")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _SHAPE = "sip:USER@DOMAIN[:PORT][;transport=udp|tcp|tls|wss]"
@@ -139,7 +141,7 @@ def _read(uri: str, shape: str, what: str) -> tuple[str | None, Place]:
         name, colon, _ = user.partition(":")
         if colon:  # RFC 3261 section 19.1.1 allows it, and recommends against it
             raise UsageError("No password in the address, others may see it: use --password-file, EDGECHECK_SIP_PASSWORD or the prompt.")
-        if not name or "@" in name or "<" in name or ">" in name or '"' in name:
+        if not name or _NO_USER.search(name):
             raise UsageError(f"{_shown(uri)} holds no user that a SIP address may have: {what} looks like {shape}.")
     return user, Place(
         host=_host(parts.host, uri, shape), port=_port(parts.port, uri), transport=_transport(parts), secure=parts.scheme == "sips"

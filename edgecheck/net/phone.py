@@ -27,6 +27,8 @@ from edgecheck.wire.address import Endpoint, parse_host
 _LOOK_UP_S = 8.0
 _LATE_ALERT_S = 0.5
 """Over TLS 1.3 a server refuses a missing client certificate only after our end has finished."""
+_TLS_AGAIN_S = 1.5
+"""For a server that was silent to an earlier TLS greeting."""
 _CONNECT_REASONS = {"timeout": "no-answer"}
 LookUp = Callable[[str], Awaitable[list[str]]]
 """Addresses by the system's own way. Raises ``OSError``."""
@@ -60,6 +62,8 @@ class SocketPhone:
         self._names = Resolver(ways, bell, resolvers)
         self._look_up = look_up
         self._progress = progress
+        self._mute: set[Endpoint] = set()
+        """Connected, and silent to a TLS greeting: the next one is waited for less."""
 
     def __repr__(self) -> str:  # the password must not reach a log by way of a traceback
         return f"SocketPhone({self.account.aor})"
@@ -136,7 +140,8 @@ class SocketPhone:
         stream, facts = await self._open_tls(target.endpoint, server_name, timeout)
         if facts.failure is not None:
             stream.close()
-            raise LocalFailure("tls", f"Could not connect to {target.endpoint}/tls: {_tls_words(facts)}.")
+            reason = "tls-silent" if facts.failure == "timeout" else "tls"
+            raise LocalFailure(reason, f"Could not connect to {target.endpoint}/tls: {_tls_words(facts)}.")
         return stream, facts
 
     async def _web_socket(self, target: Target, server_name: str, timeout: float) -> Link:
@@ -165,7 +170,12 @@ class SocketPhone:
         return second, msgspec.structs.replace(seen, trusted=False, verify_code=facts.verify_code, verify_words=facts.verify_words)
 
     async def _shake(self, to: Endpoint, settings: ssl.SSLContext, server_name: str | None, timeout: float) -> tls.TlsStream:
-        return await tls.shake_hands(self._bell, await self._ways.connect(to, timeout), settings, server_name, timeout)
+        stream = await self._ways.connect(to, timeout)
+        patience = min(timeout, _TLS_AGAIN_S) if to in self._mute else timeout
+        made = await tls.shake_hands(self._bell, stream, settings, server_name, patience)
+        if not made.settled:
+            self._mute.add(to)
+        return made
 
     async def handshake(self, to: Endpoint, server_name: str | None, timeout: float = 5.0, *, oldest: bool = False) -> Handshake:
         try:

@@ -119,7 +119,7 @@ class _Page:
         groups = sorted(kinds.values(), key=lambda group: _ORDER.index(group[0].verdict))
         column = max((len(group[0].verdict.value) for group in groups), default=0)
         for first, *others in groups:
-            if _row(first.summary) in _row(result.summary) or (len(groups) == 1 and first.verdict is not Verdict.INCONCLUSIVE):
+            if first.summary.rstrip(".") in result.summary or (len(groups) == 1 and first.verdict is not Verdict.INCONCLUSIVE):
                 continue
             text = _short(_told(first)) + (f" (and {len(others)} more like it)" if others else "")
             yield from self._put(text, _Mark(first.verdict, False, column, "", indent), " " * (indent + column + 2))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,7 @@ from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes import certificates
 from tests.fakes.clock import run
-from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
+from tests.fakes.phone import Icmp, OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
 
@@ -367,6 +367,28 @@ def test_over_ipv6() -> None:
     assert seen.verdicts["registered"] == "pass"
     assert (seen.seen.contact_sent or "").startswith("sip:alice@[2001:db8:1::20]:")
     assert server.seen[0].uri == "sip:[2001:db8::10]"
+
+
+def _trying(data: bytes, source: Endpoint) -> list[bytes]:
+    return [response(data, source, 100, "Trying")]
+
+
+def _damaged(data: bytes, source: Endpoint) -> list[bytes]:
+    return [b"SIP/2.0 200 OK\r\nContact: <"]
+
+
+@pytest.mark.parametrize(("answers", "cause"), [(_trying, "no-final-answer"), (_damaged, "not-sip")])
+def test_where_sip_comes_back_the_transport_is_not_blamed(answers: Callable[[bytes, Endpoint], list[bytes]], cause: str) -> None:
+    """Another port of the same server answers, too."""
+    world = PhoneWorld().udp_at("203.0.113.10:5070", over_udp(answers)).udp_at(SERVER, over_udp(Registrar()))
+    assert visit(world, f"{ACCOUNT}:5070").verdicts == {cause: "fail"}
+
+
+def test_silence_beside_an_answer_may_be_a_filter() -> None:
+    found = visit(PhoneWorld().tcp_at(SERVER, OverTcp())).findings["wrong-transport"]
+    assert "a firewall lets that way, or its answers, not through" in found.summary
+    found = visit(at(Registrar()).udp_at("203.0.113.10:5070", lambda data, source: [Icmp()]), f"{ACCOUNT}:5070").findings["wrong-transport"]
+    assert "firewall" not in found.summary
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -78,7 +78,8 @@ def test_a_provisional_answer_is_not_the_answer() -> None:
         yield response(request, source, 100, "Trying")
 
     _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp(trying)), target())
-    assert set(found) == {"silent"}
+    assert {cause: finding.verdict for cause, finding in found.items()} == {"no-usable-answer": Verdict.INCONCLUSIVE}
+    assert "100 Trying" in found["no-usable-answer"].summary
 
 
 def test_silence_is_undecided_and_names_no_culprit() -> None:
@@ -262,16 +263,52 @@ def test_nothing_to_try() -> None:
     assert found["skipped"].verdict is Verdict.SKIPPED
 
 
-def test_a_private_address_is_named_where_nothing_answers() -> None:
-    _, found = look(PhoneWorld(), target(address="10.1.2.3"))
-    assert "private address" in found["silent"].summary
-
-
-@pytest.mark.parametrize("garbage", [b"", b"\x00" * 50, b"SIP/2.0 200 OK\r\n\r\n", b"SIP/2.0 200 OK\r\nVia: x\r\n\r\n", b"\xff\xfe"])
-def test_garbage_is_no_answer(garbage: bytes) -> None:
+@pytest.mark.parametrize(
+    ("garbage", "cause"),
+    [
+        (b"", "silent"),
+        (b"\0\0\0\0", "silent"),  # a keep-alive
+        (b"SIP/2.0 200 OK\r\n\r\n", "no-usable-answer"),
+        (b"SIP/2.0 200 OK\r\nVia: x\r\n\r\n", "no-usable-answer"),
+        (b"\xff\xfe", "not-sip"),
+    ],
+)
+def test_garbage_is_no_answer_and_no_silence(garbage: bytes, cause: str) -> None:
     seen, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", lambda data, source: [Reply(garbage)]), target())
-    assert set(found) == {"silent"}
+    assert set(found) == {cause}
     assert seen.flow is None
+
+
+def test_a_slow_server_loses_nothing() -> None:
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp(delay=1.2))
+    seen, found = look(world, target())
+    assert set(found) == {"answered"}
+    assert (seen.attempts[0].answers, seen.attempts[0].rtt_ms) == (5, 1220.0)
+
+
+def test_a_tls_port_that_never_greets_back_is_silence_and_is_waited_for_once() -> None:
+    world = PhoneWorld().tcp_at(f"{ADDRESS}:5061", TcpPeer())
+
+    async def go() -> tuple[TransportObservation, list[float]]:
+        phone = world.phone("sip:alice@pbx.example.com;transport=tls", None)
+        phone.targets = [target("tls", 5061)]
+        seen = await transport.probe(phone, PROFILE)
+        began = phone.now()
+        facts = await phone.handshake(phone.targets[0].endpoint, "pbx.example.com")
+        assert facts.failure == "timeout"
+        return seen, [phone.now() - began]
+
+    seen, waited = clock.run(go())
+    found = transport.judge(seen, PROFILE)[0]
+    assert (found.id, found.verdict) == ("transport.connected-silent", Verdict.INCONCLUSIVE)
+    assert "a TLS greeting" in found.summary
+    assert waited == [pytest.approx(1.5, abs=0.2)]
+
+
+@pytest.mark.parametrize(("address", "private"), [("10.1.2.3", True), ("100.64.0.9", True), ("203.0.113.5", False), ("127.0.0.9", False)])
+def test_only_what_is_private_is_called_so(address: str, private: bool) -> None:
+    _, found = look(PhoneWorld(), target(address=address))
+    assert ("private address" in found["silent"].summary) is private
 
 
 def test_a_saved_observation_is_judged_the_same() -> None:

@@ -39,6 +39,8 @@ def account(port: int) -> str:
         (["sip:alice@example.com", "--timeout", "0"], "--timeout takes seconds"),
         (["sip:alice@example.com", "-4", "-6"], "contradict"),
         (["sip:alice@example.com", "--source", "::1", "-4"], "not an IPv4 address"),
+        (["sip:alice@example.com", "--source", "192.0.2.77"], "192.0.2.77: this machine has no such address"),
+        (["sip:ali%zz@example.com"], "no user that a SIP address may have"),
         (["sip:alice@example.com", "--auth-user", ""], "--auth-user is empty"),
     ],
 )

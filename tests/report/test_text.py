@@ -172,3 +172,9 @@ def test_settings_can_be_pasted_and_obey_no_peer():
     assert told[start + 2].startswith("; long long")
     assert len(told[start + 2]) > 80, "a wrapped line would be two settings"
     assert told[start + 3] == "b=\\x1b[2J"
+
+
+def test_a_finding_of_two_sentences_is_not_told_twice() -> None:
+    sentences = "The password was not sent. Give the authority with --ca FILE."
+    first = finding("registration.untrusted", "inconclusive", "sip:a@b", sentences)
+    assert text.render(report(result(first, summary=sentences.removesuffix(".")))).count("The password was not sent") == 1

@@ -198,20 +198,21 @@ def _unseen_nat(seen: RegistrationObservation) -> str:
 def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
     if seen.options_answered:
         return _ignored(seen, decisive)
-    if seen.other_transports:
-        others = ", ".join(seen.other_transports)
-        text = f"{way(decisive)} does not answer ({_why(decisive)}), but {others} does: the transport or port set in the phone is wrong."
-        return found("wrong-transport", FAIL, seen, text, expected=others, observed=way(decisive), reference="RFC 3263 section 4.1")
     trouble = decisive.trouble
-    if trouble == "not-sip":
-        cause = "wrong-transport" if decisive.words.startswith("TLS") else "not-sip"
-        return found(cause, FAIL, seen, f"What answers at {way(decisive)} does not speak SIP there: {decisive.words}.")
+    # SIP came back: whoever else answers, this is the place and the transport of a SIP server.
     if trouble == "mismatched":
         text = f"An answer came that a phone must throw away: {decisive.words}. Something on the way rewrites SIP, or the server does."
         return found("answer-mismatched", FAIL, seen, text, reference="RFC 3261 section 17.1.3")
     if trouble == "provisional-only":
         text = f"{way(decisive)} took the request ({decisive.words}): what stands behind it does not answer."
         return found("no-final-answer", FAIL, seen, text, reference="RFC 3261 section 17.1.2")
+    if trouble == "not-sip" and decisive.words.startswith("SIP"):
+        return found("not-sip", FAIL, seen, f"What {way(decisive)} answers is no message that a phone can read: {decisive.words}.")
+    if seen.other_transports:
+        return _answered_otherwise(seen, decisive)
+    if trouble == "not-sip":
+        cause = "wrong-transport" if decisive.words.startswith("TLS") else "not-sip"
+        return found(cause, FAIL, seen, f"What answers at {way(decisive)} does not speak SIP there: {decisive.words}.")
     if trouble in ("refused", "icmp", "no-route", "reset"):
         text = f"{way(decisive)} cannot be reached: {decisive.words}."
         return found("unreachable", FAIL, seen, text, reference="RFC 3261 section 8.1.3.1")
@@ -228,6 +229,16 @@ def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         f"No answer from {way(decisive)}: {_why(decisive)}.",
         reference="RFC 3261 section 17.1.2",
     )
+
+
+def _answered_otherwise(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    """The same server answers over another transport or at another port."""
+    others = ", ".join(seen.other_transports)
+    text = f"{way(decisive)} does not answer ({_why(decisive)}), but {others} {'do' if len(seen.other_transports) > 1 else 'does'}: "
+    text += "the transport or port, set in the phone or named by the DNS, is wrong"
+    if decisive.trouble in ("silent", "timeout"):
+        text += ", or a firewall lets that way, or its answers, not through (then it answers from another network)"
+    return found("wrong-transport", FAIL, seen, f"{text}.", expected=others, observed=way(decisive), reference="RFC 3263 section 4.1")
 
 
 def _fell_silent(seen: RegistrationObservation, decisive: Attempt) -> Finding | None:

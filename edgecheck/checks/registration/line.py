@@ -268,9 +268,12 @@ def not_sip(data: bytes) -> str:
         return f"a web server: {_line(data)}"
     if data.startswith(b"SSH-"):
         return f"SSH: {_line(data)}"
-    return f"something else ({_line(data)!r})"
+    if data.startswith(b"SIP/2.0 "):
+        return f"SIP, but damaged, without end or too large ({_line(data)})"
+    return f"something else ({_line(data)})"
 
 
 def _line(data: bytes) -> str:
-    text = data.split(b"\r\n")[0][:60].decode("utf-8", "backslashreplace")
+    """The beginning of its first line, what cannot be printed as a question mark."""
+    text = data.split(b"\r\n")[0][:40].decode("latin-1")
     return re.sub(r"[^\x20-\x7e]", "?", text)

@@ -365,7 +365,14 @@ def _gone(before: Listing | None, now: Listing) -> tuple[str, ...]:
 
 
 def _unopened(target: Target, error: LocalFailure) -> Attempt:
-    known: dict[str, Trouble] = {"refused": "refused", "reset": "reset", "timeout": "timeout", "no-route": "no-route", "tls": "tls"}
+    known: dict[str, Trouble] = {
+        "refused": "refused",
+        "reset": "reset",
+        "timeout": "timeout",
+        "no-route": "no-route",
+        "tls": "tls",
+        "tls-silent": "tls",
+    }
     return Attempt(
         purpose="fetch",
         target=str(target.endpoint),

@@ -65,7 +65,7 @@ async def _told_apart(phone: Phone, attempt: Attempt) -> Attempt:
         if facts.failure is None:
             words = f"plain SIP got no answer ({attempt.words}); TLS was opened at once ({facts.version})"
             return msgspec.structs.replace(attempt, state="tls-on-plain", words=words)
-    if attempt.transport == "tls" and attempt.state == "tls-failed":
+    if attempt.transport == "tls" and attempt.state in ("tls-failed", "connected-silent") and not attempt.sent:
         plain = await knock(phone, msgspec.structs.replace(attempt.target, transport="tcp"), 0)
         if plain.works:
             words = f"TLS was not opened ({attempt.words}); plain SIP was answered with {plain.status}"

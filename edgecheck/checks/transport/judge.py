@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Literal
 
+from edgecheck.checks.registration.evidence import is_public
 from edgecheck.checks.transport.observation import Attempt, TransportObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -24,6 +25,7 @@ Trouble = Literal[
     "tls-failed",
     "not-websocket",
     "not-sip",
+    "no-usable-answer",
     "not-tried",
 ]
 """What keeps a target from answering."""
@@ -117,8 +119,8 @@ def _answered(attempt: Attempt, where: str) -> Iterator[Finding]:
             verdict=Verdict.WARN,
             subject=where,
             summary=(
-                f"{lost} of {lost + attempt.answers} requests to {where} got no answer within a second: packets are lost, or the server "
-                "limits how often it may be asked."
+                f"{lost} of {lost + attempt.answers} requests to {where} got no answer in time: packets are lost, or the server is slow, "
+                "or it limits how often it may be asked."
             ),
             expected="an answer to each",
             observed=f"{attempt.answers} of {lost + attempt.answers} answered",
@@ -159,8 +161,9 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
     if attempt.state == "unreachable":
         return "unreachable", True, f"{where} cannot be reached: {attempt.words.rstrip('.')}{_private(attempt)}"
     if attempt.state == "connected-silent":
+        asked = "OPTIONS" if attempt.sent else "a TLS greeting"
         return "connected-silent", False, (
-            f"{where} takes the connection and says nothing to OPTIONS: another service, a server that ignores strangers, or a box between "
+            f"{where} takes the connection and says nothing to {asked}: another service, a server that ignores strangers, or a box between "
             "that accepts connections itself"
         )
     if attempt.state in ("reset", "closed"):
@@ -178,6 +181,11 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
         return "not-websocket", True, f"{where} opens no WebSocket for SIP: {attempt.words.rstrip('.')}"
     if attempt.state == "not-sip":
         return "not-sip", True, f"Something else than a SIP server answers at {where}: {attempt.words}"
+    if attempt.state == "no-usable-answer":
+        return "no-usable-answer", False, (
+            f"A SIP server is at {where}, but what came back to OPTIONS is no answer to it ({attempt.words}): what stands behind it does "
+            "not answer, or the answer is damaged"
+        )
     return "not-tried", False, f"{where} was not tried: {attempt.words.rstrip('.')}"
 
 
@@ -197,11 +205,7 @@ def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[T
 
 
 def _private(attempt: Attempt) -> str:
-    try:
-        address = ipaddress.ip_address(attempt.address)
-    except ValueError:
-        return ""
-    if address.is_private and not address.is_loopback:
+    if is_public(attempt.address) is False and not ipaddress.ip_address(attempt.address).is_loopback:
         return f"; {attempt.address} is a private address, which can be reached only inside its own network or through a VPN"
     return ""
 

@@ -9,6 +9,8 @@ from edgecheck.checks.transport.options import Question, Said, answer_to, option
 from edgecheck.model.check import Arrival, Quote, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import Link, Phone, Target
+from edgecheck.wire import sip
+from edgecheck.wire.errors import WireError
 
 T1_S = 0.5
 """RFC 3261 section 17.1.1.1: a request over UDP is repeated after this time, then after twice as long each time."""
@@ -18,6 +20,7 @@ _PATIENCE_S = 4.0
 PINGS = 4
 """Further requests once a server has answered, for loss and round trip: few, for guards count them."""
 _PING_APART_S = 0.1
+_PING_PATIENCE_S = 1.0
 _CONNECT_S = 5.0
 _LOCAL: dict[str, State] = {
     "refused": "refused",
@@ -25,6 +28,7 @@ _LOCAL: dict[str, State] = {
     "timeout": "silent",
     "no-route": "unreachable",
     "tls": "tls-failed",
+    "tls-silent": "connected-silent",
     "not-websocket": "not-websocket",
 }
 
@@ -62,10 +66,11 @@ class _Conversation:
             return self._nothing()
         arrival, said = found
         self.rtts.append(arrival.at - began)
+        patience = min(_PATIENCE_S, max(_PING_PATIENCE_S, 2 * self.rtts[0]))  # a server that is slow is no loss
         for _ in range(pings):
             await self.phone.sleep(_PING_APART_S)
             question, began = self._question(), self.phone.now()
-            again = await self._ask(question, 1, 1.0)
+            again = await self._ask(question, 1, patience)
             if again is not None:
                 self.rtts.append(again[0].at - began)
         elsewhere = self.link.transport == "udp" and arrival.source != self.link.remote
@@ -108,6 +113,9 @@ class _Conversation:
             quote: Quote = link.quotes[0]
             port = (quote.icmp_type, quote.icmp_code) in ((3, 3), (1, 4))
             return self._with(state="refused" if port else "unreachable", words=str(quote))
+        came = next((each.data for each in link.inbox if each.source == link.remote and each.data.strip(b"\r\n\0")), None)
+        if came is not None:
+            return self._came(came)
         if link.transport == "udp":
             return self._with(state="unreachable" if link.errors else "silent", words=link.errors[0] if link.errors else "")
         if link.unframed:
@@ -116,11 +124,20 @@ class _Conversation:
             return self._with(state="reset" if "reset" in link.closed else "closed", words=link.closed)
         return self._with(state="connected-silent", words="connected; nothing came back")
 
+    def _came(self, data: bytes) -> Attempt:
+        """Something came back that is no answer to what was asked."""
+        try:
+            return self._with(state="no-usable-answer", words=sip.parse_datagram(data).start_line[:80])
+        except WireError:
+            return self._heard(data)
+
     def _heard(self, data: bytes) -> Attempt:
         # 21 and 22: a TLS alert or handshake record, versions 3.x (RFC 8446 section 5.1).
         if data[:1] in (b"\x15", b"\x16") and data[1:2] == b"\x03":
             return self._with(state="tls-on-plain", words="a TLS record came back to plain SIP")
-        return self._with(state="not-sip", words=repr(data[:60])[1:])
+        if data.startswith(b"SIP/2.0 "):
+            return self._with(state="no-usable-answer", words=f"damaged, without end or too large: {repr(data[:40])[1:]}")
+        return self._with(state="not-sip", words=repr(data[:40])[1:])
 
     async def _ignores_rport(self) -> bool | None:
         """Name a second port of ours in the Via: RFC 3581 wants the answer at the first all the same. None: neither heard it."""

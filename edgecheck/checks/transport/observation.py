@@ -22,6 +22,7 @@ State = Literal[
     "tls-failed",
     "not-websocket",
     "not-sip",
+    "no-usable-answer",
     "not-tried",
 ]
 """What was seen at one target.
@@ -30,6 +31,7 @@ State = Literal[
 back (over TCP: no connection). ``connected-silent``: a connection, and then nothing. ``refused``: ICMP port unreachable, or a reset
 instead of a connection. ``unreachable``: another ICMP error, or no route. ``reset``, ``closed``: the connection ended before an answer.
 ``tls-on-plain``: TLS is spoken at a plain port. ``plain-on-tls``: plain SIP at a TLS port. ``not-sip``: something else answered.
+``no-usable-answer``: SIP came back, and no final answer to what was asked: provisional ones alone, or none that can be read.
 ``not-tried``: this machine could not, see ``words``.
 """
 
