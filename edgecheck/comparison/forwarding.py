@@ -57,7 +57,7 @@ def forwarding_changed(was: CheckResult, now: CheckResult) -> Iterable[Change]:
     fitting = causes(now)
     both = sorted(old.keys() & new.keys())
     steps = [
-        (step, way[1]) for way in both if (step := _step(way[0], old[way], new[way], " or ".join(CAUSES[c] for c in fitting.get(way, ()))))
+        (step, way[1]) for way in both if (step := _step(way[0], old[way], new[way], ", or ".join(CAUSES[c] for c in fitting.get(way, ()))))
     ]
     for step, group in groupby(sorted(steps), key=lambda pair: pair[0]):
         subject = f"{step.transport.upper()} {ports.text(ports.compress(port for _, port in group))}"
@@ -121,7 +121,7 @@ def _sentence(subject: str, step: _Step) -> str:
         return f"{subject} is answered by {step.after}; before by {step.before}."
     if step.kind is Kind.WORSE:
         closed = {"refused": "is refused now", "answered": "is answered by another machine now"}.get(step.after, "no longer arrives")
-        return f"{subject} {closed}; before it was {step.before}."
+        return f"{subject} {closed}."
     if step.kind is Kind.BETTER:
         return f"{subject} is forwarded now; before it was {step.before}."
     if step.kind is Kind.NOT_COMPARED:

@@ -153,8 +153,8 @@ def closed(*causes):
         (["host-firewall"], "this machine's own firewall drops it", "this machine's own firewall drops it"),
         (["carrier-grade-nat"], CAUSES["carrier-grade-nat"], CAUSES["carrier-grade-nat"]),
         (["no-rule"], "the router has no rule for it", NO_RULE),
-        (["no-rule", "provider-drops"], f"{CAUSES['no-rule']} or {CAUSES['provider-drops']}", NO_RULE),
-        (["host-firewall", "no-rule"], f"{CAUSES['host-firewall']} or {CAUSES['no-rule']}", NO_RULE),
+        (["no-rule", "provider-drops"], f"{CAUSES['no-rule']}, or {CAUSES['provider-drops']}", NO_RULE),
+        (["host-firewall", "no-rule"], f"{CAUSES['host-firewall']}, or {CAUSES['no-rule']}", NO_RULE),
     ],
 )
 def test_every_cause_that_fits_is_told_with_a_port_that_closed(causes, told, of_the_range):

@@ -1,5 +1,7 @@
 """A redacted report: the same evidence, without the people."""
 
+import base64
+
 import msgspec
 import pytest
 
@@ -27,6 +29,17 @@ def through(text):
         ("999.1.1.1", "999.1.1.1"),
         ("mac aa:bb:cc:dd:ee:ff", "mac mac-1"),
         ("sip:alice@pbx.example.com;transport=tcp", "sip:name-1@name-2;transport=tcp"),
+        ("mac aabb.ccdd.eeff", "mac mac-1"),
+        ("[::ffff:192.168.1.20]:5060 is 192.168.1.20", "[private-1]:5060 is private-1"),
+        ("o=- 1 1 IN IP4 192.168.001.020", "o=- 1 1 IN IP4 private-1"),
+        ("192.168.1.20: z9hG4bK192.168.1.20.5060, x192.168.1.20x", "private-1: z9hG4bKprivate-1.5060, xprivate-1x"),
+        ("192.168.1.20: host-192-168-1-20, 20.1.168.192.in-addr.arpa", "private-1: host-private-1, private-1.in-addr.arpa"),
+        ("192.168.1.20 is C0A80114", "private-1 is private-1"),
+        ("<sip:1000@10.0.0.1>, 1000 packets", "<sip:name-1@private-1>, 1000 packets"),
+        ("sip:4930123456@h.example rang 4930123456", "sip:name-1@name-2 rang name-1"),
+        ('From: "Alice Smith" <sip:1001@10.0.0.1>; Alice Smith', 'From: "name-2" <sip:name-1@private-1>; name-2'),
+        ("_sip._udp.corp.example SRV sbc.corp.example", "_sip._udp.name-1 SRV name-2"),
+        ("tel:+4930123456 or +4930123456", "tel:name-1 or name-1"),
         ('Digest username="bob", realm="Corp"', 'Digest username="name-1", realm="name-2"'),
     ],
 )
@@ -58,6 +71,32 @@ def test_the_names_asked_for_go_everywhere():
     summary = redact(given).checks[0].findings[0].summary
     assert "alice" not in summary
     assert "corp" not in summary
+
+
+def test_a_message_that_is_no_text_is_opened():
+    """What an ALG made of a message need not be UTF-8; then the report keeps it in base64."""
+    message = b"\xffREGISTER sip:corp.example SIP/2.0\r\nContact: <sip:alice@192.168.1.20>\r\n"
+    probe = {"sent": "base64:" + base64.b64encode(message).decode(), "arrived": "base64:!"}
+    told = redact(report(result(finding("a.b"), observation={"probes": [probe]}), server=None, client=ClientFacts()))
+    (kept,) = told.checks[0].observation["probes"]
+    opened = base64.b64decode(kept["sent"].removeprefix("base64:"))
+    assert opened.startswith(b"\xffREGISTER sip:name-")
+    assert not any(word in opened for word in (b"alice", b"corp", b"192.168"))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"steps": [{"query": "_sip._udp.corp.example", "answer": "10 5060 sbc.corp.example."}]},
+        {"targets": [{"host": "sbc.corp.example", "transport": "udp"}]},
+        {"names": ["*.corp.example"], "issuer": "CN=ca.corp.example"},
+        {"router": {"mappings": [{"description": "corp console", "internal_port": 1}]}},
+    ],
+)
+def test_names_in_facts(facts):
+    given = report(result(finding("a.b", "fail", "x", "for corp console: sbc.corp.example, sip.corp.example."), observation=facts), server=None)
+    told = redact(given).checks[0]
+    assert ("corp console" if "router" in facts else "corp.example") not in told.findings[0].summary + str(told.observation)
 
 
 def test_what_holds_no_address_stays():
