@@ -67,7 +67,7 @@ class FakeUdp:
     quotes: list[Quote] = field(default_factory=list)
 
     def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
-        self.edge.from_client(self.local.port, data, to)
+        self.edge.send(self.local.port, data, to, ttl)
 
     def close(self) -> None:
         self.edge.udp.pop(self.local.port, None)
@@ -231,6 +231,10 @@ class Edge:
         answer = service.reply(data, local=True) if service else None
         if answer is not None:
             asyncio.get_running_loop().call_later(0.001, self._deliver, port, Arrival(0.0, to, answer))
+
+    def send(self, port: int, data: bytes, to: Endpoint, ttl: int | None) -> None:
+        """One datagram leaves a socket. Here nothing expires on the way: see ``expiring``."""
+        self.from_client(port, data, to)
 
     def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
         if to.host == self.source and ("udp", to.port) in self.taken:

@@ -145,6 +145,8 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
 def _as_usual(row: PortRow, path: Path) -> bool | None:
     """Whether ports that no rule names are answered alike; None = could not tell."""
     if row.transport == "udp":
+        if path.canary is None and path.canary_passed_on is not False:
+            return None  # it may have saved its errors
         return _alike(row.icmp, path.canary)
     if not path.canary_tcp or (row.icmp is not None and path.canary_tcp == "silent"):
         return None  # a router that saves its errors is silent, too

@@ -6,9 +6,9 @@ rule shows even when whoever it leads to is silent, and a box that refuses is to
 the public address. Routers look at the TTL before their own filter, so a rule that a filter undoes shows too.
 
 How far the box is, a port that this machine has opened itself tells: packets to it are led on for certain, and expire at the box when
-they may live that far. The same packets are the control beside the probes: a box that does not tell of expiry proves nothing by silence.
-All come from the same address of the server: a router that saves its errors counts them by whom it tells (Linux: ``icmp_ratelimit``), and
-what it has told another address shows nothing of what it would tell this one.
+they may live that far. The same packets are the control behind each probe: see ``paired``. An expiry proves a rule for the never-contacted
+address alone: of the contacted one a router may think differently. Silence proves that there is none only where it is certain which
+box it is: the next one before it speaks under another address, or the walk from inside counts as many hops.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ import math
 from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.observation import Icmp
-from edgecheck.checks.port_forwarding.udp import request
+from edgecheck.checks.port_forwarding.paired import expired, taken_there
+from edgecheck.checks.port_forwarding.udp import icmp_of, request
 from edgecheck.checks.unsolicited import Inbox, margin, open_bare, sender
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.evidence import WRONG_BY_CHANCE
@@ -29,10 +30,6 @@ FARTHEST = 24
 _COPIES = 3
 _FEWEST, _MOST = 6, 24
 _SPACING_MS = 40
-REFILL_S = 4.0
-"""A router that has just told much may save its next errors."""
-_BURST = 6
-"""Linux tells one peer of six errors at once and then of one a second (``icmp_ratelimit``): past that, silence may be thrift."""
 
 
 class Crossing(NamedTuple):
@@ -41,7 +38,7 @@ class Crossing(NamedTuple):
     behind: int | None
     """Hops from it to this machine."""
     told: bool
-    """It told of what expired there in the same moments."""
+    """It told of packets to an open port that expired there."""
     led_on: dict[tuple[str, int], bool]
     """(transport, port): whether it leads it on; missing = could not tell."""
     reset: dict[int, bool]
@@ -50,9 +47,11 @@ class Crossing(NamedTuple):
     """Whether it leads on a UDP port that no rule names."""
     canary_tcp: str
     """How a connection to such a TCP port ended there; ``silent`` may be thrift where errors are what others are answered with."""
+    canary_error: Icmp | None
+    """How it refused a UDP port that no rule names."""
 
 
-NOTHING = Crossing(None, False, {}, {}, None, "")
+NOTHING = Crossing(None, False, {}, {}, None, "", None)
 
 
 def hello(net: Network, port: int, series: int | None = None) -> bytes:
@@ -60,18 +59,13 @@ def hello(net: Network, port: int, series: int | None = None) -> bytes:
     return probe.serialize(probe.Probe(probe.Kind.ECHO, net.session, net.new_series() if series is None else series, 0, port=port))
 
 
-def expired(error: control.ErrorRow | Icmp) -> bool:
-    """Time exceeded in transit (RFC 792; RFC 4443 numbers it anew)."""
-    return (error.icmp_type, error.icmp_code) == ((3, 0) if ":" in error.offender else (11, 0))
-
-
 def able(net: Network) -> bool:
     """Whether the server can do it."""
     return {"hop-limit", "udp-errors"} <= set(net.service.capabilities) and all(net.service.probe_ports)
 
 
-async def cross(net: Network, udp: list[int], tcp: list[int], avoid: set[int], loss: float) -> Crossing:
-    """``loss``: of one way, as measured just before."""
+async def cross(net: Network, udp: list[int], tcp: list[int], avoid: set[int], loss: float, owner_hop: int | None) -> Crossing:
+    """``loss``: of one way, as measured just before. ``owner_hop``: how far the box is from here, as the walk from inside told."""
     own = sender(net, "AX")
     if not able(net) or own is None:
         return NOTHING
@@ -81,7 +75,7 @@ async def cross(net: Network, udp: list[int], tcp: list[int], avoid: set[int], l
         at = await _opened(net, socket, own)
         if at is None or at.host != net.observed or not bare:
             return NOTHING
-        return await _Box(net, socket, at, loss).asked(udp, tcp, bare[0].local.port)
+        return await _Box(net, socket, at, loss, owner_hop).asked(udp, tcp, bare[0].local.port)
     finally:
         for each in (socket, *bare):
             each.close()
@@ -102,10 +96,11 @@ async def _opened(net: Network, socket: UdpSocket, own: Endpoint) -> Endpoint | 
 class _Box:
     """The box with the public address, and the open port that shows how far it is."""
 
-    def __init__(self, net: Network, socket: UdpSocket, at: Endpoint, loss: float) -> None:
+    def __init__(self, net: Network, socket: UdpSocket, at: Endpoint, loss: float, owner_hop: int | None) -> None:
         self.net = net
         self.socket = socket
         self.at = at
+        self.owner_hop = owner_hop
         lost = 1 - (1 - loss) ** 2  # in with the probe, out with the answer
         self.copies = max(_FEWEST, math.ceil(math.log(WRONG_BY_CHANCE) / math.log(lost))) if 0 < lost < 1 else _MOST + 1
 
@@ -115,50 +110,60 @@ class _Box:
         tells = [hops for hops, (_, errors) in enumerate(distances, 1) if self._expired_there(errors)]
         if not arrived or not tells or tells[0] >= arrived[0]:
             return NOTHING
-        box = tells[0]
-        while True:
-            control_told, before, told, rows = await asyncio.gather(
-                self._open_port(box), self._open_port(box - 1), self._probe([*udp, canary], box), self._dial([*tcp, canary], box)
-            )
-            if box > 1 and self._expired_there(before[1]):
-                box -= 1  # what was nearer had been lost: a machine behind the NAT bears the public address, too
-                continue
-            break
-        told_now = self._expired_there(control_told[1]) >= _COPIES - 1
-        led_on = self._led_on([*udp, canary], told, rows, told_now)
-        unclear_udp = [port for port in (*udp, canary) if ("udp", port) not in led_on]
-        unclear_tcp = [port for port in (*tcp, canary) if ("tcp", port) not in led_on]
-        dials = rows
-        if unclear_udp or unclear_tcp:
-            later, told_later, dialed_later = await self._once_more(unclear_udp, unclear_tcp, box)
-            led_on, told_now = led_on | later, told_now or told_later
-            dials = (*dialed_later, *(row for row in rows if row.port not in unclear_tcp))
-        again = [row.port for row in dials if row.outcome == "refused" and row.port != canary]
-        upstream = {row.port for row in await self._dial(again, box - 1) if row.outcome == "refused"} if again and box > 1 else set()
+        box, certain = await self._nearest(tells[0], distances)
+        behind = arrived[0] - box
+        certain = certain or self.owner_hop == behind
+        told, rows = await asyncio.gather(self._probe([*udp, canary], box), self._dial([*tcp, canary], box))
+        led_on = self._told(told, rows)
+        reset: dict[int, bool] = {}
+        if certain:
+            reset = await self._reset([row.port for row in rows if row.outcome == "refused" and row.port != canary], box)
+            silent = [key for key in [("udp", port) for port in udp] + [("tcp", row.port) for row in rows] if key not in led_on]
+            open_ones = [key for key in silent if key[1] not in (canary, *reset)]
+            if open_ones or any(not value for value in led_on.values()):
+                led_on |= await self._taken(open_ones, canary if ("udp", canary) not in led_on else None, box)
+        else:
+            led_on = {key: value for key, value in led_on.items() if value}
+        error = next((error for error in told if error.port == canary and error.offender == self.net.observed and not expired(error)), None)
         return Crossing(
-            behind=arrived[0] - box,
-            told=told_now,
+            behind=behind,
+            told=True,
             led_on={key: value for key, value in led_on.items() if key[1] != canary},
-            reset={port: port in upstream for port in again},
+            reset=reset,
             canary=led_on.get(("udp", canary)),
-            canary_tcp=next((row.outcome for row in dials if row.port == canary and told_now), ""),
+            canary_tcp=next((row.outcome for row in rows if row.port == canary and certain), ""),
+            canary_error=icmp_of(error) if error is not None and certain else None,
         )
 
-    async def _once_more(
-        self, udp: list[int], tcp: list[int], box: int
-    ) -> tuple[dict[tuple[str, int], bool], bool, tuple[control.DialRow, ...]]:
-        """What could not be told, when the router may have saved its errors: after a while, and with nothing else beside it."""
-        await self.net.sleep(REFILL_S)
-        beside, errors, dialed = await asyncio.gather(self._open_port(box), self._probe(udp, box), self._dial(tcp, box))
-        told = self._expired_there(beside[1]) >= _COPIES - 1
-        return self._led_on(udp, errors, dialed, told), told, dialed
+    async def _nearest(self, box: int, distances: list[tuple[bool, tuple[control.ErrorRow, ...]]]) -> tuple[int, bool]:
+        """The first hop that speaks under the public address, and whether it is the box itself for certain: a machine behind the NAT bears
+        that address, too, where the box is silent."""
+        while box > 1:
+            _, again = await self._open_port(box - 1)
+            before = (*distances[box - 2][1], *again)
+            if not self._expired_there(before):
+                return box, any(expired(error) for error in before)
+            box -= 1  # what was nearer had been lost
+        return box, True
+
+    async def _taken(self, keys: list[tuple[str, int]], canary: int | None, hops: int) -> dict[tuple[str, int], bool]:
+        """Of the silent ones those that the box took for certain; and so of the canary, if that was silent."""
+        udp, tcp = ([port for transport, port in keys if transport == wanted] for wanted in ("udp", "tcp"))
+        first = [canary] if canary is not None else []
+        taken = await taken_there(self.net, self.at, hops, [*first, *udp], tcp)
+        # A canary that is refused differs from one of which nothing is told; how it was refused is of no use here.
+        return dict.fromkeys((taken.silent | taken.refused) - ({("udp", canary)} - taken.silent), False)
+
+    async def _reset(self, ports: list[int], box: int) -> dict[int, bool]:
+        """These are reset there: whether one hop before, too."""
+        upstream = {row.port for row in await self._dial(ports, box - 1) if row.outcome == "refused"} if ports and box > 1 else set()
+        return {port: port in upstream for port in ports}
 
     def _expired_there(self, errors: tuple[control.ErrorRow, ...]) -> int:
         return sum(error.copies for error in errors if expired(error) and error.offender == self.net.observed)
 
-    def _led_on(
-        self, udp: list[int], told: tuple[control.ErrorRow, ...], rows: tuple[control.DialRow, ...], told_now: bool
-    ) -> dict[tuple[str, int], bool]:
+    def _told(self, told: tuple[control.ErrorRow, ...], rows: tuple[control.DialRow, ...]) -> dict[tuple[str, int], bool]:
+        """What somebody's answer tells; silence is another matter."""
         mine = [error for error in told if error.offender == self.net.observed]
         out: dict[tuple[str, int], bool] = {("udp", error.port): False for error in mine}
         out |= {("udp", error.port): True for error in mine if expired(error)}
@@ -167,10 +172,6 @@ class _Box:
                 out["tcp", row.port] = expired(row.icmp)
             elif row.outcome in ("connected", "proved"):
                 out["tcp", row.port] = False
-        thrift = sum(error.copies for error in mine) + sum(row.attempts for row in rows if row.icmp is not None)
-        if told_now and thrift < _BURST and self.copies <= min(_MOST, self.net.limits.copies):
-            silent = [("udp", port) for port in udp] + [("tcp", row.port) for row in rows if row.outcome == "silent"]
-            out = {**dict.fromkeys(silent, False), **out}
         return out
 
     async def _open_port(self, hops: int) -> tuple[bool, tuple[control.ErrorRow, ...]]:
@@ -185,11 +186,9 @@ class _Box:
         return inbox.count(sender(net, "AX")) > 0, account.errors if account else ()
 
     async def _probe(self, ports: list[int], hops: int) -> tuple[control.ErrorRow, ...]:
-        if not ports:
-            return ()
         net, series = self.net, self.net.new_series()
         copies = min(self.copies, _MOST, net.limits.copies)
-        await net.ask(lambda id: request(id, series, net.observed, ports, ("AX",), net.pace, copies, _SPACING_MS, hops))
+        await net.ask(lambda id: request(id, series, net.observed, ports, ("BX",), net.pace, copies, _SPACING_MS, hops))
         await net.sleep(2 * margin(net))
         account = await net.account(series)
         return account.errors if account else ()
@@ -205,7 +204,6 @@ class _Box:
                 series=net.new_series(),
                 address=net.observed,
                 ports=port_ranges.compress(ports),
-                sender="A",
                 attempts=attempts,
                 spacing_ms=_SPACING_MS,
                 patience_ms=int(300 + 3000 * net.rtt),

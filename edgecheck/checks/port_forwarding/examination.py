@@ -11,7 +11,7 @@ import msgspec
 
 from edgecheck.checks import topology
 from edgecheck.checks.port_forwarding.causes import fitting
-from edgecheck.checks.port_forwarding.crossing import NOTHING, REFILL_S, Crossing, cross
+from edgecheck.checks.port_forwarding.crossing import NOTHING, Crossing, cross
 from edgecheck.checks.port_forwarding.here import look
 from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, Path, PortRow
 from edgecheck.checks.port_forwarding.punch import punch_tcp, punch_udp
@@ -22,6 +22,8 @@ from edgecheck.wire import control
 from edgecheck.wire import ports as port_ranges
 
 NOT_REACHED = ("blocked", "refused")
+REFILL_S = 3.0
+"""A router that has just refused a burst may save its next errors: Linux tells one peer of six at once, then of one a second."""
 LATE_S = 3.5
 """A router looks for a machine that is not there for about three seconds before it says so (RFC 1122 section 2.3.2.2 leaves it open;
 Linux asks three times, a second apart)."""
@@ -54,12 +56,12 @@ async def examine(net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[
         if net.source != net.observed:
             if any(row.icmp is not None for row in wanted):
                 await net.sleep(REFILL_S)
-            crossing = await cross(net, _ports(open_questions, "udp"), _ports(open_questions, "tcp"), avoid, 1 - kept)
+            crossing = await cross(net, _ports(open_questions, "udp"), _ports(open_questions, "tcp"), avoid, 1 - kept, path.owner_hop)
         path = msgspec.structs.replace(
             path,
             behind_owner=crossing.behind,
             told_of_expiry=crossing.told,
-            canary=rounds.shots.canary if rounds.shots else None,
+            canary=(rounds.shots.canary if rounds.shots else None) or crossing.canary_error,
             canary_passed_on=crossing.canary,
             canary_tcp=crossing.canary_tcp,
         )

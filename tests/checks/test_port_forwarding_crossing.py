@@ -1,0 +1,80 @@
+"""Causes through routers that tell of expired packets now and then, late, or so many a second, and a path that loses: never a wrong one."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edgecheck.checks import port_forwarding
+from edgecheck.checks.port_forwarding.judge import causes
+from tests.checks.probing import SIP, look
+from tests.fakes.edge import Weather
+from tests.fakes.expiring import ExpiringEdge, Thrift
+from tests.fakes.nat import Nat
+
+PORT_RESTRICTED: dict[str, Any] = {"per_destination_ports": True}
+WALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no rule": ("no-rule", {}),
+    "no rule, and it rejects": ("no-rule", {"rejects": True}),
+    "another machine, silent": ("wrong-host", {"rules": dict.fromkeys(SIP, "silent")}),
+    "another machine, refusing": ("wrong-host", {"rules": dict.fromkeys(SIP, "refuses")}),
+    "another machine, absent": ("wrong-host", {"rules": dict.fromkeys(SIP, "absent")}),
+    "the provider drops": ("provider-drops", {"provider_drops": frozenset({5060, 5061})}),
+}
+"""The true cause, and the edge."""
+THRIFT: dict[str, Callable[[], Thrift]] = {
+    "tells all": Thrift,
+    "linux": lambda: Thrift(6, 1),
+    "linux, ten a second": lambda: Thrift(6, 10),
+    "seven a second": lambda: Thrift(1, 7),
+    "for all peers": lambda: Thrift(6, 1, per_peer=False),
+    "three a second for all": lambda: Thrift(3, 3, per_peer=False),
+    "half of them": lambda: Thrift(silence=0.5),
+    "one in ten": lambda: Thrift(silence=0.9),
+    "late": lambda: Thrift(late_s=0.4),
+    "very late": lambda: Thrift(late_s=2.0),
+    "never": lambda: Thrift(0, 0),
+}
+
+
+def told(edge: Callable[[], ExpiringEdge]) -> dict[str, tuple[str, ...]]:
+    """Port -> the causes that fit."""
+    seen = look(port_forwarding, edge)
+    assert seen.path is not None
+    return {f"{row.transport} {row.port}": causes(seen, row) for row in seen.ports if row.state != "undecided"}
+
+
+@pytest.mark.parametrize("thrift", THRIFT)
+@pytest.mark.parametrize("wall", WALLS)
+def test_never_a_wrong_cause(wall: str, thrift: str) -> None:
+    truth, facts = WALLS[wall]
+    for seed, loss in enumerate((0.0, 0.1)):
+        random.seed(seed)
+        weather = Weather(loss=loss, seed=seed)
+        edge = ExpiringEdge(Nat(**PORT_RESTRICTED), weather, box=THRIFT[thrift](), seed=seed, **facts)
+        found = told(lambda edge=edge: edge)  # type: ignore[misc]
+        assert all(truth in each for each in found.values()), (seed, found)
+
+
+@pytest.mark.parametrize("thrift", ["tells all", "linux", "linux, ten a second", "for all peers", "late"])
+def test_without_a_rule_on_a_quiet_router_the_cause_is_told_alone(thrift: str) -> None:
+    found = told(lambda: ExpiringEdge(Nat(**PORT_RESTRICTED), box=THRIFT[thrift]()))
+    assert set(found.values()) == {("no-rule",)}, found
+
+
+@pytest.mark.parametrize("silence", [0.5, 0.9, 1.0])
+def test_a_router_within_is_not_taken_for_the_box(silence: float) -> None:
+    """Both bear the public address. Where the box is silent, a machine right behind it is as far as the router within."""
+    for seed in range(6):
+        random.seed(seed)
+        edge = ExpiringEdge(Nat(**PORT_RESTRICTED), box=Thrift(silence=silence), inner=[Thrift()], rules=dict.fromkeys(SIP, "silent"), seed=seed)
+        found = told(lambda edge=edge: edge)  # type: ignore[misc]
+        assert all("wrong-host" in each for each in found.values()), (seed, found)
+
+
+@pytest.mark.parametrize("nat", [{"remembers_hosts": True}, {"filtering": "address-dependent"}, {"filtering": "endpoint-independent"}])
+def test_what_the_contacted_address_may_is_no_rule(nat: dict[str, Any]) -> None:
+    """The trains come from it; expired, they prove no rule for strangers."""
+    found = told(lambda: ExpiringEdge(Nat(**nat)))
+    assert found and all("no-rule" in each for each in found.values()), found
