@@ -132,6 +132,7 @@ async def _run(net: Network, at: Endpoint, hops: int, udp: list[int], tcp: list[
     finally:
         for dial in dials:
             dial.cancel()
+        await asyncio.gather(*dials, return_exceptions=True)
     refused, other = _sorted_out(net, at, errors)
     for row in rows:
         by_the_box = row.icmp is not None and row.icmp.offender == net.observed and not expired(row.icmp)
