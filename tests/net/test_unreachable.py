@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
+from edgecheck.checks import BY_ID
 from edgecheck.cli import invoke, status
 from edgecheck.net import session
 from edgecheck.wire import control
@@ -24,8 +25,9 @@ def ended(said: Said, *meanings: str, cause: str = "unreachable") -> None:
         assert re.search(meaning, said.headline), f"{meaning!r} is not said in: {said.headline}"
     control_check, *others = said.report["checks"]
     assert [finding["id"] for finding in control_check["findings"]] == [f"control.{cause}"]
-    assert {check["verdict"] for check in others} == {"skipped"}
-    assert others
+    # two checks can tell something without a session; the rest was not tried, and none of them may fail for that
+    assert {check["verdict"] for check in others if not BY_ID[check["id"]].alone} == {"skipped"}
+    assert {check["verdict"] for check in others} <= {"skipped", "pass", "warn", "inconclusive"}
 
 
 QUICK = 0.5
