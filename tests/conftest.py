@@ -1,9 +1,39 @@
-"""What holds for every test: whatever a run keeps for its user is kept in a folder of the test run."""
+"""What holds for every test: how the suite is spread over processes, that no clock decides, and that whatever a run keeps for its user is
+kept in a folder of the test run."""
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadFileScheduling
+
+THIS_MACHINE = ("tests/server/", "tests/net/", "tests/test_loopback.py", "tests/test_embedded.py")
+"""They share this machine's loopback addresses, some of them with ports of fixed numbers."""
+
+# A busy machine is no fault of the property.
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
+
+
+class Spread(LoadFileScheduling):
+    """Which tests go to one process, one after the other: those of a file; and as one, all that use this machine's own addresses."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "this machine" if nodeid.startswith(THIS_MACHINE) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | None:
+    """Ours, where the tests are spread by file; none asked for otherwise."""
+    return Spread(config, log) if config.option.dist == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The laboratory first: it has the longest files, and what is left for the last process then is short."""
+    items.sort(key=lambda item: item.get_closest_marker("lab") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

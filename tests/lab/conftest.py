@@ -15,8 +15,8 @@ import pytest
 from tests.lab.facilities import Facilities, require
 from tests.lab.topology import Plan, Topology
 
-AT_ONCE = 3
-"""Edges that are played at the same time: most of a run is waiting, and CI has two cores."""
+AT_ONCE = 2
+"""Edges that are played at the same time by each of the suite's two processes: most of a run is waiting, and CI has two cores."""
 Played = TypeVar("Played")
 
 
@@ -52,7 +52,8 @@ class Laboratory:
         """Play what this module's selected tests are parametrized with, some at a time; gives the function by which a test takes its
         own result.
 
-        Each has namespaces of its own, so nothing of one reaches another.
+        Each has namespaces of its own, so nothing of one reaches another. All of a module's tests are in this process: the suite is spread
+        by file.
         """
         items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
         wanted = [item.callspec.params[parameter] for item in items if hasattr(item, "callspec") and parameter in item.callspec.params]
