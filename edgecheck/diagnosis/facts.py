@@ -105,9 +105,14 @@ class Facts:
     @property
     def here(self) -> str:
         """This machine's address, as a rule's target is written; words where it is not known."""
+        told = self.fact("port-forwarding", "local_address")
         try:
             return parse_endpoint(str(self.fact("nat-behavior", "local_address"))).host
         except WireError:
+            pass
+        try:
+            return str(ipaddress.ip_address(str(told)))
+        except ValueError:
             return "this machine"
 
     @property

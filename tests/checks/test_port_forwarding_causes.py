@@ -238,3 +238,30 @@ def test_another_machine_that_answers_is_a_rule_to_the_wrong_host() -> None:
     assert finding.summary == "TCP 5060 (SIP) is answered by another machine than this one (another PBX): the router leads it there."
     (finding,) = judged(row("answered", "tcp", answered_by="another PBX")).findings
     assert (finding.id, finding.verdict) == ("port-forwarding.answered", Verdict.INCONCLUSIVE)
+
+
+# ---- with the PBX running
+
+
+@pytest.mark.parametrize(
+    ("state", "transport", "facts", "path", "expected"),
+    [
+        # a packet socket saw nothing come: no firewall of this machine had a word
+        ("blocked", "udp", {"passed_on": False}, NEAR, ["no-rule", "provider-drops"]),
+        ("blocked", "udp", {"passed_on": True}, NEAR, ["wrong-host", "filtered-behind"]),
+        ("blocked", "tcp", {"passed_on": False}, NEAR, ["no-rule", "provider-drops"]),
+        ("blocked", "tcp", {"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall"]),
+        # how it was refused stands in words alone: a router that rejects whatever it does not know is not told from one that keeps the port
+        ("refused", "udp", {"passed_on": False}, REJECTS, ["no-rule", "router-refuses", "provider-drops"]),
+        ("refused", "tcp", {"passed_on": False}, REJECTS, ["no-rule", "router-refuses", "provider-drops"]),
+        ("refused", "udp", {"passed_on": True}, NEAR, ["wrong-host", "host-firewall", "no-listener"]),
+        ("refused", "tcp", {}, FAR, ["wrong-host", "no-rule", "router-refuses", "provider-drops", "host-firewall", "no-listener", "carrier-grade-nat"]),
+    ],
+)
+def test_a_port_in_use_has_its_causes_too(state: str, transport: Any, facts: dict[str, Any], path: Path, expected: list[str]) -> None:
+    one = row(state, transport, unbound="port-in-use", asked=True, owner="kamailio (pid 7)", direct="status 200", **facts)
+    assert list(fitting(one, path, HERE, PUBLIC)) == expected
+    (finding,) = judged(one, path=path).findings
+    assert finding.observed == f"{state}: {' or '.join(expected)}"
+    assert finding.remedies, "what would tell them apart"
+    assert any("kamailio (pid 7)" in line for line in finding.evidence)

@@ -91,3 +91,9 @@ def test_the_verdicts_are_not_touched():
     given = (alg("UDP 5060"), preserved(), skipped("x", "y"))
     treated = diagnose(given, PROFILE, SERVER)[0]
     assert [(each.verdict, [f.verdict for f in each.findings]) for each in treated] == [(each.verdict, [f.verdict for f in each.findings]) for each in given]
+
+
+def test_where_this_machine_lives_is_known_from_the_ports_too():
+    ports = result(finding("port-forwarding.no-rule", "fail", "UDP 5060"), observation={"local_address": "192.168.1.30", "ports": []})
+    assert advice(ports)[0].startswith("In the router, forward UDP 5060 to 192.168.1.30")
+    assert "to this machine" in advice(result(finding("port-forwarding.no-rule"), observation={"local_address": "x"}))[0]

@@ -44,7 +44,7 @@ CAUSES: dict[str, Cause] = {
     "host-firewall": Cause(
         "arrives at this machine, and this machine's own firewall drops it.",
         "this machine's own firewall drops it",
-        "let it in there and run this again, or run edgecheck on Linux, where it can be told",
+        "let it in there and run this again (on Linux, and with the PBX stopped, it is told for certain)",
     ),
     "carrier-grade-nat": Cause(
         "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address.",
@@ -75,7 +75,7 @@ _ABSENT = frozenset({(3, 0), (3, 1)}), frozenset({(1, 0), (1, 3)})
 def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
     """Every cause that fits a port that was not reached, the likeliest first. ``here``: this machine's address."""
     if row.state == "answered":
-        return _answered(row, path, here, public)
+        return () if row.asked else _answered(row, path, here, public)
     if path.cgnat:
         return ("carrier-grade-nat",)
     if row.here == "dropped":
@@ -88,13 +88,16 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     nearby = 1 in (path.owner_hop, path.behind_owner) or bool(row.punched)
     if here == public:
         found = _untranslated(row, path, here)
+    elif row.asked and row.state == "refused":
+        found = _refused_to_the_service(row)
     elif row.icmp is not None or row.state == "refused":
         found = _refused(row, path, public)
     else:
         found = _silent(row, path)
     if row.passed_on and not nearby:
         found = ("no-rule", *found)  # of the router within
-    if row.here is None and "wrong-host" in found:
+    watched = row.asked and row.transport == "udp" and row.state == "blocked"  # by a packet socket, before any firewall of this machine
+    if row.here is None and not watched and "wrong-host" in found:
         found = (*found, "host-firewall", *(["no-listener"] if row.state == "refused" else []))
     if not nearby and here != public and ("no-rule" in found or "router-refuses" in found):
         found = (*found, "carrier-grade-nat")
@@ -140,6 +143,14 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
     if usual:
         return ("no-rule", "wrong-host")
     return ("wrong-host", "no-rule", "router-refuses")
+
+
+def _refused_to_the_service(row: PortRow) -> tuple[str, ...]:
+    """A port that is in use here was asked, not probed: how it was refused is known in words alone, so nothing is held against it."""
+    if row.passed_on:
+        return ("wrong-host",)
+    by_others = ("no-rule", "router-refuses", "provider-drops")
+    return by_others if row.passed_on is False else ("wrong-host", *by_others)
 
 
 def _as_usual(row: PortRow, path: Path) -> bool | None:

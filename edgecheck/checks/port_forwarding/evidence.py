@@ -9,7 +9,8 @@ def evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ...
     if rows[0].unused:
         return ()
     if rows[0].asked:
-        return tuple(line for row in rows[:12] for line in asked(row, seen.prober, seen.probed_address))
+        told = (line for row in rows[:12] for line in asked(row, seen.prober, seen.probed_address))
+        return (*told, *_about_the_causes(seen, rows))
     out = [
         f"{row.transport.upper()} {row.port}: {row.copies} {sent} from {seen.prober} to {seen.probed_address}:{row.port}, "
         + (f"{row.arrived} arrived" if row.transport == "udp" else f"{'one' if row.arrived else 'none'} answered with the nonce")
@@ -38,7 +39,7 @@ def _about_the_causes(seen: ForwardingObservation, rows: list[PortRow]) -> list[
         name = f"{row.transport.upper()} {row.port}"
         out += [f"{name}: {words}" for words in _of_port(seen, row)]
     path = seen.path
-    if path is None or not any(row.state in ("blocked", "refused") for row in rows):
+    if path is None or not any(row.state in ("blocked", "refused") or row.passed_on is not None for row in rows):
         return out
     if path.owner_hop is not None:
         out.append(f"{seen.probed_address} belongs to {f'hop {path.owner_hop}' if path.owner_hop else 'this machine'}, counted from here")

@@ -17,8 +17,8 @@ def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
 
 
 def causes(seen: ForwardingObservation, row: PortRow) -> tuple[str, ...]:
-    """Every cause that fits, for a port that was not reached; none where causes were not looked for."""
-    if seen.path is None or row.asked or row.state not in ("blocked", "refused", "answered"):
+    """Every cause that fits, for a port that was not reached, or where a stranger answered; none where causes were not looked for."""
+    if seen.path is None or row.state not in ("blocked", "refused", "answered"):
         return ()
     return fitting(row, seen.path, seen.local_address, seen.probed_address)
 
