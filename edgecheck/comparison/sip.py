@@ -14,6 +14,8 @@ _WORDS = {
     "inconsistent": "is rewritten in a way that does not fit together",
     "destructive": "is destroyed",
 }
+_KINDS = {"probes": "", "incoming": " in requests that come in", "beside": " in long messages"}
+"""Messages of each kind are compared with their like: an ALG may touch calls that come in and nothing else."""
 _PAST = {
     "none": "passed untouched",
     "harmless": "was touched, harmlessly",
@@ -27,6 +29,10 @@ def sip_changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[Chan
     """Ways (transport and port) that both runs tried."""
     old, new = _ways(was), _ways(now)
     for way in sorted(old.keys() & new.keys()):
+        plain = way.partition(" in ")[0]
+        both = plain != way and plain in old and plain in new
+        if both and (old[plain].level, new[plain].level) == (old[way].level, new[way].level) != (0, 0):
+            continue  # told once, with the plain messages
         yield from _way(way, old[way], new[way])
     before, after = _boxes(was), _boxes(now)
     if before and after and before != after:
@@ -56,8 +62,8 @@ class _Way:
 
 def _ways(facts: Mapping[str, Any]) -> dict[str, _Way]:
     ways: dict[str, _Way] = {}
-    for probe in rows(facts, "probes"):
-        way = ways.setdefault(f"{str(probe.get('transport')).upper()} {probe.get('server_port')}", _Way())
+    for probe, kind in ((probe, kind) for field, kind in _KINDS.items() for probe in rows(facts, field)):
+        way = ways.setdefault(f"{str(probe.get('transport')).upper()} {probe.get('server_port')}{kind}", _Way())
         way.where.update(str(change.get("where")) for change in rows(probe, "changes"))
         level = _level(probe)
         if level is None or way.level is None:

@@ -235,6 +235,12 @@ def test_sip_that_is_rewritten_now():
     assert "Contact, Via" in change.summary
 
 
+def test_calls_that_come_in_rewritten_now():
+    was, now = ({"incoming": [{"transport": "udp", "server_port": 5060, "interference": level}]} for level in ("none", "rewriting"))
+    before, after = (result(finding("sip-alg.x", "pass"), observation=facts) for facts in (was, now))
+    assert changes(before, after) == [(Kind.WORSE, "UDP 5060 in requests that come in")]
+
+
 def test_sip_that_could_not_be_told_is_not_compared():
     before, after = sip(("udp", 5060, "none", [])), sip(("udp", 5060, None, []))
     assert changes(before, after) == [(Kind.NOT_COMPARED, "UDP 5060")]

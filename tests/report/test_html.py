@@ -94,6 +94,15 @@ def test_changed_bytes_are_marked_and_nothing_else():
     assert "".join(piece for piece, _ in sent) == "SIP/2.0/UDP 192.168.1.20:5060;rport"
 
 
+def test_a_call_that_comes_in_rewritten_is_no_unchanged_way():
+    """Outgoing SIP passes; the ALG touches what comes in."""
+    way = {"transport": "udp", "server_port": 5060, "method": "OPTIONS", "request": "unchanged", "response": "unchanged", "changes": []}
+    change = {"direction": "request", "where": "To", "action": "rewritten", "sent": "a", "arrived": "b", "message": "incoming INVITE"}
+    facts = {"probes": [way], "incoming": [{**way, "request": "rewritten", "changes": [change]}]}
+    (drawn,) = sip.figure(report(result(finding("sip-alg.rewritten"), observation=facts)))
+    assert (drawn.name, [line.message for line in drawn.lines]) == ("UDP 5060", ["incoming INVITE"])
+
+
 def test_every_port_is_in_the_map_once():
     figure = rtp.figure(whole())
     assert figure is not None

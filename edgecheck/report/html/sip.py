@@ -41,10 +41,14 @@ class Way(NamedTuple):
 
 
 def figure(report: Report) -> tuple[Way, ...]:
-    """The ways that were tried, those that were touched first; empty where SIP was not tested."""
+    """The ways that were tried, those that were touched first; empty where SIP was not tested.
+
+    Calls that come in and long messages stand beside the others: an ALG that touches those alone leaves the way no "unchanged".
+    """
     found: dict[str, dict[tuple[str, str, str], Line]] = {}
     states: dict[str, set[str]] = {}
-    for probe in rows(facts(report, "sip-alg"), "probes"):
+    seen = facts(report, "sip-alg")
+    for probe in (probe for field in ("probes", "incoming", "beside") for probe in rows(seen, field)):
         name = f"{text(probe, 'transport').upper()} {probe.get('server_port', '')}"
         lines = found.setdefault(name, {})
         states.setdefault(name, set()).update(str(probe.get(side)) for side in ("request", "response") if probe.get(side))
