@@ -70,6 +70,41 @@ def test_a_quote_is_compared_as_far_as_it_goes(cut: int) -> None:
     assert differences(SENT, BY_HOME[:cut]) == (("Via", "Contact") if cut == 150 else ("Via",) if cut == 110 else ())
 
 
+ADDED = SENT.replace(b"Call-ID", b"Record-Route: <sip:203.0.113.1;lr>\r\nCall-ID")
+SECOND_VIA = SENT.replace(b"Contact", b"Via: SIP/2.0/UDP 203.0.113.1\r\nContact")
+REMOVED = SENT.replace(b"Contact: <sip:x@192.168.88.2:40000>\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"), [(ADDED, "Record-Route"), (SECOND_VIA, "Via"), (REMOVED, "Contact"), (SENT.replace(b"\r\n\r\n", b"\r\nX-A: 1\r\n\r\n"), "X-A")]
+)
+def test_headers_that_are_added_or_removed_are_located(changed: bytes, name: str) -> None:
+    assert told(SENT, stages(SENT, changed, changed), changed) == [(1, HOME, (name,))]
+    assert told(changed, stages(changed, changed, SENT), SENT) == [(2, CARRIER, (name,))]
+
+
+@pytest.mark.parametrize("cut", range(60, len(ADDED)))
+def test_a_quote_that_ends_early_shows_nothing_added_or_removed(cut: int) -> None:
+    assert differences(SENT, SENT[:cut]) == ()
+    assert differences(SENT[:cut], SENT) == ()
+    assert set(differences(SENT[:cut], ADDED)) <= {"Record-Route"}
+    assert set(differences(SENT, ADDED[:cut])) <= {"Record-Route"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        (SENT.replace(b"\r\n\r\n", b"\r\nX-A: 1\r\n\r\n"), "X-A"),
+        (SENT + b"v=0", "body"),
+        (SENT.replace(b"Call-ID: ", b"Call-ID:"), "its form"),
+    ],
+)
+def test_what_no_quote_holds_is_unknown_and_never_nobody(changed: bytes, name: str) -> None:
+    located, reason = locate(SENT, stages(SENT[:130], SENT[:130]), changed)
+    assert located is None
+    assert reason == f"{name} changed, and what the routers quote does not show where"
+
+
 class Hops(FakeUdp):
     """Three routers before the server; ``quoting`` says how many bytes each of them quotes (None: it says nothing)."""
 

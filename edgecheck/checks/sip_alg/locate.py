@@ -24,6 +24,10 @@ ENOUGH = 60
 """Bytes of SIP that a quote must hold to be worth reading: a request line and the head of Via."""
 
 
+_Line = tuple[str, int]
+"""A header's name, and how many of that name went before it."""
+
+
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """The message as it looked when its TTL ran out, or at the server."""
 
@@ -74,27 +78,59 @@ def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tup
             found.append(Located(hop=here.hop, address=here.address, where=changed))
         elif changed:
             gaps.append(f"{', '.join(changed)} changed somewhere from hop {here.hop} to hop {there.hop - 1}: not all of them quote")
+    unseen = _unseen(sent, at_server, {name for one in found for name in one.where}, gaps) if at_server is not None else ()
+    if unseen:
+        gaps.append(f"{', '.join(unseen)} changed, and what the routers quote does not show where")
     return tuple(found) or None, "; ".join(gaps) or ("" if found else "every hop that could be seen leaves the message as it was")
 
 
+def _unseen(sent: bytes, at_server: bytes, located: set[str], gaps: list[str]) -> tuple[str, ...]:
+    """What differs between both ends, and no hop or gap was named for."""
+    told = located | {name for gap in gaps for name in gap.partition(" changed ")[0].split(", ")}
+    changed = differences(sent, at_server)
+    if sent.partition(_END)[2] != at_server.partition(_END)[2]:
+        changed = (*changed, "body")
+    if not changed and sent != at_server:
+        changed = ("its form",)  # white space, order, or spelling
+    return tuple(name for name in changed if name not in told)
+
+
+_END = b"\r\n\r\n"
+
+
 def differences(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Names of what differs, within the part that both hold: the Request-URI and each header's first line."""
+    """Names of what differs: the Request-URI, headers whose values changed, and headers that were added or removed.
+
+    Either may be cut off at its end. What lies beyond the cut is not known, so a header that one has and the other has not counts only
+    where the other is whole, or goes on with a header that follows it in the one.
+    """
     ours, theirs = _lines(before), _lines(after)
     names = [name for name in ours if name in theirs and ours[name] != theirs[name]]
-    return tuple("Request-URI" if name == "" else name for name in names)
+    missing = [*_missing(theirs, ours, before), *_missing(ours, theirs, after)]
+    out = dict.fromkeys(name for (name, _) in [*names, *missing])
+    return tuple("Request-URI" if name == "" else name for name in out)
 
 
-def _lines(text: bytes) -> dict[str, bytes]:
-    """The first value of each header that is there in full; the start line under the empty name."""
-    head = text.partition(b"\r\n\r\n")
+def _missing(lines: dict[_Line, bytes], others: dict[_Line, bytes], other_text: bytes) -> list[_Line]:
+    """Those that the other message lacks for certain."""
+    order = list(lines)
+    shared = [place for place, line in enumerate(order) if line in others]
+    seen = len(order) if _END in other_text else (shared[-1] if shared else 0)
+    return [line for line in order[:seen] if line not in others]
+
+
+def _lines(text: bytes) -> dict[_Line, bytes]:
+    """Headers that are there in full, by name and how many of that name went before; the start line under the empty name."""
+    head = text.partition(_END)
     lines = head[0].split(b"\r\n")
     if not head[1]:
         lines = lines[:-1]  # cut off in mid-line
-    out: dict[str, bytes] = {}
+    out: dict[_Line, bytes] = {}
     for number, line in enumerate(lines):
         name, colon, value = line.partition(b":")
         if number == 0:
-            out[""] = line
+            out["", 0] = line
         elif colon and not line.startswith((b" ", b"\t")):
-            out.setdefault(sip.long_name(name.decode("ascii", "replace").strip()), value.strip())
+            long = sip.long_name(name.decode("ascii", "replace").strip())
+            out[long, sum(each == long for each, _ in out)] = value.strip()
     return out
