@@ -2,11 +2,13 @@
 
     python -m tests.bench.bench_faults [--memory]
 
-In a world of memory (every fault of ``tests/faults_of_registration``, on a jumping clock), then against Kamailio and SIPp behind a NAT in
-the laboratory; ``--memory`` leaves the latter out. Bar: all of them, and nothing else called a failure.
+In a world of memory (every fault of ``tests/faults_of_registration``, on a jumping clock), then in the laboratory: Kamailio and SIPp behind
+a NAT (``registration``), the zones of a BIND (``dns``), the ports of a Kamailio with a certificate each (``transport``, ``tls``); ``--memory``
+leaves those out. Bar: all of them, and nothing else called a failure.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +17,8 @@ from edgecheck.checks.registration.judge import BY_STATUS
 from tests.bench.measure import Bars, conditions, table
 from tests.checks.doctoring import visit
 from tests.faults_of_registration import FAULTS
+from tests.lab import bind, kamailio_tls
+from tests.lab.ground import Ground, python
 from tests.lab.registrations import ALG, BEHIND_ALG, KAMAILIO, verdicts, visit_all, visit_behind_alg
 from tests.lab.topology import Plan, Topology
 
@@ -49,6 +53,27 @@ def in_the_laboratory() -> list[Row]:
     return rows
 
 
+def of_names() -> list[Row]:
+    with tempfile.TemporaryDirectory() as scratch, Ground(Path(scratch) / "ground") as ground:
+        ground.shell("ip netns add here; ip -n here link set lo up")
+        bind.start(ground, "here", Path(scratch) / "bind")
+        done = ground.run("here", *python("-m", "tests.lab.locating", *bind.FAULTS), timeout=90, check=True)
+    seen = {uri: answer["findings"] for uri, answer in json.loads(done.stdout).items()}
+    return [("BIND", uri, _told(expected), _told(seen[uri]), seen[uri] == expected) for uri, expected in bind.FAULTS.items()]
+
+
+def of_certificates() -> list[Row]:
+    with tempfile.TemporaryDirectory() as scratch, Ground(Path(scratch) / "ground") as ground:
+        ground.shell("ip netns add here; ip -n here link set lo up")
+        seen = kamailio_tls.look_at_all(ground, "here", Path(scratch) / "kamailio")
+    rows: list[Row] = []
+    for behind, (reached, trusted) in kamailio_tls.PORTS.items():
+        wanted = (reached or {}) | trusted
+        found = (seen[behind]["transport"] if reached is not None else {}) | seen[behind]["tls"]
+        rows.append(("Kamailio, ports", behind, _told(wanted), _told(found), found == wanted))
+    return rows
+
+
 def _told(found: dict[str, str]) -> str:
     return ", ".join(f"{cause} ({verdict})" for cause, verdict in found.items() if verdict != "skipped")
 
@@ -58,7 +83,7 @@ def main() -> int:
     parser.add_argument("--memory", action="store_true", help="only the world of memory")
     options = parser.parse_args()
     print(conditions())
-    rows = in_memory() + ([] if options.memory else in_the_laboratory())
+    rows = in_memory() + ([] if options.memory else [*in_the_laboratory(), *of_names(), *of_certificates()])
     print(table(("where", "planted", "wanted", "named", ""), [(*row[:4], "" if row[4] else "WRONG") for row in rows]))
     bars = Bars()
     for where in dict.fromkeys(row[0] for row in rows):

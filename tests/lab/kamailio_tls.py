@@ -1,9 +1,11 @@
 """A real Kamailio with a TLS port for each kind of certificate, and SIP over WebSocket on one of them."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from tests.fakes.certificates import Identity, issue
-from tests.lab.ground import Ground, LabError, Program
+from tests.lab.ground import Ground, LabError, Program, python
 
 DOMAIN = "pbx.example.com"
 ADDRESS = "127.0.0.1"
@@ -36,10 +38,36 @@ event_route[xhttp:request] {{
 """
 
 
+PORTS: dict[str, tuple[dict[str, str] | None, dict[str, str]]] = {
+    "5060": ({"answered": "pass"}, {"skipped": "skipped"}),
+    "5060;transport=tcp": ({"answered": "pass"}, {"skipped": "skipped"}),
+    "5061;transport=tls": ({"answered": "pass"}, {"trusted": "pass"}),
+    "5061;transport=wss": ({"answered": "pass"}, {"trusted": "pass"}),
+    "5062;transport=tls": ({"answered": "pass"}, {"expired": "fail"}),
+    "5063;transport=tls": ({"answered": "pass"}, {"name-mismatch": "fail"}),
+    "5064;transport=tls": ({"answered": "pass"}, {"incomplete-chain": "fail"}),
+    "5065;transport=tls": ({"answered": "pass"}, {"self-signed": "fail"}),
+    "5066;transport=tls": (None, {"client-certificate-wanted": "fail"}),
+    "5067;transport=tls": ({"answered": "pass"}, {"not-yet-valid": "fail"}),
+    "5068;transport=tls": ({"answered": "pass"}, {"unknown-authority": "fail"}),
+    "5069;transport=tls": ({"answered": "pass"}, {"intercepted": "warn"}),
+    "5070;transport=tls": ({"answered": "pass"}, {"wildcard-only": "warn"}),
+    "5071;transport=tls": ({"answered": "pass"}, {"expires-soon": "warn"}),
+    "5072;transport=tls": ({"answered": "pass"}, {"incomplete-chain": "fail", "unknown-authority": "fail"}),
+    "5073;transport=tls": ({"tls-failed": "fail"}, {"old-version": "fail"}),
+    "5074;transport=tls": ({"tls-failed": "fail"}, {"not-tls": "fail"}),
+    "5061;transport=tcp": ({"wrong-transport": "fail"}, {"skipped": "skipped"}),
+    "5999": ({"refused": "fail"}, {"skipped": "skipped"}),
+    "5999;transport=tcp": ({"refused": "fail"}, {"skipped": "skipped"}),
+}
+"""What stands behind the domain in the address -> findings of ``transport`` (None: either version of TLS) and of ``tls``."""
+
+
 def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
     """A root, and by port what is shown there, with Kamailio's settings for it."""
     root = issue("Lab Root", authority=True)
     middle = issue("Lab Intermediate", root, authority=True)
+    stranger, inspector = issue("Another Root", authority=True), issue("FortiGate CA", root, authority=True)
     good = issue(DOMAIN, middle, names=(DOMAIN,))
     return root, {
         5061: ([good, middle], ""),
@@ -48,6 +76,13 @@ def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
         5064: ([issue(DOMAIN, middle, names=(DOMAIN,), issuer_at="http://ca.example/i.crt")], ""),
         5065: ([issue(DOMAIN, names=(DOMAIN,))], ""),
         5066: ([good, middle], "verify_certificate = yes\nrequire_certificate = yes\nca_list = {folder}/root.pem"),
+        5067: ([issue(DOMAIN, middle, names=(DOMAIN,), begins=2), middle], ""),
+        5068: ([issue(DOMAIN, stranger, names=(DOMAIN,)), stranger], ""),
+        5069: ([issue(DOMAIN, inspector, names=(DOMAIN,)), inspector], ""),
+        5070: ([issue("any", middle, names=(f"*.{DOMAIN.partition('.')[2]}",)), middle], ""),
+        5071: ([issue(DOMAIN, middle, names=(DOMAIN,), ends=5), middle], ""),
+        5072: ([issue(DOMAIN, middle, names=(DOMAIN,))], ""),
+        5073: ([good, middle], "method = TLSv1.1\ncipher_list = ALL:@SECLEVEL=0"),
     }
 
 
@@ -60,7 +95,8 @@ def start(ground: Ground, namespace: str, folder: Path) -> tuple[Program, Path]:
     for port, (shown, more) in ports.items():
         (folder / f"{port}.pem").write_bytes(b"".join(each.pem for each in shown))
         (folder / f"{port}.key").write_bytes(shown[0].key_pem)
-        own = f"method = TLSv1.2+\ncertificate = {folder}/{port}.pem\nprivate_key = {folder}/{port}.key\n{more.format(folder=folder)}\n"
+        floor = "" if "method" in more else "method = TLSv1.2+\n"
+        own = f"{floor}certificate = {folder}/{port}.pem\nprivate_key = {folder}/{port}.key\n{more.format(folder=folder)}\n"
         sections.append(f"[server:{ADDRESS}:{port}]\n{own}")
         if port == 5061:
             sections.insert(0, f"[server:default]\n{own}")
@@ -75,3 +111,12 @@ def start(ground: Ground, namespace: str, folder: Path) -> tuple[Program, Path]:
         if program.process.poll() is not None:
             break
     raise LabError(f"kamailio does not answer\n{program.stderr[-3000:]}")
+
+
+def look_at_all(ground: Ground, namespace: str, folder: Path) -> dict[str, Any]:
+    """Start it, and a web server beside it at TCP 5074; what ``transport`` and ``tls`` find at each of ``PORTS``."""
+    _, root = start(ground, namespace, folder)
+    ground.spawn(namespace, *python("-u", "-m", "http.server", "5074", "--bind", ADDRESS, "--directory", str(folder)), ready="Serving")
+    accounts = {f"sip:u@{DOMAIN}:{behind}": behind for behind in PORTS}
+    done = ground.run(namespace, *python("-m", "tests.lab.reaching", str(root), *accounts), timeout=60, check=True)
+    return {accounts[account]: found for account, found in json.loads(done.stdout).items()}

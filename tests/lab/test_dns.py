@@ -24,23 +24,6 @@ AS_SIP_DIG = (
 )
 """Where the RFC leaves nothing to taste: both must name the same targets in the same order. With a port in the address sip-dig adds TCP, for
 requests too large for UDP."""
-FAULTS: dict[str, dict[str, str]] = {
-    "sip:u@all.example.com": {"found": "pass"},
-    "sip:u@nosuch.example.com": {"nxdomain": "fail"},
-    "sip:u@empty.example.com": {"no-records": "fail"},
-    "sip:u@x.broken.test": {"server-failure": "fail"},
-    "sip:u@elsewhere.not-ours.test": {"server-failure": "fail"},
-    "sip:u@missing.example.com": {"srv-target-missing": "fail"},
-    "sip:u@cname.example.com": {"srv-target-alias": "warn", "found": "pass"},
-    "sip:u@dangling.example.com": {"naptr-dangling": "warn", "found": "pass"},
-    "sip:u@dot.example.com": {"not-offered": "fail"},
-    "sip:u@elsewhere.example.com": {"address-mismatch": "warn", "found": "pass"},
-    "sip:u@tcponly.example.com;transport=udp": {"transport-not-published": "warn", "found": "pass"},
-    "sip:u@blocked.example.com": {"null-address": "fail", "found": "pass"},
-    "sip:u@many.example.com": {"found": "pass"},
-}
-
-
 @pytest.fixture(scope="module")
 def answers(laboratory: Laboratory) -> Iterator[tuple[dict[str, Any], dict[str, list[list[Any]]]]]:
     """What we say of each account, and what sip-dig does."""
@@ -48,7 +31,7 @@ def answers(laboratory: Laboratory) -> Iterator[tuple[dict[str, Any], dict[str, 
     with Ground(laboratory.directory("names")) as ground:
         ground.shell("ip netns add here; ip -n here link set lo up")
         bind.start(ground, "here", laboratory.directory("bind"))
-        ours = ground.run("here", *python("-m", "tests.lab.locating", *dict.fromkeys((*FAULTS, *AS_SIP_DIG))), timeout=90, check=True)
+        ours = ground.run("here", *python("-m", "tests.lab.locating", *dict.fromkeys((*bind.FAULTS, *AS_SIP_DIG))), timeout=90, check=True)
         theirs = {uri: _dug(ground.run("here", "timeout", "5", "sip-dig", uri).stdout) for uri in AS_SIP_DIG}
         yield json.loads(ours.stdout), theirs
 
@@ -66,9 +49,9 @@ def test_the_targets_are_those_of_sip_dig(answers: tuple[dict[str, Any], dict[st
     assert ours[uri]["targets"] == theirs[uri]
 
 
-@pytest.mark.parametrize("uri", FAULTS)
+@pytest.mark.parametrize("uri", bind.FAULTS)
 def test_each_planted_fault_is_named(answers: tuple[dict[str, Any], dict[str, list[list[Any]]]], uri: str) -> None:
-    assert answers[0][uri]["findings"] == FAULTS[uri]
+    assert answers[0][uri]["findings"] == bind.FAULTS[uri]
 
 
 def test_an_answer_that_is_cut_is_asked_for_over_tcp(answers: tuple[dict[str, Any], dict[str, list[list[Any]]]]) -> None:

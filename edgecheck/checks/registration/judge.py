@@ -216,7 +216,7 @@ def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
     if trouble in ("refused", "icmp", "no-route", "reset"):
         text = f"{way(decisive)} cannot be reached: {decisive.words}."
         return found("unreachable", FAIL, seen, text, reference="RFC 3261 section 8.1.3.1")
-    if trouble == "tls":
+    if trouble in ("tls", "tls-silent"):
         text = f"TLS to {way(decisive)} failed: {decisive.words} (see tls)."
         return found("tls-failed", FAIL, seen, text, reference="RFC 3261 section 26.2")
     if trouble == "local":
@@ -236,7 +236,7 @@ def _answered_otherwise(seen: RegistrationObservation, decisive: Attempt) -> Fin
     others = ", ".join(seen.other_transports)
     text = f"{way(decisive)} does not answer ({_why(decisive)}), but {others} {'do' if len(seen.other_transports) > 1 else 'does'}: "
     text += "the transport or port, set in the phone or named by the DNS, is wrong"
-    if decisive.trouble in ("silent", "timeout"):
+    if decisive.trouble in ("silent", "timeout", "tls-silent"):
         text += ", or a firewall lets that way, or its answers, not through (then it answers from another network)"
     return found("wrong-transport", FAIL, seen, f"{text}.", expected=others, observed=way(decisive), reference="RFC 3263 section 4.1")
 

@@ -10,7 +10,8 @@ from edgecheck.model.check import Observation
 Purpose = Literal["fetch", "register", "remove", "reach"]
 """``reach`` is an OPTIONS to the own address of record: does it come back to us?"""
 Trouble = Literal[
-    "silent", "provisional-only", "refused", "reset", "closed", "no-route", "timeout", "icmp", "tls", "not-sip", "mismatched", "local"
+    "silent", "provisional-only", "refused", "reset", "closed", "no-route", "timeout", "icmp", "tls", "tls-silent", "not-sip", "mismatched",
+    "local",
 ]
 Ending = Literal[
     "registered",

@@ -371,7 +371,7 @@ def _unopened(target: Target, error: LocalFailure) -> Attempt:
         "timeout": "timeout",
         "no-route": "no-route",
         "tls": "tls",
-        "tls-silent": "tls",
+        "tls-silent": "tls-silent",
     }
     return Attempt(
         purpose="fetch",

@@ -237,10 +237,11 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
             "incomplete-chain", Verdict.FAIL, server, seen, text, "the whole chain", f"{len(server.chain)} sent", "RFC 8446 section 4.4.2"
         )
         return
-    either = "either an intermediate certificate is missing on the server, or that issuer is a private authority"
-    both: tuple[Cause, ...] = ("incomplete-chain", "unknown-authority")
-    for cause in both:
-        text = f"{missing}: {either}."
+    either: tuple[tuple[Cause, str], ...] = (
+        ("incomplete-chain", f"Perhaps an intermediate certificate is missing: {missing}; or that issuer is a private authority."),
+        ("unknown-authority", f"Perhaps a private authority: {missing}; or an intermediate certificate is missing on the server."),
+    )
+    for cause, text in either:
         yield _finding(cause, Verdict.FAIL, server, seen, text, "a chain to a known authority", last.issuer, "RFC 8446 section 4.4.2")
 
 
