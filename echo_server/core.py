@@ -14,6 +14,7 @@ from weakref import WeakSet
 import msgspec
 
 from echo_server import media, roles, sip_mirror, stun, tickets
+from echo_server.contacts import Contacts
 from echo_server.control import Requests, check_authentication
 from echo_server.conversation import Conversation
 from echo_server.effects import Effect, Reply
@@ -72,6 +73,8 @@ class EchoServer:
         self._ticket_key = tickets.key_of(token) if token else tickets.key_of(key.hex())
         self._pool = Pool(bounds.total_bytes)
         self.rate = SourceRate(limits.source_rate, key)
+        self.contacts = Contacts(key)
+        """Of the alternate address."""
         self._cookies = Cookies(key)
         self.media_ports = MediaPorts()
         self._reached = Reached()
@@ -122,6 +125,7 @@ class EchoServer:
             intercepted=intercepted,
             observed=str(peer),
             service=self.services[peer.family],
+            alternate_contacted_s=self.contacts.ago(peer.host, now),
             ticket=self._issue(session),
             continued=ticket is not None,
         )
@@ -173,6 +177,8 @@ class EchoServer:
 
     def handle_datagram(self, listener: str, source: Endpoint, data: bytes, now: float) -> list[Outbound]:
         """What is to be sent because this datagram came to this listener."""
+        if listener[0] == "B":
+            self.contacts.note(source.host, now)
         try:
             if listener.startswith("media:"):
                 return self._handle_media(listener, source, data, now)
@@ -300,6 +306,8 @@ class EchoServer:
     def open_stream(self, listener: str, transport: Transport, peer: Endpoint, now: float) -> Conversation:
         """A connection was accepted at this listener."""
         conversation = Conversation(self, listener, transport, peer, now)
+        if listener[0] == "B":
+            self.contacts.note(peer.host, now)
         self._note_stranger(self._reached_tcp, listener, peer)
         if listener.startswith("sip:"):
             self._conversations.add(conversation)

@@ -36,12 +36,15 @@ class QuickAnswers:
         self._remembered.append(known)
         server = self._server
         session_of, allows = server.sessions.get, server.rate.allows
+        note = server.contacts.note if listener[0] == "B" else None
 
         def answer(data: bytes, source: tuple[str, int], now: float) -> bytes | None:
             if data[:8] != _PLAIN_REQUEST or len(data) != stun.HEADER or session_of(data[8:16]) is not None:
                 return None
             parts = known.get(source)
             if parts is not None:
+                if note is not None:
+                    note(source[0], now)
                 head, tail, limited = parts
                 if limited and not allows(source[0], now):
                     server.counters["rate"] += 1

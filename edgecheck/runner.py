@@ -229,6 +229,7 @@ class _Run(Course):
             rtt=session.rtt,
             quick=settings.quick,
             idle_tcp=settings.tcp,
+            alternate_contacted_s=session.welcome.alternate_contacted_s,
             control_port=settings.target.port,
             certificate=session.welcome.certificate,
             interceptor=session.issuer if session.intercepted else "",

@@ -60,7 +60,7 @@ def classify_filtering(seen: FilterEvidence | None) -> tuple[str | None, str]:
         if seen.recalled == ENDPOINT_INDEPENDENT and believed(seen.recalled_s):
             return ENDPOINT_INDEPENDENT, ""
         return None, (
-            f"this machine contacted the alternate address {seen.alternate_contacted_s:.0f} s ago, and a router that remembers "
+            f"somebody here contacted the alternate address {seen.alternate_contacted_s:.0f} s ago, and a router that remembers "
             "hosts would let it in for that; run again ten minutes after the last run"
         )
     if not seen.silence_proved:

@@ -21,6 +21,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from edgecheck.model.check import Memory
 from edgecheck.wire.ports import Ranges, compress, expand
 
 KEEP_S = 3600.0
@@ -92,6 +93,41 @@ class NoMemory:
 
     def note(self, key: str, value: str) -> None:
         return
+
+
+class ToldMemory:
+    """A memory, and what the server told of one address: others behind the same edge may have contacted it.
+
+    What it told is of the moment when the session began: a contact of this session's own is in the memory itself.
+    """
+
+    def __init__(self, own: Memory, host: str, ago: float, clock: Callable[[], float]) -> None:
+        self._own = own
+        self._host = host
+        self._clock = clock
+        self._at = clock() - ago
+
+    def contacted(self, host: str) -> float | None:
+        own = self._own.contacted(host)
+        if host != self._host:
+            return own
+        told = max(0.0, self._clock() - self._at)
+        return told if own is None else min(own, told)
+
+    def sent_from(self, port: int, transport: str = "udp") -> float | None:
+        return self._own.sent_from(port, transport)
+
+    def note_contact(self, host: str) -> None:
+        self._own.note_contact(host)
+
+    def note_sent(self, ports: Sequence[int], transport: str = "udp") -> None:
+        self._own.note_sent(ports, transport)
+
+    def recall(self, key: str) -> tuple[str, float] | None:
+        return self._own.recall(key)
+
+    def note(self, key: str, value: str) -> None:
+        self._own.note(key, value)
 
 
 class FileMemory:

@@ -10,6 +10,7 @@ from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
+from edgecheck.net.memory import ToldMemory
 from edgecheck.net.reach import issuer
 from edgecheck.net.schedule import COPIES, stun_offsets, stun_patience
 from edgecheck.net.transport import Transport
@@ -72,11 +73,13 @@ class EdgeNetwork:
         rtt: float,
         quick: bool = False,
         idle_tcp: bool = False,
+        alternate_contacted_s: float | None = None,
         control_port: int = 8443,
         certificate: str = "",
         interceptor: str = "",
         progress: Callable[[int, int, str], None] = lambda done, total, note: None,
     ) -> None:
+        """``alternate_contacted_s``: what the server told of its alternate address."""
         self._transport = transport
         self._session = session
         self.in_session = session.lost is None
@@ -90,6 +93,8 @@ class EdgeNetwork:
         self.source = transport.source
         self.observed = observed
         self.memory = memory
+        if service.alternate is not None and alternate_contacted_s is not None:
+            self.memory = ToldMemory(memory, service.alternate, alternate_contacted_s, self.now)
         self.pace = pace
         self.quick = quick
         self.idle_tcp = idle_tcp

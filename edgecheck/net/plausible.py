@@ -49,6 +49,8 @@ def check_welcome(welcome: control.Welcome) -> Endpoint:
     ports.validate([(port, port) for port in (*service.probe_ports, service.sip_port, service.alternate_sip_port, service.sips_port)], 0)
     if service.media is not None:
         ports.validate([service.media])
+    if (welcome.alternate_contacted_s or 0) < 0:
+        raise Malformed(f"its alternate address was contacted {welcome.alternate_contacted_s} s ago")
     if len(service.reach) > _MOST_REACH:
         raise Malformed(f"it names {len(service.reach)} further ports")
     ports.validate([(row.port, row.port) for row in service.reach])

@@ -138,6 +138,9 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     observed: str
     """Address and port from which this connection came."""
     service: Service
+    alternate_contacted_s: float | None = None
+    """Seconds since anything from that address (IPv6: from its /64) last reached the alternate address, in whatever session or none:
+    an edge that remembers hosts may remember ours. None: not in the last hour, or since the server started; or an older server."""
     ticket: str = ""
     """With which this session can be continued by this server or another of its group; opaque."""
     continued: bool = False

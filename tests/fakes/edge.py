@@ -145,7 +145,9 @@ class Edge:
         certificate: str = FINGERPRINT,
         machine: Machine | None = None,
         clock_ahead: float = 0.0,
+        server: EchoServer | None = None,
     ) -> None:
+        """``server``: another edge's, so that two machines use one; made anew where None."""
         self.machine = machine or Machine(interface="eth0", tunnel=False)
         """What the client's machine says of itself."""
         self.clock_ahead = clock_ahead
@@ -181,12 +183,12 @@ class Edge:
             capabilities=("alternate-address", "stun-tcp", "media", "dial", "inquire", "probe-from-sip", "udp-errors", "push")[0 if alternate else 1 :],
         )
         draws = random.Random(7)
-        self.server = EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)
+        self.server = server or EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)
         hello = self.server.greet()
         nonce = "11" * control.NONCE_SIZE
         proof = control.proof(TOKEN, "client", hello.nonce, nonce, certificate)
         said = control.Authenticate(protocol=control.PROTOCOL, version="test", nonce=nonce, certificate=certificate, proof=proof)
-        admitted = self.server.admit(hello, said, Endpoint(nat.public, 50_000), 0.0)
+        admitted = self.server.admit(hello, said, Endpoint(nat.public, 50_000), asyncio.get_running_loop().time() if server else 0.0)
         assert not isinstance(admitted, control.Refused), admitted.message
         self.session, self.welcome = admitted
         nat.outbound("tcp", 50_000, Endpoint(PRIMARY, 8443))
@@ -205,6 +207,7 @@ class Edge:
             rtt=2 * self.weather.delay,
             quick=quick,
             certificate=self.welcome.certificate,
+            alternate_contacted_s=self.welcome.alternate_contacted_s,
         )
 
     def _true_time(self) -> float:
