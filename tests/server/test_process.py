@@ -25,11 +25,12 @@ def test_one_line_on_stdout_and_what_is_offered_on_stderr(start: Start) -> None:
     server = start()
     try:
         assert re.fullmatch(r"ready edge://[^@]+@127\.0\.0\.1:[0-9]+", server.ready)
-        first, second, *_ = server.log.splitlines()
+        first, *others = server.log.splitlines()
         assert re.fullmatch(
             r"STUN \d+/\d+, SIP \d+/\d+ \(TLS \d+\), control \d+ on 127\.0\.0\.1 and 127\.0\.0\.2: all reachable from each other\.", first
         )
-        assert second.startswith("Certificate made (self-signed, kept); token made (kept).")
+        assert any(line.startswith("Certificate made (self-signed, kept); token made (kept).") for line in others)
+        assert any("the admin's token for it was made in" in line for line in others)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.stdout is not None
         assert server.process.stdout.read() == ""
@@ -64,9 +65,9 @@ def test_token_and_certificate_are_kept_and_nobody_else_may_read_the_secrets(sta
         assert server.stop() == 0
     assert lines[0] == lines[1]
     assert states[0] == states[1]
-    assert set(states[0]) == {"token", "key.pem", "certificate.pem"}
+    assert set(states[0]) == {"token", "key.pem", "certificate.pem", "admin-token", "reports.sqlite"}
     assert re.fullmatch(f"[{ALPHABET}]{{4}}(-[{ALPHABET}]{{4}}){{3}}", lines[0])
-    for secret in ("token", "key.pem"):
+    for secret in ("token", "key.pem", "admin-token", "reports.sqlite"):
         assert stat.S_IMODE((tmp_path / "kept" / secret).stat().st_mode) == 0o600
 
 

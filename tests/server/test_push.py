@@ -36,7 +36,7 @@ def test_a_named_connection_is_sent_to_and_its_end_is_told(server: ServerProcess
                     while wanted not in (heard := await reader.read(1000)):
                         assert heard
             ended, reset = streams[0][1], streams[1][1]
-            ended.close()
+            ended.write_eof()  # not closed: what is sent to it meanwhile must not make a reset of it
             reset.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             reset.transport.abort()
             async with asyncio.timeout(5):
