@@ -22,12 +22,12 @@ from edgecheck.wire.address import Endpoint
 
 _HELLOS = 3
 _TURNS = 2
-_TRIES = 3
+_TRIES = 2
 """TCP: each from another port of the server, for each may be tried once."""
 _FIRST_SOURCE_PORT, _SOURCE_PORTS = 36_000, 24_000
 _PATIENCE_S = 0.25
 """For a connection that is meant to fail: the error tells sooner where the platform hears it."""
-_DIAL_S = 0.8
+_DIAL_S = 1.2
 
 
 async def punch_udp(net: Network, ports: list[int], hops: int) -> set[int]:
@@ -72,6 +72,13 @@ async def punch_tcp(net: Network, ports: list[int], hops: int) -> set[int]:
 
 
 async def _punch_tcp(net: Network, port: int, hops: int) -> bool:
+    for _ in range(_TURNS):
+        if await _punched_once(net, port, hops):
+            return True
+    return False
+
+
+async def _punched_once(net: Network, port: int, hops: int) -> bool:
     sources = [_FIRST_SOURCE_PORT + net.new_series() * 7919 % _SOURCE_PORTS for _ in range(_TRIES)]
     for source in sources:
         try:
