@@ -56,9 +56,10 @@ class Laboratory:
         by file.
         """
         items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.module is request.module]
-        wanted = [item.callspec.params[parameter] for item in items if hasattr(item, "callspec") and parameter in item.callspec.params]
+        told = [item.callspec.params[parameter] for item in items if hasattr(item, "callspec") and parameter in item.callspec.params]
+        once = {id(one): one for one in told}.values()  # however many tests look at it
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            playing = [(one, pool.submit(play, one)) for one in wanted]
+            playing = [(one, pool.submit(play, one)) for one in once]
             try:
                 yield lambda wanted: next(future for one, future in playing if one is wanted).result()
             finally:
