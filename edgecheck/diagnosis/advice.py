@@ -44,7 +44,7 @@ def _find_out(facts: Facts, untold: list[Finding]) -> tuple[str, ...]:
     if special:
         return tuple(dict.fromkeys(special))
     if len({finding.id for finding in untold}) == 1:
-        return _general(untold[0])[:1]
+        return (*untold[0].remedies, *_general(untold[0]))[:1]
     checks = dict.fromkeys(finding.id.partition(".")[0] for finding in untold)
     return (f"Run again what could not be told, after five minutes and with nothing else loading the line: {join(list(checks))}.",)
 

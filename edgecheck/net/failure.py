@@ -63,6 +63,8 @@ def local_failure(operation: str, where: str, error: BaseException) -> LocalFail
     words = _WORDS.get(reason, said)
     if operation == "bind":
         words = _BIND_WORDS.get(number or 0, words)
+    elif number == errno.EHOSTUNREACH:
+        words = "no route to that machine, or it is down"
     elif number == errno.ENOBUFS:
         words = "the system's buffers are full"
     if reason == "tls":

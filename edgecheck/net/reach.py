@@ -124,6 +124,8 @@ def _reach_words(target: Target, host: str, source: str | None, error: BaseExcep
         )
     if failure.reason == "reset":
         return f"Could not reach {target.authority}: the connection was cut (reset) on the way; something on the path blocks it."
+    if isinstance(cause, OSError) and cause.errno == errno.EHOSTUNREACH:
+        return f"{tame(str(failure))} Is the address right, and the machine there up?"
     return f"{tame(str(failure))} Is this machine's network up?"
 
 

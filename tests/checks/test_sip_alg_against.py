@@ -103,6 +103,7 @@ def test_silence_is_undecided_and_a_way_that_answered_is_named() -> None:
     everything = frozenset({("udp", 5060), ("tcp", 5060), ("tls", 5061)})
     _, findings = ask(lambda: SipPath(blocked=everything))
     assert {finding.id for finding in findings.values()} == {"sip-alg.undecided"}
+    assert all(finding.remedies[0].startswith("Ask a SIP server that is known to answer") for finding in findings.values())
     _, findings = ask(lambda: SipPath(blocked=everything - {("tls", 5061)}))
     assert findings["UDP 5060"].verdict is Verdict.SKIPPED
     assert "TLS 5061 answered" in findings["UDP 5060"].summary

@@ -97,3 +97,8 @@ def test_where_this_machine_lives_is_known_from_the_ports_too():
     ports = result(finding("port-forwarding.no-rule", "fail", "UDP 5060"), observation={"local_address": "192.168.1.30", "ports": []})
     assert advice(ports)[0].startswith("In the router, forward UDP 5060 to 192.168.1.30")
     assert "to this machine" in advice(result(finding("port-forwarding.no-rule"), observation={"local_address": "x"}))[0]
+
+
+def test_what_a_check_says_of_finding_out_comes_before_what_holds_in_general():
+    found = finding("sip-alg.undecided", "inconclusive", "UDP 5060", remedies=("Ask another server.",))
+    assert advice(result(found)) == ("Ask another server.",)

@@ -30,6 +30,10 @@ from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
 
 NO_ACCOUNT = "this server keeps no account for us: what arrived there is not known"
+ANOTHER = (
+    "Ask a SIP server that is known to answer, your provider's for one, or the same by another way: "
+    "edgecheck alg --against 'sip:HOST;transport=tcp', or tls."
+)
 CANNOT = (
     "From one side alone, requests that are rewritten and turned back in the answer, SDP, calls that come in and opened ports cannot be "
     "seen. With an echo server outside (edgecheck run sip-alg edge://...) they can."
@@ -276,6 +280,7 @@ def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, 
                 subject=name,
                 summary=f"{name} told nothing ({why.rstrip('.')}): nobody listens there, it is blocked, or packets are dropped.{beside}",
                 evidence=(why,),
+                remedies=(ANOTHER,),
             )
         )
     order = (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.SKIPPED)
