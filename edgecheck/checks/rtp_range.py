@@ -69,6 +69,10 @@ class RtpObservation(Observation, frozen=True, kw_only=True):
     remapped: Ranges = ()
     """Left with another source port."""
     undecided: Ranges = ()
+    """In either direction, or in use here."""
+    inbound_undecided: Ranges = ()
+    outbound_undecided: Ranges = ()
+    """On the way out, or back."""
     retried: int = 0
     """Probes sent beyond the first to each port, both ways."""
     sent: int = 0
@@ -207,7 +211,7 @@ class _Work:
 
             await judge_range(tally, fire, net.pace, self.dice, hopeless=at is None)
             if at is None and tally.missing():
-                self.reasons["undecided"] = f"nothing can be told of what comes in: {NO_CONTROL_FLOW}"
+                self.reasons["undecided"] = NO_CONTROL_FLOW
             await self._weigh_canaries(tally, contact, at, bare)
         finally:
             contact.close()
@@ -397,14 +401,14 @@ class _Work:
         in_open, in_blocked, in_unsure = _together(self.inward)
         out_open, out_blocked, out_unsure = _together(self.outward)
         if self.lost:
-            self.reasons["undecided"] = self.lost[:1].lower() + self.lost[1:]
-            tried = set(range(self.whole[0], self.whole[1] + 1))
-            for name, direction in (("inbound_open", self.inward), ("outbound_open", self.outward)):
+            why = self.lost[:1].lower() + self.lost[1:]
+            self.reasons |= {"undecided": why, "outbound_undecided": why}
+            for name, direction, unsure in (("inbound_open", self.inward, in_unsure), ("outbound_open", self.outward, out_unsure)):
                 if direction:
-                    tried &= {port for tally in direction for port in tally.ports}
+                    tried = {port for tally in direction for port in tally.ports}
+                    unsure |= set(range(self.whole[0], self.whole[1] + 1)) - tried
                 else:
-                    self.reasons.setdefault(name, self.reasons["undecided"])
-            self.unheard |= set(range(self.whole[0], self.whole[1] + 1)) - tried
+                    self.reasons.setdefault(name, why)
             in_unsure, in_blocked = in_unsure | in_blocked, set()
         if in_blocked and not in_open:
             answers = await alternate_answers(self.net)
@@ -415,6 +419,8 @@ class _Work:
             self.reasons["undecided"] = SEVERAL_ADDRESSES.format(control=self.net.observed, media=self.leaves_from)
             in_unsure, in_blocked = in_unsure | in_blocked, set()
         _, lost_return, unsure_return = _together(self.back)
+        in_unsure = (in_unsure | self.doubtful).difference(self.busy)
+        out_unsure = (out_unsure | unsure_return | self.unheard).difference(self.busy)
         tallies = [*self.inward, *self.outward, *self.back]
         return RtpObservation(
             range=self.whole,
@@ -426,7 +432,9 @@ class _Work:
             outbound_vouched=port_ranges.compress(port for port in out_blocked if self._target(port) in self.vouched),
             return_blocked=port_ranges.compress(lost_return),
             remapped=port_ranges.compress(self.remapped),
-            undecided=port_ranges.compress(in_unsure | out_unsure | unsure_return | self.doubtful | self.unheard | set(self.busy)),
+            undecided=port_ranges.compress(in_unsure | out_unsure | set(self.busy)),
+            inbound_undecided=port_ranges.compress(in_unsure),
+            outbound_undecided=port_ranges.compress(out_unsure),
             retried=sum(max(0, tally.sent - len(tally.ports)) for tally in (*self.inward, *self.outward)) + sum(t.sent for t in self.back),
             sent=sum(tally.sent for tally in tallies),
             slowed_to=min((tally.slowed_to for tally in tallies if tally.slowed_to), default=None),
@@ -578,11 +586,17 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         summary = f"RTP from {text} leaves with another source port{unneeded}."
         add("remapped", moved, seen.remapped, summary, "source ports keep their number", text)
     busy = set(port_ranges.expand(seen.busy))
-    unsure = _without_busy(seen)
-    if unsure:
-        why = seen.reasons.get("undecided", "too much loss to tell")
-        summary = f"RTP {_short(port_ranges.text(unsure))} could not be told: {why}."
-        add("undecided", Verdict.INCONCLUSIVE, unsure, summary, "every port works", "undecided")
+    loss = "too much loss to tell"
+    unneeded_in = inward is Verdict.PASS
+    for ranges, way, why in (
+        (_untold_either_way(seen), "", seen.reasons.get("undecided", loss)),
+        (seen.inbound_undecided, "to ", seen.reasons.get("undecided", loss)),
+        (seen.outbound_undecided, "from ", seen.reasons.get("outbound_undecided", seen.reasons.get("outbound_open", loss))),
+    ):
+        if ranges:
+            skip = unneeded_in and way == "to "
+            summary = f"RTP {way}{_short(port_ranges.text(ranges))} could not be told{', nor does this profile need it' * skip}: {why}."
+            add("undecided", Verdict.SKIPPED if skip else Verdict.INCONCLUSIVE, ranges, summary, "every port works", "undecided")
     if seen.busy:
         # No error, and nothing is borrowed from a PBX: what could not be tested is said.
         summary = f"RTP {_short(port_ranges.text(seen.busy))} was not tested: in use on this machine{_holders(seen)}."
@@ -611,10 +625,10 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _without_busy(seen: RtpObservation) -> Ranges:
-    """What was tried and is undecided."""
-    busy = set(port_ranges.expand(seen.busy))
-    return port_ranges.compress(port for port in port_ranges.expand(seen.undecided) if port not in busy)
+def _untold_either_way(seen: RtpObservation) -> Ranges:
+    """Undecided ports of a report that is older than the two directions apart."""
+    known = (seen.busy, seen.inbound_undecided, seen.outbound_undecided)
+    return port_ranges.compress(set(port_ranges.expand(seen.undecided)).difference(*map(port_ranges.expand, known)))
 
 
 def _holders(seen: RtpObservation) -> str:
@@ -650,29 +664,40 @@ def _evidence(seen: RtpObservation) -> tuple[str, ...]:
 def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
     """``10000-11999 open both ways; 12000-20000 never arrive``"""
     low, high = seen.range
-    unneeded = {finding.id for finding in findings if finding.verdict is Verdict.PASS}
-    shut = set(port_ranges.expand(seen.inbound_blocked))
-    troubles = [
-        ((), "", "") if "rtp-range.inbound-blocked" in unneeded else (seen.inbound_blocked, "never arrives", "never arrive"),
-        (seen.outbound_blocked, "does not reach the server", "do not reach the server"),
-        (seen.return_blocked, "gets no answer back", "get no answer back"),
-        (_without_busy(seen), "could not be told", "could not be told"),
-        (seen.busy, "is in use here and was not tested", "are in use here and were not tested"),
+    unneeded = {(finding.id.removeprefix("rtp-range."), finding.verdict) for finding in findings}
+    asked_in = () if ("undecided", Verdict.SKIPPED) in unneeded else seen.inbound_undecided
+    silence, unsure = set(port_ranges.expand(seen.inbound_blocked)), set(port_ranges.expand(seen.inbound_undecided))
+    troubles: list[tuple[Ranges, str, str]] = [
+        (() if ("inbound-blocked", Verdict.PASS) in unneeded else seen.inbound_blocked, "{} never arrives", "{} never arrive"),
+        (seen.outbound_blocked, "{} does not reach the server", "{} do not reach the server"),
+        (seen.return_blocked, "{} gets no answer back", "{} get no answer back"),
+        (asked_in, *_alike("whether {} can be reached could not be told")),
+        (seen.outbound_undecided, *_alike("whether {} gets out and back could not be told")),
+        (_untold_either_way(seen), *_alike("{} could not be told")),
+        (seen.busy, "{} is in use here and was not tested", "{} are in use here and were not tested"),
     ]
     fine = set(range(low, high + 1)).difference(*(port_ranges.expand(ranges) for ranges, _, _ in troubles))
     whole = seen.inbound_open is not None and seen.outbound_open is not None
     ways = "open both ways" if whole else "receive from outside" if seen.inbound_open is not None else "get out and are answered"
-    moved = "leave with another number" + ", which this profile does not need kept" * ("rtp-range.remapped" in unneeded)
-    asked = "get out and are answered; what comes unasked does not get in, which this profile does not need"
+    moved = "with another number" + ", which this profile does not need kept" * (("remapped", Verdict.PASS) in unneeded)
+    unasked = "{} get out and are answered; what comes unasked does not get in, which this profile does not need"
+    untold = "{} get out and are answered; what comes unasked could not be told, nor does this profile need it"
     parts = [
-        (port_ranges.compress(fine - shut), ways, ways),
-        (port_ranges.compress(fine & shut), asked, asked),
+        (port_ranges.compress(fine - silence - unsure), *_alike("{} " + ways)),
+        (port_ranges.compress(fine & silence), *_alike(unasked)),
+        (port_ranges.compress(fine & unsure), *_alike(untold)),
         *troubles,
-        (seen.remapped, moved.replace("leave", "leaves", 1), moved),
+        (seen.remapped, "{} leaves " + moved, "{} leave " + moved),
     ]
-    said = [f"{_span(ranges, high - low + 1)} {one if port_ranges.count(ranges) == 1 else many}" for ranges, one, many in parts if ranges]
+    told = [(ranges, one if port_ranges.count(ranges) == 1 else many) for ranges, one, many in parts if ranges]
+    said = [words.format(_span(ranges, high - low + 1)) for ranges, words in told]
     said += [f"{way} not tested" for way, count in (("inbound", seen.inbound_open), ("outbound", seen.outbound_open)) if count is None]
     return "; ".join(said)
+
+
+def _alike(words: str) -> tuple[str, str]:
+    """The same for one port and for many."""
+    return words, words
 
 
 def _span(ranges: Ranges, size: int, most: int = 3) -> str:

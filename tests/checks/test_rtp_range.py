@@ -99,21 +99,49 @@ def test_remapped_counts_as_the_profile_expects(expectation: str) -> None:
     )
 
 
-def test_undecided_says_why() -> None:
+def test_undecided_says_why_and_which_way() -> None:
+    said = judged(undecided=WHOLE, inbound_undecided=WHOLE, inbound_open=0, reasons={"undecided": "the weather"})
+    assert (said.ids, said.verdict) == (["undecided"], Verdict.INCONCLUSIVE)
+    assert said.finding("undecided").summary == "RTP to 10000-10199 could not be told: the weather."
+    assert said.summary == "whether 10000-10199 can be reached could not be told"
+    assert any("not told: 200 ports" in sentence for sentence in said.finding("undecided").evidence)
+    one = ((10_000, 10_000),)
+    said = judged(undecided=one, outbound_undecided=one, outbound_open=199, reasons={"undecided": "the weather"})
+    assert said.finding("undecided").summary == "RTP from 10000 could not be told: too much loss to tell."
+    assert said.summary == "10001-10199 open both ways; whether 10000 gets out and back could not be told"
+    unheard = judged(undecided=one, outbound_undecided=one, reasons={"outbound_open": "the server could not open all of the media ports"})
+    assert unheard.findings[0].summary == "RTP from 10000 could not be told: the server could not open all of the media ports."
+
+
+def test_undecided_of_an_older_report_is_no_pass() -> None:
     said = judged(undecided=WHOLE, inbound_open=0, reasons={"undecided": "the weather"})
     assert (said.ids, said.verdict) == (["undecided"], Verdict.INCONCLUSIVE)
     assert said.finding("undecided").summary == "RTP 10000-10199 could not be told: the weather."
     assert said.summary == "10000-10199 could not be told"
-    assert any("not told: 200 ports" in sentence for sentence in said.finding("undecided").evidence)
-    assert "too much loss to tell" in judged(undecided=((10_000, 10_000),)).finding("undecided").summary
+
+
+def test_inbound_undecided_is_no_lack_where_the_profile_needs_none() -> None:
+    """A phone behind a loose NAT: what comes unasked may be owed to the last run. It is not asked for."""
+    facts = {"undecided": WHOLE, "inbound_undecided": WHOLE, "inbound_open": 0, "reasons": {"undecided": "the weather"}}
+    said = judged(expecting(rtp_inbound="ignore"), **facts)
+    assert (said.ids, said.verdict) == (["undecided", "open"], Verdict.PASS)
+    assert said.finding("undecided").verdict is Verdict.SKIPPED
+    assert said.summary == ("10000-10199 get out and are answered; what comes unasked could not be told, nor does this profile need it")
+    lost = judged(expecting(rtp_inbound="ignore"), **{**facts, "outbound_undecided": WHOLE, "outbound_open": 0})
+    assert lost.verdict is Verdict.INCONCLUSIVE
 
 
 def test_ports_in_use_are_told_from_ports_that_could_not_be_told() -> None:
-    said = judged(tested=199, busy=((10_000, 10_000),), undecided=((10_000, 10_000), (10_050, 10_059)))
-    lost, busy = said.findings
+    lost = ((10_050, 10_059),)
+    said = judged(tested=199, busy=((10_000, 10_000),), undecided=((10_000, 10_000), *lost), inbound_undecided=lost)
+    other, busy = said.findings
     assert (busy.verdict, busy.subject, busy.summary) == (Verdict.SKIPPED, "UDP 10000", "RTP 10000 was not tested: in use on this machine.")
-    assert (lost.subject, lost.summary) == ("UDP 10050-10059", "RTP 10050-10059 could not be told: too much loss to tell.")
+    assert (other.subject, other.summary) == ("UDP 10050-10059", "RTP to 10050-10059 could not be told: too much loss to tell.")
     assert said.verdict is Verdict.INCONCLUSIVE
+    assert (
+        said.summary
+        == "10001-10049, 10060-10199 open both ways; whether 10050-10059 can be reached could not be told; 10000 is in use here and was not tested"
+    )
 
 
 def test_one_direction_not_tested_is_said_and_not_called_open() -> None:
@@ -382,13 +410,14 @@ def test_udp_that_dies_after_inbound_for_good_is_not_blocked_outbound() -> None:
 
     seen = look(rtp_range, muffled(drops))
     assert (seen.inbound_open, seen.outbound_blocked, seen.return_blocked) == (200, (), ())
-    assert seen.undecided == WHOLE
+    assert (seen.undecided, seen.inbound_undecided, seen.outbound_undecided) == (WHOLE, (), WHOLE)
 
 
 def test_without_a_control_flow_silence_from_outside_is_undecided() -> None:
     seen = look(rtp_range, lambda: Edge(Nat(blocks_udp=True)))
     assert (seen.inbound_open, seen.inbound_blocked, seen.undecided) == (0, (), WHOLE)
     assert NO_CONTROL_FLOW in seen.reasons["undecided"]
+    assert (seen.inbound_undecided, seen.outbound_undecided) == (WHOLE, ())
 
 
 def test_blocked_stun_is_no_blocked_rtp() -> None:
