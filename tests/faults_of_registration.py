@@ -215,6 +215,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="TCP closed at once", world=tcp(_Says(b"", close=True)), account=TCP, cause="no-response"),
     Fault(name="TLS server at a plain port", world=tcp(_Says(b"\x15\x03\x01\x00\x02\x02\x46")), account=TCP, cause="wrong-transport"),
     Fault(name="web server", world=tcp(_Says(b"HTTP/1.1 400 Bad Request\r\n\r\n")), account=TCP, cause="not-sip"),
+    Fault(
+        name="web server without SIP over WebSocket",
+        world=tcp(_Says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")),
+        account=f"{ACCOUNT}:5060;transport=ws",
+        cause="not-sip",
+    ),
     Fault(name="garbage", world=udp(lambda data, source: [Reply(b"\x00\x01\x02")]), cause="not-sip"),
     Fault(name="garbage without end", world=udp(_flood), cause="not-sip"),
     Fault(name="wrong branch in the answer", world=udp(over_udp(_wrong_branch)), cause="answer-mismatched"),

@@ -63,7 +63,7 @@ class SocketPhone:
         self._look_up = look_up
         self._progress = progress
         self._mute: set[Endpoint] = set()
-        """Connected, and silent to a TLS greeting: the next one is waited for less."""
+        """Connected, and silent to a TLS greeting: facts about it are waited for less."""
 
     def __repr__(self) -> str:  # the password must not reach a log by way of a traceback
         return f"SocketPhone({self.account.aor})"
@@ -171,13 +171,13 @@ class SocketPhone:
 
     async def _shake(self, to: Endpoint, settings: ssl.SSLContext, server_name: str | None, timeout: float) -> tls.TlsStream:
         stream = await self._ways.connect(to, timeout)
-        patience = min(timeout, _TLS_AGAIN_S) if to in self._mute else timeout
-        made = await tls.shake_hands(self._bell, stream, settings, server_name, patience)
+        made = await tls.shake_hands(self._bell, stream, settings, server_name, timeout)
         if not made.settled:
             self._mute.add(to)
         return made
 
     async def handshake(self, to: Endpoint, server_name: str | None, timeout: float = 5.0, *, oldest: bool = False) -> Handshake:
+        timeout = min(timeout, _TLS_AGAIN_S) if to in self._mute else timeout
         try:
             if oldest:
                 stream = await self._shake(to, tls.context(None, verify=False, oldest=True), server_name, timeout)

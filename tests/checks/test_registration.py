@@ -19,7 +19,7 @@ from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes import certificates
 from tests.fakes.clock import run
-from tests.fakes.phone import Icmp, OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
+from tests.fakes.phone import Icmp, Lossy, OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
 
@@ -302,6 +302,16 @@ def test_loss_never_makes_a_wrong_cause(seed: int, loss: float) -> None:
     verdicts = visit(PhoneWorld().udp_at(SERVER, lossy)).verdicts
     assert {cause for cause, verdict in verdicts.items() if verdict in ("fail", "warn")} == set()
     assert "registered" in verdicts or (loss > 0.2 and verdicts["no-response"] == "inconclusive")
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["UDP answers beside it", "nothing else"])
+@pytest.mark.parametrize("lost", [1, 3])
+def test_connections_that_loss_prevents_blame_nobody(lost: int, beside: bool) -> None:
+    """A TCP server that is well, on a line that loses every SYN of the first connections."""
+    world = PhoneWorld().tcp_at(SERVER, Lossy(OverTcp(Registrar()), lost))
+    if beside:
+        world.udp_at(SERVER, over_udp(Registrar()))
+    assert visit(world, TCP).verdicts == {"no-response": "inconclusive"}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -86,6 +86,18 @@ class Refuse(TcpPeer):
         self.reason = reason
 
 
+class Lossy(TcpPeer):
+    """The first connections come to nothing, as if every SYN were lost; then it is this peer."""
+
+    def __init__(self, peer: TcpPeer, lost: int) -> None:
+        self.peer, self.lost = peer, lost
+
+    def next(self) -> TcpPeer | None:
+        """Who takes the next connection; None: nobody hears of it."""
+        self.lost -= 1
+        return self.peer if self.lost < 0 else None
+
+
 class MemoryUdp:
     """Implements ``UdpSocket``."""
 
@@ -181,6 +193,8 @@ class _Transport:
     async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> MemoryStream:
         self._world.connected.append(to)
         peer = self._world.tcp.get(to)
+        if isinstance(peer, Lossy):
+            peer = peer.next()
         if peer is None:
             await asyncio.sleep(timeout)
             raise LocalFailure("timeout", f"Could not connect to {to}/tcp: no answer in time.")

@@ -32,7 +32,9 @@ REACH_S = 3.0
 _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
 _CONTROLS = 3
-"""OPTIONS that measure the loss of a way on which REGISTER met silence."""
+"""OPTIONS that measure the loss of a way on which REGISTER, or the connection for it, met silence."""
+_CONNECT_S = 5.0
+"""Three SYNs: so the controls and the first try together send more than are lost by chance."""
 _TRANSPORTS: dict[SipTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 
@@ -288,7 +290,7 @@ class _Visit:
             for transport, port in _TRANSPORTS.items()
         ]
         others = [other for other in others if (other.transport, str(other.endpoint)) not in asked]
-        controls = _CONTROLS if first.trouble == "silent" else 0
+        controls = _CONTROLS if first.trouble in ("silent", "timeout", "tls-silent") else 0
         self.phone.progress(0, 0, f"does {target.address} answer in any other way?")
         tried = await asyncio.gather(
             *(self._tried(target, "OPTIONS") for _ in range(controls)), *(self._tried(other, "REGISTER") for other in others)
@@ -305,7 +307,7 @@ class _Visit:
     async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> tuple[bool, int]:
         """Whether it was answered, and the copies that were sent."""
         try:
-            link = await self.phone.open_link(target, 3.0)
+            link = await self.phone.open_link(target, _CONNECT_S)
         except LocalFailure:
             return False, 0
         try:
@@ -372,6 +374,7 @@ def _unopened(target: Target, error: LocalFailure) -> Attempt:
         "no-route": "no-route",
         "tls": "tls",
         "tls-silent": "tls-silent",
+        "not-websocket": "not-sip",
     }
     return Attempt(
         purpose="fetch",
