@@ -74,6 +74,8 @@ ONE_OF_EACH = (
     ),
     control.Call(id=8, series=3, registered=2, methods=("OPTIONS", "INVITE"), items=(8, 9, 0)),
     control.Called(id=8, sent=3, controls=1),
+    control.Share(id=30, report=b"\x78\x9c"),
+    control.Shared(id=30, number=12),
     control.Ping(id=8),
     control.Pong(id=8, at_ms=12.5),
     control.Declined(id=9, reason="limit", message="too many"),
