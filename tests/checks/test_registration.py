@@ -19,7 +19,7 @@ from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes import certificates
 from tests.fakes.clock import run
-from tests.fakes.phone import Icmp, Lossy, OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
+from tests.fakes.phone import Connection, Icmp, Lossy, OverTcp, OverTls, PhoneWorld, Reply, TcpPeer, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
 
@@ -312,6 +312,26 @@ def test_connections_that_loss_prevents_blame_nobody(lost: int, beside: bool) ->
     if beside:
         world.udp_at(SERVER, over_udp(Registrar()))
     assert visit(world, TCP).verdicts == {"no-response": "inconclusive"}
+
+
+class _Stalls(TcpPeer):
+    """Asks for credentials after a while, and is not heard again."""
+
+    def __init__(self, after_s: float) -> None:
+        self.after_s, self.first = after_s, True
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        if b"REGISTER" in data[:8] and self.first:
+            self.first = False
+            challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')
+            answer = response(data, connection.source, 401, "Unauthorized", challenge)
+            asyncio.get_running_loop().call_later(self.after_s, connection.send, answer)
+
+
+@pytest.mark.parametrize(("after_s", "verdict"), [(0.1, "fail"), (2.6, "inconclusive")])
+def test_a_stream_that_was_slow_already_may_be_slower_still(after_s: float, verdict: str) -> None:
+    """TCP on a line that loses much: an answer takes seconds, the next one more than all patience."""
+    assert visit(PhoneWorld().tcp_at(SERVER, _Stalls(after_s)), TCP).verdicts == {"no-response": verdict}
 
 
 @pytest.mark.parametrize("seed", range(6))

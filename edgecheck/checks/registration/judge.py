@@ -46,6 +46,8 @@ BY_STATUS = {
     606: "not-acceptable",
 }
 """What a final answer to a REGISTER is called; 401 and 407 depend on what had been sent."""
+_PROMPT_S = 1.0
+"""An answer over TCP within this time needed few repetitions, if any."""
 _ENOUGH_COPIES = 7
 """Of a request over UDP, within 20 s: so many are not lost by chance on a line that can carry calls."""
 
@@ -249,9 +251,11 @@ def _fell_silent(seen: RegistrationObservation, decisive: Attempt) -> Finding | 
     to = "the request with credentials" if last.credentials and not decisive.credentials else "the next request"
     text = f"{way(last)} answered ({answer(decisive)}), and then met {to} with silence: {_why(last)}."
     heard = [attempt for attempt in seen.attempts if attempt.target == last.target and attempt.status is not None]
-    # Over UDP the answers that came measure the loss; over a stream nothing is lost.
-    chance = chance_of_silence(len(heard), sum(attempt.copies for attempt in heard), last.copies) if last.transport == "udp" else 0.0
-    verdict = FAIL if chance < WRONG_BY_CHANCE else INCONCLUSIVE
+    if last.transport == "udp":  # the answers that came measure the loss
+        chance = chance_of_silence(len(heard), sum(attempt.copies for attempt in heard), last.copies)
+        verdict = FAIL if chance < WRONG_BY_CHANCE else INCONCLUSIVE
+    else:  # TCP repeats what is lost, later and later: where answers were late already, the next one may take minutes
+        verdict = FAIL if all(attempt.elapsed_s < _PROMPT_S for attempt in heard) else INCONCLUSIVE
     return found("no-response", verdict, seen, text, reference="RFC 3261 section 17.1.2")
 
 
