@@ -53,13 +53,15 @@ class Desk:
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         self._admit(request)
+        from edgecheck.report.text import safe
+
         place = request.query.get("place", "")[:60]
         rows = await self._ask(lambda: self._store.rows(_LISTED, place))
         lines = []
         for row in rows:
             cells = (row.received_at.strftime("%Y-%m-%d %H:%M"), row.public_address or row.source, row.gateway, row.headline)
-            told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-            verdict = escape(row.verdict)
+            told = "".join(f"<td>{escape(safe(cell))}</td>" for cell in cells)
+            verdict = escape(safe(row.verdict))
             lines.append(
                 f'<tr><td><input type="radio" name="before" value="{row.id}" aria-label="before: {row.id}">'
                 f'<input type="radio" name="after" value="{row.id}" aria-label="after: {row.id}"></td>'

@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 MOST = 20_000
 """Reports kept; the oldest go first. At some ten kilobytes each, 200 MB."""
+_LARGEST = 2**31 - 1
+"""The largest number that both databases take for an id."""
 _TIMEOUT_S = 5
 
 _METADATA = MetaData()
@@ -131,6 +133,8 @@ class Store:
 
     def packed(self, number: int) -> bytes | None:
         """One report as it came (zlib over JSON); None when there is none of this number. Raises ``StoreFailed``."""
+        if not 0 < number <= _LARGEST:
+            return None
 
         def do() -> bytes | None:
             with self._engine.connect() as connection:
@@ -141,6 +145,8 @@ class Store:
 
     def remove(self, number: int) -> bool:
         """Forget one; whether there was one. Raises ``StoreFailed``."""
+        if not 0 < number <= _LARGEST:
+            return False
 
         def do() -> bool:
             with self._engine.begin() as connection:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from edgecheck.cli import status
 from edgecheck.cli.output import colored, width
-from edgecheck.model.errors import UsageError
+from edgecheck.model.errors import EdgecheckError, UsageError
 from edgecheck.model.verdict import Report
 
 T = TypeVar("T")
@@ -116,4 +116,4 @@ def _asked(ask: Callable[[], T]) -> T:
     try:
         return ask()
     except HistoryFailed as error:
-        raise UsageError(str(error)) from None
+        raise EdgecheckError(str(error)) from None

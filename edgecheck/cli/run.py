@@ -60,6 +60,7 @@ def run(asked: Asked, output: Output) -> int:
     """Check, write the reports, return the exit status."""
     output.check()
     earlier = _baseline(asked, output)
+    settings = None
     if _target(asked) is None:
         if asked.share:
             raise UsageError("--share leaves the report with an echo server: name one.")
@@ -69,10 +70,11 @@ def run(asked: Asked, output: Output) -> int:
         end_as_by_ctrl_c()
         with contextlib.ExitStack() as stack:
             report = _checked(settings, live(output, stack))
-        if asked.share:
-            _share(report, settings)
     code = output.write(report)
     history.keep(report, asked.history)
+    if asked.share and settings is not None:
+        sys.stdout.flush()
+        _share(report, settings)  # the last thing: whatever becomes of it, and of the person's patience, the report is there
     return code if earlier is None else status.worse(code, _compare(earlier, report, output))
 
 
@@ -85,6 +87,8 @@ def _share(report: Report, settings: "Settings") -> None:
         number = carry_out(lambda: sharing.share(report, settings.target, settings.source, settings.family))
     except EdgecheckError as error:
         print(f"The report was not shared. {error}", file=sys.stderr)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("The report was not shared: stopped before the server had taken it.", file=sys.stderr)
     else:
         print(f"Shared with {settings.target.authority} as report {number}.", file=sys.stderr)
 

@@ -48,10 +48,9 @@ def watch(asked: Asked, watched: Watched) -> int:
     settings = settings_of(asked, left_out=() if _names_checks(asked) else (LEFT_OUT,))
     lines = Lines(watched.no_color)
     metrics = Metrics(Path(watched.textfile) if watched.textfile else None) if watched.metrics or watched.textfile else None
-    sinks: list[Sink] = [lines, Kept(asked.history)]
-    if metrics is not None:
-        sinks.append(metrics)
-        sinks.append(Trouble(metrics))
+    # the figures first: whoever reads a line and asks for them must find what it tells
+    sinks: list[Sink] = [] if metrics is None else [metrics, Trouble(metrics)]
+    sinks += [lines, Kept(asked.history)]
     url = watched.webhook or os.environ.get(WEBHOOK_VARIABLE)
     hook = Webhook(url, _say) if url else None
     if hook is not None:
@@ -95,9 +94,7 @@ class Lines:
 
     def opening(self, settings: "Settings", every_s: float) -> None:
         names = ", ".join(check.id for check in settings.plan())
-        print(
-            f"Watching {settings.target.authority} every {every_s:g} s: {names}. A line follows on every change; Ctrl-C ends.", flush=True
-        )
+        self._print(f"Watching {settings.target.authority} every {every_s:g} s: {names}. A line follows on every change; Ctrl-C ends.")
 
     async def tell(self, turn: "Turn") -> None:
         from edgecheck.report.text import first_line, safe, verdict_word
@@ -106,12 +103,21 @@ class Lines:
             return
         at = turn.report.started_at
         if turn.changes:
-            print(f"{at}  {verdict_word(turn.report.verdict, self._color, upper=True)}  {safe(turn.headline)}", flush=True)
+            self._print(f"{at}  {verdict_word(turn.report.verdict, self._color, upper=True)}  {safe(turn.headline)}")
             return
         lead = "" if turn.first else "Could not be told any more: " if turn.began else "Can be told again: "
         line = first_line(turn.report, color=self._color)
         word, blank, rest = line.partition("  ")
-        print(f"{at}  {word}{blank}{lead}{rest}", flush=True)
+        self._print(f"{at}  {word}{blank}{lead}{rest}")
+
+    def _print(self, line: str) -> None:
+        """A log on a full disk is no reason to stop looking; a reader who has gone is one."""
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _say(f"A line could not be written: {error.strerror or error}.")
 
 
 class Kept:

@@ -120,7 +120,7 @@ class History:
                 f"SELECT id, started_at, gateway, public_address, verdict, headline FROM runs {where} ORDER BY id DESC LIMIT ?",  # noqa: S608
                 (*given, most),
             ).fetchall()
-        return [Entry(row[0], row[1], Place(row[2], row[3]), Verdict(row[4]), row[5]) for row in rows]
+            return [Entry(row[0], row[1], Place(row[2], row[3]), Verdict(row[4]), row[5]) for row in rows]
 
     def load(self, number: int) -> Report:
         """One run's report; 0 is the newest, -1 the one before it. Raises ``UsageError``, ``HistoryFailed``."""
@@ -132,8 +132,12 @@ class History:
         if row is None:
             raise UsageError(f"There is no run @{number} in the history: edgecheck history lists what there is.")
         # a bound on what is unpacked: the file may have been tampered with
-        unpacked = zlib.decompressobj().decompress(row[0], json.MAX_SIZE + 1)
-        return json.read(unpacked)
+        try:
+            return json.read(zlib.decompressobj().decompress(row[0], json.MAX_SIZE + 1))
+        except (zlib.error, TypeError):
+            raise UsageError(f"Run @{number} of the history was damaged.") from None
+        except UsageError as error:
+            raise UsageError(f"Run @{number}: {error}") from None
 
     def stretches(self, place: Place) -> list[Stretch]:
         """For each check of this place, its verdicts in order of time, equal ones in a row as one. Raises ``HistoryFailed``."""
@@ -143,7 +147,7 @@ class History:
                 "WHERE gateway = ? AND public_address = ? ORDER BY check_id, runs.id",
                 tuple(place),
             ).fetchall()
-        return list(_stretches(rows))
+            return list(_stretches(rows))
 
     def remove(self, number: int | None) -> int:
         """Forget one run, or all of them (None); how many went. Raises ``HistoryFailed``."""
@@ -168,7 +172,7 @@ class History:
                 self._prepare(database)
                 with database:
                     yield database
-        except (OSError, sqlite3.Error, zlib.error) as error:
+        except (OSError, sqlite3.Error, zlib.error, ValueError) as error:
             raise HistoryFailed(f"The history in {self.file} could not be used: {getattr(error, 'strerror', None) or error}.") from None
 
     def _prepare(self, database: sqlite3.Connection) -> None:

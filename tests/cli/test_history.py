@@ -1,8 +1,13 @@
 """``edgecheck history``, and that a run ends with its report whatever becomes of the history."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from edgecheck.cli import invoke
+from edgecheck.store.history import History
+from tests.reports import nat, report
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +62,13 @@ def test_one_sentence_for_what_is_wrong(capsys, arguments, words):
     code, out, err = outcome(capsys, "history", *arguments)
     assert (code, out, err.count("\n")) == (64, "", 1)
     assert words in err
+
+
+def test_a_history_that_somebody_edited_is_one_sentence(capsys, place):
+    History().keep(report(nat()))
+    with contextlib.closing(sqlite3.connect(place / "history.sqlite")) as database, database:
+        database.execute("UPDATE runs SET verdict = 'evil', report = x'aaaaaaaa'")
+    code, out, err = outcome(capsys, "history")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert "could not be used" in err
+    assert outcome(capsys, "history", "show", "@1") == (64, "", "Run @1 of the history was damaged.\n")

@@ -1,5 +1,6 @@
 """``edgecheck run``: what the command line asks for is what the runner gets."""
 
+import asyncio
 import contextlib
 import signal
 
@@ -7,8 +8,9 @@ import pytest
 
 from edgecheck import embedded, runner
 from edgecheck.cli import invoke
+from edgecheck.model.errors import ServerUnreachable
 from edgecheck.wire.address import Target
-from tests.reports import alg, preserved, report
+from tests.reports import alg, nat, preserved, report
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +116,22 @@ def test_an_ignored_signal_stays_ignored(asked):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     invoke(["run", "edge://t@h"])
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, asyncio.CancelledError, ServerUnreachable("It is gone.")])
+def test_sharing_comes_last_and_may_fail(capsys, monkeypatch, tmp_path, end):
+    """The report is written before anybody waits for the server again."""
+    file = tmp_path / "report.json"
+
+    async def share(*asked):
+        assert file.exists()
+        raise end
+
+    monkeypatch.setattr("edgecheck.cli.run._checked", lambda settings, show: report(nat()))
+    monkeypatch.setattr("edgecheck.sharing.share", share)
+    arguments = ["run", "nat-behavior", "edge://a-token-of-tests@127.0.0.1:9", "--share", "--quiet", "--no-history", "--json", str(file)]
+    assert invoke(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("PASS")
+    assert captured.err.startswith("The report was not shared")
+    assert captured.err.count("\n") == 1

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +100,13 @@ def test_it_looks_serves_and_ends_when_told(server):
         process.wait()
         process.stdout.close()
         process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
+def test_a_log_on_a_full_disk_does_not_end_it(server):
+    command = [sys.executable, "-m", "edgecheck", "watch", "port-preservation", str(server.target), "--once", "--no-history"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "could not be written: No space left on device" in done.stderr
+    assert "itself failed" not in done.stderr

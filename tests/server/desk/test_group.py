@@ -161,3 +161,14 @@ def test_a_session_leaves_a_few_at_most(group):
 
     with pytest.raises(RequestDeclined, match="may leave 4"):
         asyncio.run(go())
+
+
+def test_a_hostile_headline_is_shown_harmlessly(group):
+    _, second = group
+    hostile = msgspec.structs.replace(ONE, headline="<script>alert(1)</script>\x1b[31m")
+    asyncio.run(sharing.share(hostile, second.target, None, None))
+    status, page = get(second, "/reports", admin(second))
+    assert status == 200
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script" not in page
+    assert "\x1b" not in page

@@ -76,6 +76,12 @@ def test_what_peers_sent_is_data(store):
     assert row.headline == "'); DROP TABLE edgecheck_reports; -- \ufffd ? <script>"
 
 
+@pytest.mark.parametrize("number", [0, -1, 2**31, 10**30])
+def test_a_number_that_no_report_has(store, number):
+    assert store.packed(number) is None
+    assert store.remove(number) is False
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no mode bits")
 def test_a_file_is_its_owners_alone(tmp_path):
     file = tmp_path / "reports.sqlite"
