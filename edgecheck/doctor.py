@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from edgecheck.checks import DOCTOR
+from edgecheck.checks.registration.evidence import host_of, is_public
 from edgecheck.course import Course, Show, reported
 from edgecheck.model.account import Account
 from edgecheck.model.phone import Phone
@@ -69,6 +70,8 @@ class _Visit(Course):
         self.client = host.facts(self.settings.source)
         for check in self.plan:
             await self.one(check, self.phone)
+            if self.phone.public_address and is_public(host_of(self.phone.public_address)):
+                self.client = msgspec.structs.replace(self.client, public_address=host_of(self.phone.public_address))
 
 
 async def register(settings: Settings, show: Show, connect: Connect) -> tuple[Report, Phone]:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from edgecheck.checks.registration.judge import BY_STATUS
+from edgecheck.report import schema
+from tests.json_schema import conforms
 from tests.lab import kamailio, sipp_server
 from tests.lab.ground import LabError, python
 from tests.lab.routers import KernelRouter
-from tests.lab.topology import ALTERNATE, SERVER, Plan, Topology
+from tests.lab.topology import ALTERNATE, SERVER, WAN, Plan, Topology
 
 CHECK = "registration"
 CODES = tuple(sorted(set(BY_STATUS) - {420, 430, 439, 491}))
@@ -25,7 +27,12 @@ def visit(topology: Topology, wanted: list[dict[str, Any]]) -> list[dict[str, An
     done = topology.ground.run("client", *python("-m", "tests.lab.visits", json.dumps(wanted)), timeout=90)
     if done.returncode:
         raise LabError(done.stderr)
-    return [next(check for check in report["checks"] if check["id"] == CHECK) for report in json.loads(done.stdout)]
+    reports = json.loads(done.stdout)
+    for report in reports:
+        conforms(report, schema.render())
+    assert {report["client"]["public_address"] for report in reports} <= {WAN, None}, "what the servers saw"
+    assert any(report["client"]["public_address"] for report in reports)
+    return [next(check for check in report["checks"] if check["id"] == CHECK) for report in reports]
 
 
 def verdicts(result: dict[str, Any]) -> dict[str, str]:
