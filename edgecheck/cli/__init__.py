@@ -17,7 +17,10 @@ _STOPPED = "Stopped at once; nothing is reported."
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit status (``cli.status``)."""
-    code = invoke(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = invoke(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # while modules were still being imported
+        code = _complain(_STOPPED, status.UNDECIDED)
     try:
         sys.stdout.flush()
     except OSError:  # the reader has gone: `edgecheck checks | head -1`

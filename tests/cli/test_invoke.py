@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from edgecheck import __version__
-from edgecheck.cli import invoke
+from edgecheck.cli import invoke, main
 from edgecheck.model.errors import LocalFailure, ServerUnreachable
 
 
@@ -145,3 +145,14 @@ def test_a_reader_that_goes_away_is_no_error():
     done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "sip-alg.rewritten: A SIP ALG rewrites addresses\n"
     assert done.stderr == ""
+
+
+def test_ctrl_c_before_anything_has_begun_is_one_sentence(capsys, monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecheck.cli.invoke", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == "Stopped at once; nothing is reported.\n"
