@@ -28,6 +28,7 @@ _START_S = 20.0
 _END_S = 3.0
 _SIP_PORTS = {"--sip-port": 5060, "--alternate-sip-port": 5080, "--sips-port": 5061}
 _STUN_PORTS = {"--stun-port": 3478, "--alternate-stun-port": 3479}
+_ANY_PORTS = [word for option in (*_SIP_PORTS, *_STUN_PORTS) for word in (option, "0")]
 _MEDIA_SIZE = 10_000
 _ROOT = str(Path(__file__).resolve().parent.parent)
 """Where the server's package lies beside ours: the same version, and no stranger's ``echo_server`` in the current folder."""
@@ -73,7 +74,12 @@ def started(rtp: tuple[int, int] | None, family: int | None = None, source: str 
         if len(addresses) > 1:
             options += ["--alternate", addresses[1]]
         options += ["--media-ports", _media(rtp), "--reach-ports", "none"] if own in addresses else []
-        with _running([*options, *_ports(addresses, own)], token) as ready:
+        with contextlib.ExitStack() as stack:
+            try:
+                ready = stack.enter_context(_running([*options, *_ports(addresses, own)], token))
+            except ServerUnreachable:
+                # another run took the standard ports between our look and the server's start
+                ready = stack.enter_context(_running([*options, *_ANY_PORTS], token))
             target = _target(ready)._replace(token=token)
             where = " and ".join(addresses)
             yield Embedded(target, own, f"No server named: only this machine is checked, against an embedded echo server on {where}.")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadFileScheduling
 
-THIS_MACHINE = ("tests/server/", "tests/net/", "tests/test_loopback.py", "tests/test_embedded.py")
+THIS_MACHINE = ("tests/server/", "tests/net/", "tests/cli/", "tests/test_loopback.py", "tests/test_embedded.py")
 """They share this machine's loopback addresses, some of them with ports of fixed numbers."""
 
 # A busy machine is no fault of the property.

@@ -223,3 +223,15 @@ def test_a_killed_client_takes_its_server_along(tmp_path):
         time.sleep(0.05)
     assert not alive()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_port_taken_between_look_and_start_is_no_reason_to_fail(monkeypatch):
+    """Two runs that begin in the same second both find 5060 free; the second must not end for that."""
+    monkeypatch.setattr(embedded, "_free", lambda address, port: True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        try:
+            holder.bind(("127.0.0.1", 5060))
+        except OSError:
+            pass  # somebody else holds it: as good
+        with embedded.started(None) as server:
+            assert server.target.port

@@ -132,8 +132,8 @@ def _answered(attempt: Attempt, where: str) -> Iterator[Finding]:
             verdict=Verdict.WARN,
             subject=where,
             summary=(
-                f"{where} answers to the port written in the Via, not to the one the request came from (rport is ignored): behind a NAT "
-                "that changes port numbers its answers are lost."
+                f"An answer of {where} came to the port written in the Via, not to the one the request came from: either the server "
+                "ignores rport, or a SIP ALG on the path delivers answers there. Where a NAT changes port numbers they are lost."
             ),
             expected="the answer at the sending port",
             observed="the answer at the port in the Via",
