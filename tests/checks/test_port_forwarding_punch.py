@@ -3,8 +3,6 @@
 import asyncio
 import gc
 
-import pytest
-
 from edgecheck.checks.port_forwarding.punch import punch_tcp
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire.address import Endpoint
@@ -56,14 +54,16 @@ class Silent:
             self.waiting -= 1
 
 
-@pytest.mark.asyncio
-async def test_questions_that_nobody_waits_for_any_more_end_without_a_word():
-    """asyncio writes a traceback onto the terminal for a task that fails unseen."""
-    complaints = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
-    net = Silent()
-    assert await punch_tcp(net, [5060, 5061], 2) == set()
-    assert net.waiting == 0
-    await asyncio.sleep(0)
-    gc.collect()
-    assert complaints == []
+def test_questions_that_nobody_waits_for_any_more_end_without_a_word():
+    async def go():
+        """asyncio writes a traceback onto the terminal for a task that fails unseen."""
+        complaints = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))
+        net = Silent()
+        assert await punch_tcp(net, [5060, 5061], 2) == set()
+        assert net.waiting == 0
+        await asyncio.sleep(0)
+        gc.collect()
+        assert complaints == []
+
+    asyncio.run(go())
