@@ -120,6 +120,10 @@ def register(
     resolver: Annotated[
         str | None, typer.Option("--resolver", metavar="IP[:PORT]", help="Ask this DNS server, and compare with this machine's own.")
     ] = None,
+    stun: Annotated[
+        str | None,
+        typer.Option("--stun", metavar="HOST[:PORT]", help="Ask this STUN server (an echo server is one) for our public address."),
+    ] = None,
     ca: Annotated[str | None, typer.Option("--ca", metavar="FILE", help="Trust these certificate authorities as well (PEM).")] = None,
     dry: Annotated[bool, typer.Option("--dry", help="Stop after the challenge: register nothing.")] = False,
     bundle: Annotated[
@@ -148,6 +152,7 @@ def register(
         password_file=password_file,
         proxy=proxy,
         resolver=resolver,
+        stun=stun,
         ca=ca,
         dry=dry,
         bundle=bundle,

@@ -35,6 +35,7 @@ class Asked(NamedTuple):
     password_file: str | None
     proxy: str | None
     resolver: str | None
+    stun: str | None
     ca: str | None
     dry: bool
     bundle: str | None
@@ -56,6 +57,7 @@ def register(asked: Asked, output: Output) -> int:
         auth_user=asked.auth_user,
         proxy=asked.proxy,
         resolver=_resolver(asked.resolver),
+        stun=_stun(asked.stun, asked.family),
         ca=_ca(asked.ca),
         dry=asked.dry,
     )
@@ -141,6 +143,23 @@ def _resolver(text: str | None) -> str | None:
         return str(parse_endpoint(text))
     except Malformed:
         raise UsageError(f"--resolver {text!r} is not IP or IP:PORT (a DNS server's address, not its name).") from None
+
+
+def _stun(text: str | None, family: int | None) -> str | None:
+    """``HOST[:PORT]`` as ``ip:port``, its name resolved. Raises ``UsageError``."""
+    if text is None:
+        return None
+    import socket
+
+    host, port = (text, 3478)
+    if text.rpartition(":")[2].isdecimal() and (text.count(":") == 1 or text.startswith("[")):
+        host, port = text.rpartition(":")[0], int(text.rpartition(":")[2])
+    families = {4: socket.AF_INET, 6: socket.AF_INET6, None: socket.AF_UNSPEC}
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, families[family], socket.SOCK_DGRAM)
+    except (OSError, UnicodeError, OverflowError):
+        raise UsageError(f"--stun {text[:80]!r} is not HOST or HOST:PORT, or the name is not known.") from None
+    return str(Endpoint(parse_host(str(found[0][4][0])), port))
 
 
 def _own(source: str | None) -> str | None:

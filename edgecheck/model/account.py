@@ -68,6 +68,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """User name for the digest where it differs from ``user``."""
     resolver: str | None = None
     """``ip:port`` of the DNS server that was chosen; None: this machine's own."""
+    stun: str | None = None
+    """``ip:port`` of a STUN server that tells this network's public address; None: it is not asked for."""
     ca: str | None = None
     """File of certificate authorities to be trusted besides the system's; its path."""
     dry: bool = False
@@ -97,6 +99,7 @@ def parse_account(
     auth_user: str | None = None,
     proxy: str | None = None,
     resolver: str | None = None,
+    stun: str | None = None,
     ca: str | None = None,
     dry: bool = False,
 ) -> Account:
@@ -112,6 +115,7 @@ def parse_account(
         proxy=None if proxy is None else parse_proxy(proxy),
         auth_user=auth_user,
         resolver=resolver,
+        stun=stun,
         ca=ca,
         dry=dry,
     )

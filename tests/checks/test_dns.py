@@ -10,6 +10,8 @@ from edgecheck.doctor import PROFILE
 from edgecheck.model.account import Place, parse_account
 from edgecheck.model.phone import NaptrRecord, SrvRecord
 from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire import stun
+from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
 from tests.fakes.phone import DNS, PhoneWorld, Reply, Zone
 
@@ -270,7 +272,13 @@ def test_naptr_order_and_what_a_phone_does_not_follow() -> None:
     def naptr(order: int, preference: int, flags: str, service: str) -> NaptrRecord:
         return NaptrRecord(name="x", ttl=1, order=order, preference=preference, flags=flags, service=service, regexp="", replacement="y")
 
-    records = [naptr(2, 1, "s", "SIP+D2U"), naptr(1, 2, "s", "SIP+D2T"), naptr(1, 1, "s", "SIPS+D2T"), naptr(0, 0, "u", "E2U+sip"), naptr(0, 0, "s", "SIP+D2S")]
+    records = [
+        naptr(2, 1, "s", "SIP+D2U"),
+        naptr(1, 2, "s", "SIP+D2T"),
+        naptr(1, 1, "s", "SIPS+D2T"),
+        naptr(0, 0, "u", "E2U+sip"),
+        naptr(0, 0, "s", "SIP+D2S"),
+    ]
     assert [each.service for each in pointers_in_order(records, Place(host="x"))] == ["SIPS+D2T", "SIP+D2T"]
     assert [each.service for each in pointers_in_order(records, Place(host="x", secure=True))] == ["SIPS+D2T"]
 
@@ -286,3 +294,40 @@ def test_a_dead_dns_server_costs_seconds_not_minutes() -> None:
         return phone.now()
 
     assert clock.run(go()) < 12
+
+
+def stun_server(mapped: str, *, deaf: int = 0):
+    """A STUN server that sees everybody at one address; the first requests are lost."""
+    heard = []
+
+    def peer(data: bytes, source: Endpoint):
+        heard.append(data)
+        request = stun.parse(data)
+        if len(heard) > deaf:
+            attribute = stun.Attribute(stun.XOR_MAPPED_ADDRESS, Endpoint(mapped, 40000))
+            yield Reply(stun.serialize(stun.Message(stun.Class.SUCCESS, stun.BINDING, request.transaction_id, attributes=(attribute,))))
+
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("mapped", "deaf", "address", "warned"),
+    [
+        ("192.0.2.1", 0, "192.0.2.1", True),
+        ("192.0.2.1", 3, "192.0.2.1", True),
+        ("203.0.113.9", 0, "203.0.113.9", False),
+        ("192.0.2.1", 99, None, False),
+    ],
+)
+def test_the_name_against_this_networks_public_address(mapped: str, deaf: int, address: str | None, warned: bool) -> None:
+    world = PhoneWorld(ZONE).udp_at("198.51.100.99:3478", stun_server(mapped, deaf=deaf))
+
+    async def go() -> DnsObservation:
+        return await dns.probe(world.phone(parse_account("sip:me@a.test", stun="198.51.100.99:3478")), PROFILE)
+
+    seen = clock.run(go())
+    assert seen.public_address == address
+    found = {finding.id: finding for finding in dns.judge(seen, PROFILE)}
+    assert ("dns.own-address" in found) is warned
+    told = any(f"sees this network as {address}" in line for line in found["dns.found"].evidence)
+    assert told is (address is not None)

@@ -1,8 +1,11 @@
 """Does the name lead to the server? RFC 3263 as a phone walks it, every step shown."""
 
+import msgspec
+
 from edgecheck.checks.dns.judge import judge, summarize
 from edgecheck.checks.dns.locate import locate
 from edgecheck.checks.dns.observation import DnsObservation
+from edgecheck.checks.dns.public import public_address
 from edgecheck.model.check import Check
 from edgecheck.model.phone import Phone
 from edgecheck.model.profile import Profile
@@ -12,7 +15,7 @@ async def probe(phone: Phone, profile: Profile) -> DnsObservation:
     """Find the targets, and leave them for the checks that follow."""
     seen = await locate(phone, phone.account.next_hop)
     phone.targets = list(seen.targets)
-    return seen
+    return msgspec.structs.replace(seen, public_address=await public_address(phone))
 
 
 CHECK = Check(

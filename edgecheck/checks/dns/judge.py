@@ -31,6 +31,7 @@ def judge(seen: DnsObservation, profile: Profile) -> tuple[Finding, ...]:
         *_null(seen),
         *_inventing(seen),
         *_unpublished(seen),
+        *_own_address(seen),
     ]
     if seen.targets:
         found.append(_found(seen))
@@ -311,9 +312,32 @@ def _found(seen: DnsObservation) -> Finding:
         subject=_host(seen),
         summary=f"{_host(seen)} leads to {_first(seen)}.",
         observed=", ".join(str(target) for target in seen.targets),
-        evidence=(*_way(seen), *(f"{target}: {target.because}" for target in seen.targets)),
+        evidence=(*_way(seen), *(f"{target}: {target.because}" for target in seen.targets), *_seen_as(seen)),
         reference="RFC 3263 section 4",
     )
+
+
+def _own_address(seen: DnsObservation) -> Iterator[Finding]:
+    """The server is behind the very router that this machine is behind: what its name says is for the outside."""
+    own = [target for target in seen.targets if target.address == seen.public_address]
+    if own:
+        yield Finding(
+            id="dns.own-address",
+            verdict=Verdict.WARN,
+            subject=_host(seen),
+            summary=(
+                f"{_host(seen)} leads to {seen.public_address}, this network's own public address: the server is behind the same router, "
+                "and from in here it is reached only where that router hairpins."
+            ),
+            expected="the server's inside address, from in here",
+            observed=", ".join(str(target) for target in own),
+            evidence=(*_way(seen), *_seen_as(seen)),
+            reference="RFC 4787 section 6",
+        )
+
+
+def _seen_as(seen: DnsObservation) -> tuple[str, ...]:
+    return (f"a STUN server sees this network as {seen.public_address}",) if seen.public_address else ()
 
 
 def _first(seen: DnsObservation) -> str:

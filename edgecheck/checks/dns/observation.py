@@ -48,6 +48,8 @@ class DnsObservation(Observation, frozen=True, kw_only=True):
     comparisons: tuple[Comparison, ...] = ()
     invented: tuple[str, ...] | None = None
     """Addresses that the resolver gave for a name that cannot exist (RFC 6761); None: it was not asked, or gave no answer."""
+    public_address: str | None = None
+    """This network's public address, as the STUN server that was named sees it; None: none was named, or it said nothing."""
     left_out: tuple[str, ...] = ()
     """Addresses of a family that has no route from here, or that the options exclude."""
     other_transports: tuple[str, ...] | None = None
