@@ -92,11 +92,14 @@ def test_a_port_that_is_held_ends_no_start(start: Callable[..., ServerProcess]) 
         holder.listen()
         held = holder.getsockname()[1]
         server = start(f"--reach-ports={held}")
-        assert f"TCP {held} (held by " in server.log
-        assert asyncio.run(offered(server.target)) == (ReachPort(transport="udp", port=held),)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.settimeout(5)
-            asker.sendto(stun.binding_request(bytes(12)), ("127.0.0.1", held))
-            answer, source = asker.recvfrom(2048)
+        try:
+            assert f"TCP {held} (held by " in server.log
+            assert asyncio.run(offered(server.target)) == (ReachPort(transport="udp", port=held),)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+                asker.settimeout(5)
+                asker.sendto(stun.binding_request(bytes(12)), ("127.0.0.1", held))
+                answer, source = asker.recvfrom(2048)
+        finally:
+            assert server.stop() == 0
     assert source == ("127.0.0.1", held)
     assert stun.parse(answer).mapped is not None
