@@ -331,3 +331,21 @@ def test_the_name_against_this_networks_public_address(mapped: str, deaf: int, a
     assert ("dns.own-address" in found) is warned
     told = any(f"sees this network as {address}" in line for line in found["dns.found"].evidence)
     assert told is (address is not None)
+
+
+def test_without_translation_the_own_address_is_this_machine_and_no_router() -> None:
+    """The doctor run on the PBX itself, on a public address: nothing has to hairpin."""
+    world = PhoneWorld(ZONE)
+
+    async def go() -> DnsObservation:
+        phone = world.phone(parse_account("sip:me@a.test", stun="198.51.100.99:3478"))
+        probe = await phone.open_udp(Endpoint("198.51.100.99", 3478))
+        here = probe.local.host
+        probe.close()
+        world.udp_at("198.51.100.99:3478", stun_server(here))
+        seen = await dns.probe(phone, PROFILE)
+        return msgspec.structs.replace(seen, targets=tuple(msgspec.structs.replace(each, address=here) for each in seen.targets))
+
+    seen = clock.run(go())
+    assert seen.translated is False
+    assert "dns.own-address" not in {finding.id for finding in dns.judge(seen, PROFILE)}

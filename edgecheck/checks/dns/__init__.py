@@ -15,7 +15,8 @@ async def probe(phone: Phone, profile: Profile) -> DnsObservation:
     """Find the targets, and leave them for the checks that follow."""
     seen = await locate(phone, phone.account.next_hop)
     phone.targets = list(seen.targets)
-    return msgspec.structs.replace(seen, public_address=await public_address(phone))
+    public, translated = await public_address(phone)
+    return msgspec.structs.replace(seen, public_address=public, translated=translated)
 
 
 CHECK = Check(

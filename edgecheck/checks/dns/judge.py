@@ -320,7 +320,7 @@ def _found(seen: DnsObservation) -> Finding:
 def _own_address(seen: DnsObservation) -> Iterator[Finding]:
     """The server is behind the very router that this machine is behind: what its name says is for the outside."""
     own = [target for target in seen.targets if target.address == seen.public_address]
-    if own:
+    if own and seen.translated:  # else it is this machine itself, and no router has to turn anything around
         yield Finding(
             id="dns.own-address",
             verdict=Verdict.WARN,

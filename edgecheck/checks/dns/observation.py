@@ -50,6 +50,8 @@ class DnsObservation(Observation, frozen=True, kw_only=True):
     """Addresses that the resolver gave for a name that cannot exist (RFC 6761); None: it was not asked, or gave no answer."""
     public_address: str | None = None
     """This network's public address, as the STUN server that was named sees it; None: none was named, or it said nothing."""
+    translated: bool | None = None
+    """Whether that address is another than this machine's own, so that a NAT stands between."""
     left_out: tuple[str, ...] = ()
     """Addresses of a family that has no route from here, or that the options exclude."""
     other_transports: tuple[str, ...] | None = None

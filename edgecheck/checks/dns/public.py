@@ -13,15 +13,18 @@ _SENDS_AFTER_S = (0.0, 0.1, 0.3, 0.7, 1.0)
 _LAST_WAIT_S = 1.0
 
 
-async def public_address(phone: Phone) -> str | None:
-    """The IP address from which the STUN server named by the account sees this machine; None: none was named, or it said nothing."""
+async def public_address(phone: Phone) -> tuple[str | None, bool | None]:
+    """The IP address from which the STUN server named by the account sees this machine, and whether it is another than the machine's own.
+
+    (None, None): none was named, or it said nothing.
+    """
     if phone.account.stun is None:
-        return None
+        return None, None
     server = parse_endpoint(phone.account.stun)
     try:
         socket = await phone.open_udp(server)
     except LocalFailure:
-        return None
+        return None, None
     transaction = secrets.token_bytes(12)
     try:
         request = stun.binding_request(transaction)
@@ -33,7 +36,7 @@ async def public_address(phone: Phone) -> str | None:
             if after is not None:
                 socket.send(request, server)
         found = [mapped for each in socket.inbox if each.source == server and (mapped := _mapped(each.data, transaction))]
-        return found[0].host if found else None
+        return (found[0].host, found[0].host != socket.local.host) if found else (None, None)
     finally:
         socket.close()
 
