@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from edgecheck.comparison.shapes import rows
 from edgecheck.model.comparison import Change, Kind
+from edgecheck.model.shapes import rows
 from edgecheck.model.verdict import CheckResult, Finding
 from edgecheck.wire import ports
 from edgecheck.wire.errors import WireError

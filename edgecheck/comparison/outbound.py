@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from edgecheck.comparison.shapes import rows
 from edgecheck.model.comparison import Change, Kind
+from edgecheck.model.shapes import rows
 from edgecheck.model.verdict import CheckResult, Verdict
 
 _CLOSED = {"blocked": "is not let out", "refused": "is refused on its way out", "intercepted": "is answered by something on the path"}

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgecheck.comparison.shapes import port_set
 from edgecheck.model.comparison import Change, Kind
+from edgecheck.model.shapes import port_set
 from edgecheck.wire import ports
 
 _WAYS = (

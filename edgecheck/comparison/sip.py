@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgecheck.comparison.shapes import rows
 from edgecheck.model.comparison import Change, Kind
+from edgecheck.model.shapes import rows
 
 _LEVELS = ("none", "harmless", "rewriting", "inconsistent", "destructive")
 _WORDS = {

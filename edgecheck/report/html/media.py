@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from edgecheck.model.shapes import number
 from edgecheck.model.verdict import Report
-from edgecheck.report.html.shapes import facts, number
+from edgecheck.report.html.shapes import facts
 
 WIDTH = 1000.0
 LEFT = 230.0

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from edgecheck.model.shapes import number, rows, text
 from edgecheck.model.verdict import Report
-from edgecheck.report.html.shapes import facts, number, rows, text
+from edgecheck.report.html.shapes import facts
 
 _MOST = 6
 

@@ -4,8 +4,9 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from edgecheck.model.shapes import rows, text
 from edgecheck.model.verdict import Report, Verdict
-from edgecheck.report.html.shapes import facts, rows, text
+from edgecheck.report.html.shapes import facts
 
 _MOST_NEAR = 4
 """Boxes drawn one by one; what is farther is told as one."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from edgecheck.model.shapes import port_set
 from edgecheck.model.verdict import Report
 from edgecheck.report.html.shapes import facts
 from edgecheck.wire import ports
@@ -83,20 +84,13 @@ def figure(report: Report) -> Map | None:
 
 
 def _kinds(given: Mapping[str, Any], low: int, high: int) -> dict[int, tuple[str, str]]:
-    sets = {field: _set(given.get(field)) for _, _, fields in _KINDS for field in fields}
+    sets = {field: port_set(given.get(field)) for _, _, fields in _KINDS for field in fields}
     kinds: dict[int, tuple[str, str]] = {}
     both = sets["inbound_blocked"] & sets["outbound_blocked"]
     for name, words, fields in reversed(_KINDS):
         members = both if name == "both" else set().union(*(sets[field] for field in fields))
         kinds.update((port, (name, words)) for port in members if low <= port <= high)
     return kinds
-
-
-def _set(value: Any) -> set[int]:
-    try:
-        return set(ports.expand(ports.validate(value))) if value else set()
-    except (WireError, TypeError, ValueError, KeyError):
-        return set()
 
 
 def _few(ranges: ports.Ranges) -> str:

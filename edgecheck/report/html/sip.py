@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
+from edgecheck.model.shapes import rows, text
 from edgecheck.model.verdict import Report
-from edgecheck.report.html.shapes import facts, rows, text
+from edgecheck.report.html.shapes import facts
 
 Marked = tuple[tuple[str, bool], ...]
 """Pieces of a text; True: not the same on the other side."""

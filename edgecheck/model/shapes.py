@@ -20,3 +20,15 @@ def port_set(value: Any) -> set[int]:
         return set(ports.expand(ports.validate(value))) if value else set()
     except (WireError, TypeError, ValueError, KeyError):
         return set()
+
+
+def text(facts: Mapping[str, Any], field: str) -> str:
+    """A word; empty where it is none."""
+    value = facts.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def number(facts: Mapping[str, Any], field: str) -> float | None:
+    """A number, where it is one."""
+    value = facts.get(field)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
