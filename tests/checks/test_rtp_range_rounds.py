@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecheck.checks import rtp_rounds
-from edgecheck.checks.rtp_rounds import Fire, Round, Tally, judge_range, judge_rest, lost_share
+from edgecheck.checks.rtp_range import rounds
+from edgecheck.checks.rtp_range.rounds import Fire, Round, Tally, judge_range, judge_rest, lost_share
 from edgecheck.model.evidence import WRONG_BY_CHANCE
 
 LOW = 10_000
@@ -188,8 +188,8 @@ def test_rounds_whose_guides_die_prove_nothing_and_go_slower() -> None:
     assert tally.blocked == set()
     assert len(tally.missing()) == 100
     assert path.paces[1:4] == [500, 250, 125]
-    assert path.paces[-1] == rtp_rounds.SLOWEST
-    assert len(path.fired) == 1 + rtp_rounds.MOST_ROUNDS
+    assert path.paces[-1] == rounds.SLOWEST
+    assert len(path.fired) == 1 + rounds.MOST_ROUNDS
 
 
 def test_rounds_that_could_not_be_sent_prove_nothing() -> None:
@@ -201,7 +201,7 @@ def test_rounds_that_could_not_be_sent_prove_nothing() -> None:
 def test_guides_are_known_good_ports_and_not_too_many() -> None:
     path = Path({LOW})
     judge(5000, path)
-    assert {guides for _, guides, _ in path.fired[1:]} == {rtp_rounds.GUIDES}
+    assert {guides for _, guides, _ in path.fired[1:]} == {rounds.GUIDES}
     path = Path({LOW})
     judge(50, path)
     assert {guides for _, guides, _ in path.fired[1:]} == {49}
@@ -233,7 +233,7 @@ def test_a_path_that_passes_nothing_at_speed_starts_again_slowly() -> None:
     tally = judge(300, path)
     assert tally.blocked == {LOW + 7}
     assert len(tally.open) == 299
-    assert tally.slowed_to == rtp_rounds.SAMPLE_PACE
+    assert tally.slowed_to == rounds.SAMPLE_PACE
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.05, 0.1, 0.2])
@@ -260,7 +260,7 @@ def test_all_silent_beside_a_live_control_is_blocked_after_a_sample() -> None:
     path = Path(range(LOW, LOW + 10_001))
     tally = judge(10_001, path)
     assert len(tally.blocked) == 10_001
-    assert path.fired == [(10_001, 0, 1000), *[(rtp_rounds.SAMPLE, 0, rtp_rounds.SAMPLE_PACE)] * rtp_rounds.SAMPLE_ROUNDS]
+    assert path.fired == [(10_001, 0, 1000), *[(rounds.SAMPLE, 0, rounds.SAMPLE_PACE)] * rounds.SAMPLE_ROUNDS]
 
 
 @pytest.mark.parametrize("size", [4, 300])
@@ -301,7 +301,7 @@ def test_one_late_port_of_few_clears_the_others_too() -> None:
 def test_hopeless_tries_a_sample_before_the_range() -> None:
     path = Path(range(LOW, LOW + 10_001), alive=lambda turn: False, control=0)
     judge(10_001, path, hopeless=True)
-    assert sum(asked for asked, _, _ in path.fired) == rtp_rounds.SAMPLE * rtp_rounds.SAMPLE_ROUNDS
+    assert sum(asked for asked, _, _ in path.fired) == rounds.SAMPLE * rounds.SAMPLE_ROUNDS
 
 
 @pytest.mark.parametrize("size", [1, 20, 50, 64, 1000])

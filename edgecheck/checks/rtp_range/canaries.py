@@ -1,0 +1,68 @@
+"""Ports that arrived though nothing need forward them: a loose filter, or a router that remembers (see ``unsolicited``)."""
+
+import asyncio
+
+from edgecheck.checks.rtp_range.listening import Run, count_probes, request
+from edgecheck.checks.unsolicited import COPIES, MOST_ROUNDS, believed, lets_anyone_in, margin, remembered
+from edgecheck.model.check import UdpSocket
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.wire.address import Endpoint
+
+MOST_USED_BY_OTHERS = 512
+"""RTP ports that other programs of this machine may have used in the last minutes: some hundred calls."""
+
+
+async def weigh(
+    run: Run, arrived: set[int], contacted: float | None, pair: tuple[UdpSocket, Endpoint | None], bare: list[UdpSocket]
+) -> set[int]:
+    """Those of the ports that arrived of which it proves no rule; why stands in the reasons then. ``pair``: the contacted pair."""
+    net = run.net
+    used = {port for port in arrived if remembered(net.memory.sent_from(port))}
+    # A PBX that was just stopped has used some ports, not thousands: then a loose filter alone could explain what arrived.
+    few = len(arrived) <= MOST_USED_BY_OTHERS
+    if net.alternate is None or not arrived or not (used or few or remembered(contacted)):
+        return set()
+    exposed, loose = await _reached(run, *pair, bare)
+    known = net.memory.recall(f"exposed/{net.alternate.host}")
+    trusted = not remembered(contacted) or (known is not None and known[0] == "yes" and believed(known[1]))
+    if exposed and not trusted:
+        run.reasons["undecided"] = (
+            "an earlier run contacted the alternate address, and this edge lets it in on any port now: "
+            "run again ten minutes after the last run"
+        )
+        return set(arrived)
+    if loose is not False and not exposed and used:
+        run.reasons["undecided"] = (
+            f"these ports sent packets in the last ten minutes, and {lets_anyone_in(loose)}: run again ten minutes after the last run"
+        )
+        return used
+    if loose is not False and not exposed and few:
+        run.reasons["undecided"] = f"they arrive, but {lets_anyone_in(loose)}, and another program may have used them"
+        return set(arrived)
+    return set()
+
+
+async def _reached(run: Run, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> tuple[bool, bool | None]:
+    """Whether the never-contacted address reaches a port that sent nothing, and one that was used; None: loss may explain it."""
+    net = run.net
+    exposed = reached = False
+    sent = arrived = 0
+    for _ in range(MOST_ROUNDS):
+        series, control_series = net.new_series(), net.new_series()
+        asks = []
+        if bare:
+            ports = [socket.local.port for socket in bare]
+            asks.append(net.ask(lambda id: request(id, series, net.observed, ports, "BX", copies=COPIES)))  # noqa: B023
+        if at is not None:
+            for number, who in ((series, "BX"), (control_series, "A1")):
+                asks.append(net.ask(lambda id, number=number, who=who: request(id, number, at.host, [at.port], who, copies=COPIES)))  # type: ignore[misc]
+        await asyncio.gather(*asks)
+        await net.until(lambda: False, margin(net))
+        exposed |= any(count_probes(net, socket, series) for socket in bare)
+        if at is None:
+            return exposed, None
+        reached |= count_probes(net, contact, series) > 0
+        sent, arrived = sent + COPIES, arrived + count_probes(net, contact, control_series)
+        if reached or chance_of_silence(arrived, sent, sent) < WRONG_BY_CHANCE:
+            return exposed, reached
+    return exposed, None

@@ -1,0 +1,80 @@
+"""In: the never-contacted address sends to every port of the batch, while it listens and has sent nothing."""
+
+import asyncio
+
+from edgecheck.checks.rtp_range.canaries import weigh
+from edgecheck.checks.rtp_range.listening import FEW_GUIDES, Listening, Run, count_probes, request, weigh_round
+from edgecheck.checks.rtp_range.rounds import Round, Tally, judge_range
+from edgecheck.checks.unsolicited import NO_CONTROL_FLOW, margin, open_bare
+from edgecheck.model.check import UdpSocket
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
+
+REQUEST_PORTS = 2048
+"""Ports in one request to the server when unpaced; paced, a quarter second's worth."""
+CONTROLS = 320
+"""Control copies on the contacted pair in a round that has few guides, or none, as far as the server allows: see ``rounds.GUIDES``."""
+
+
+class Inbound:
+    """One direction: what arrived unasked."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.tallies: list[Tally] = []
+        self.doubtful: set[int] = set()
+        """Ports that arrived, which proves no rule."""
+        alternate = run.net.alternate
+        self.contacted = run.net.memory.contacted(alternate.host) if alternate else None
+
+    async def test(self, listening: Listening) -> None:
+        """The never-contacted address sends to every port of the batch."""
+        run, net = self.run, self.run.net
+        run.done += len(listening.batch.busy)
+        if net.alternate is None:
+            run.reasons["inbound_open"] = "the server has one address only, so nothing can be sent from one that was never contacted"
+            run.done += len(listening.ports)
+            return
+        contact = await net.open_udp()
+        bare = await open_bare(net, run.every)
+        try:
+            at = await net.proved(contact)
+            run.leaves_from = at.host if at else run.leaves_from
+            run.udp_alive |= at is not None
+            tally = Tally(listening.ports)
+            self.tallies.append(tally)
+
+            async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
+                return await self._round(listening, (contact, at), asked, guides, pace)
+
+            await judge_range(tally, fire, net.pace, run.dice, hopeless=at is None)
+            if at is None and tally.missing():
+                run.reasons["undecided"] = NO_CONTROL_FLOW
+            self.doubtful |= await weigh(run, tally.open, self.contacted, (contact, at), bare)
+        finally:
+            contact.close()
+            for socket in bare:
+                socket.close()
+        run.done += len(listening.ports)
+
+    async def _round(
+        self, listening: Listening, pair: tuple[UdpSocket, Endpoint | None], asked: list[int], guides: list[int], pace: int
+    ) -> Round:
+        run, net, (contact, at) = self.run, self.run.net, pair
+        series, control_series = net.new_series(), net.new_series()
+        order = [*asked, *guides]
+        run.dice.shuffle(order)
+        step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)
+        parts = [order[start : start + step] for start in range(0, len(order), step)]
+        # Where few ports are known to be good yet, the control is the contacted pair, spread over the round like the others.
+        copies = min(net.limits.copies, -(-CONTROLS // len(parts))) if at is not None and len(guides) < FEW_GUIDES else 0
+        failed = 0
+        for part in parts:
+            asks = [net.ask(lambda id: request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))]  # noqa: B023
+            if copies and at is not None:
+                asks.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], "A1", copies=copies, spacing_ms=2)))
+            reply = (await asyncio.gather(*asks))[0]
+            failed += reply.failed if isinstance(reply, control.Probed) else len(part)
+            run.tell(len(listening.heard(series)))
+        await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
+        return weigh_round(listening.heard(series), guides, (copies * len(parts), count_probes(net, contact, control_series)), failed)

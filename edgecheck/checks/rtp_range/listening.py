@@ -1,0 +1,128 @@
+"""The ports of the range that are open here, and what every direction of the check works with."""
+
+import random
+from typing import Literal
+
+from edgecheck.checks.rtp_range.rounds import HEALTHY, Round
+from edgecheck.checks.unsolicited import sender
+from edgecheck.model.check import Network, PortBatch, UdpSocket
+from edgecheck.wire import control, probe, rtp
+from edgecheck.wire import ports as port_ranges
+
+_SERIES_AT = rtp.PROBE_OFFSET + 6
+_SESSION_AT = rtp.PROBE_OFFSET + 8
+ITEM_AT = rtp.PROBE_OFFSET + 16
+FEW_GUIDES = 40
+"""Guides that measure loss too coarsely by themselves: the control rides with them."""
+
+
+class Listening:
+    """A batch of open ports, and which of them heard a packet of a series."""
+
+    def __init__(self, batch: PortBatch) -> None:
+        self.batch = batch
+        self._seen = 0
+        self._heard: dict[int, set[int]] = {}
+
+    def __enter__(self) -> "Listening":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.batch.close()
+
+    @property
+    def ports(self) -> list[int]:
+        """Those that could be opened."""
+        return sorted(self.batch.opened)
+
+    def heard(self, series: int) -> set[int]:
+        arrivals = self.batch.arrivals
+        while self._seen < len(arrivals):
+            port, arrival = arrivals[self._seen]
+            self._seen += 1
+            self._heard.setdefault(int.from_bytes(arrival.data[_SERIES_AT : _SERIES_AT + 2], "big"), set()).add(port)
+        return self._heard.get(series, set())
+
+
+class Run:
+    """What both directions know and tell of."""
+
+    def __init__(self, net: Network, whole: tuple[int, int]) -> None:
+        self.net = net
+        self.whole = whole
+        # The order is unknown outside and can be repeated within a session.
+        self.dice = random.Random(net.session)
+        self.total = 2 * (whole[1] - whole[0] + 1)
+        self.done = 0
+        self.busy: dict[int, str] = {}
+        self.owners: dict[int, str] = {}
+        self.lost = ""
+        """Why the server was lost in mid-run."""
+        self.leaves_from = net.observed
+        self.udp_alive = False
+        """Whether any control flow could be set up."""
+        self.reasons: dict[str, str] = {}
+
+    @property
+    def every(self) -> range:
+        """All ports of the range."""
+        return range(self.whole[0], self.whole[1] + 1)
+
+    def _ours(self, data: bytes) -> bool:
+        return len(data) >= ITEM_AT + 4 and data[_SESSION_AT : _SESSION_AT + 8] == self.net.session
+
+    def tell(self, more: int) -> None:
+        self.net.progress(min(self.total, self.done + more), self.total, "ports")
+
+    async def open(self, ports: list[int]) -> Listening:
+        """Open a batch of ports; those that another program holds are noted."""
+        batch = await self.net.open_ports(ports, self._ours)
+        self.busy.update(batch.busy)
+        held = [port for port, why in batch.busy.items() if why == "port-in-use" and port not in self.owners]
+        if held:
+            self.owners.update(await self.net.owners("udp", held))
+        return Listening(batch)
+
+
+def weigh_round(arrived: set[int], guides: list[int], control: tuple[int, int], failed: int) -> Round:
+    """The control counts beside the guides only where these came through: it may pass where they are held back."""
+    known = len(arrived.intersection(guides))
+    sent, came = control if known >= HEALTHY * len(guides) else (0, 0)
+    return Round(set(arrived), len(guides) + sent, known + came, failed)
+
+
+def count_probes(net: Network, socket: UdpSocket, series: int) -> int:
+    """Probes of this series in a socket's inbox that the server's own addresses sent."""
+    senders = {sender(net, "A1"), sender(net, "BX")}
+    count = 0
+    for one in socket.inbox:
+        offset = 0 if one.data.startswith(probe.MAGIC) else rtp.PROBE_OFFSET
+        ours = one.data[offset + 8 : offset + 16] == net.session
+        count += ours and int.from_bytes(one.data[offset + 6 : offset + 8], "big") == series and one.source in senders
+    return count
+
+
+def request(
+    id: int,
+    series: int,
+    address: str,
+    ports: list[int],
+    who: control.Sender,
+    *,
+    copies: int = 1,
+    spacing_ms: int = 10,
+    pace: int = 0,
+    dress: Literal["plain", "rtp"] = "plain",
+) -> control.Probe:
+    return control.Probe(
+        id=id,
+        series=series,
+        address=address,
+        ports=port_ranges.compress(ports),
+        senders=(who,),
+        copies=copies,
+        spacing_ms=spacing_ms,
+        pace=pace,
+        dress=dress,
+        shuffle=series,
+    )

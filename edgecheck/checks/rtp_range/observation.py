@@ -1,0 +1,47 @@
+"""What ``rtp-range`` saw: ranges of ports, by direction."""
+
+from edgecheck.model.check import Observation
+from edgecheck.wire.ports import Ranges
+
+
+class RtpObservation(Observation, frozen=True, kw_only=True):
+    """Facts of ``rtp-range``."""
+
+    range: tuple[int, int]
+    tested: int
+    """Ports that could be opened here."""
+    inbound_open: int | None
+    """None = not tried, see ``reasons``."""
+    outbound_open: int | None
+    """Packets arrived at the server, by its own account."""
+    inbound_blocked: Ranges = ()
+    outbound_blocked: Ranges = ()
+    outbound_vouched: Ranges = ()
+    """Those of ``outbound_blocked`` for which other clients have reached the server's port: its own side is open there."""
+    return_blocked: Ranges = ()
+    """Arrived at the server, which answered; not one of the answers came back."""
+    remapped: Ranges = ()
+    """Left with another source port."""
+    undecided: Ranges = ()
+    """In either direction, or in use here."""
+    inbound_undecided: Ranges = ()
+    outbound_undecided: Ranges = ()
+    """On the way out, or back."""
+    retried: int = 0
+    """Probes sent beyond the first to each port, both ways."""
+    sent: int = 0
+    """Probes in all, both ways."""
+    slowed_to: int | None = None
+    """Probes a second that the path took, where it did not take the pace asked for."""
+    busy: Ranges = ()
+    """In use on this machine, or not to be had."""
+    busy_with: dict[str, Ranges] = {}
+    """Program -> those of ``busy`` that it holds, as far as the platform tells."""
+    guides_sent: int = 0
+    """Packets known to have a way through, in the rounds in which others stayed silent."""
+    guides_arrived: int = 0
+    alternate_answers: bool | None = None
+    """Whether the alternate address answered when contacted afterwards; None = not needed, or not tried."""
+    alternate_contacted_s: float | None = None
+    reasons: dict[str, str] = {}
+    """Why something is None or undecided."""

@@ -1,0 +1,100 @@
+"""The examination: inward of all batches first, then outward; and what came of both, put together."""
+
+from edgecheck.checks.rtp_range.inbound import Inbound
+from edgecheck.checks.rtp_range.listening import Run
+from edgecheck.checks.rtp_range.observation import RtpObservation
+from edgecheck.checks.rtp_range.outbound import Outbound
+from edgecheck.checks.rtp_range.rounds import Tally
+from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
+from edgecheck.model.check import Network
+from edgecheck.model.errors import ControlLost
+from edgecheck.model.profile import Profile
+from edgecheck.wire import ports as port_ranges
+
+
+async def probe_network(net: Network, profile: Profile) -> RtpObservation:
+    """Inbound of all batches first: a port that has sent is no longer unused. A batch is what the descriptors allow at once."""
+    assert profile.rtp is not None  # the runner skips the check otherwise
+    run = Run(net, profile.rtp)
+    inward, outward = Inbound(run), Outbound(run)
+    every = list(run.every)
+    size = min(net.port_capacity, len(every))
+    batches = [every[start : start + size] for start in range(0, len(every), size)]
+    try:
+        if len(batches) == 1:
+            with await run.open(batches[0]) as listening:
+                outward.open_media_meanwhile(listening.ports)
+                await inward.test(listening)
+                await outward.test(listening)
+        else:
+            for direction in (inward, outward):
+                for batch in batches:
+                    with await run.open(batch) as listening:
+                        await direction.test(listening)
+    except ControlLost as error:
+        run.lost = str(error).rstrip(".")  # what arrived has arrived; nothing silent is proved any more
+    return await _observe(run, inward, outward)
+
+
+async def _observe(run: Run, inward: Inbound, outward: Outbound) -> RtpObservation:
+    """Put both directions together; an alternate address that was never heard must have shown that it lives."""
+    answers = None
+    in_open, in_blocked, in_unsure = _together(inward.tallies)
+    out_open, out_blocked, out_unsure = _together(outward.tallies)
+    if run.lost:
+        why = run.lost[:1].lower() + run.lost[1:]
+        run.reasons |= {"undecided": why, "outbound_undecided": why}
+        for name, direction, unsure in (("inbound_open", inward.tallies, in_unsure), ("outbound_open", outward.tallies, out_unsure)):
+            if direction:
+                tried = {port for tally in direction for port in tally.ports}
+                unsure |= set(run.every) - tried
+            else:
+                run.reasons.setdefault(name, why)
+        in_unsure, in_blocked = in_unsure | in_blocked, set()
+    if in_blocked and not in_open:
+        answers = await alternate_answers(run.net)
+        if not answers:
+            run.reasons["undecided"] = "the server's alternate address did not answer when contacted: its silence proves nothing"
+            in_unsure, in_blocked = in_unsure | in_blocked, set()
+    if in_blocked and run.leaves_from != run.net.observed:
+        run.reasons["undecided"] = SEVERAL_ADDRESSES.format(control=run.net.observed, media=run.leaves_from)
+        in_unsure, in_blocked = in_unsure | in_blocked, set()
+    _, lost_return, unsure_return = _together(outward.back)
+    in_unsure = (in_unsure | inward.doubtful).difference(run.busy)
+    out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
+    tallies = [*inward.tallies, *outward.tallies, *outward.back]
+    return RtpObservation(
+        range=run.whole,
+        tested=len({port for tally in tallies for port in tally.ports}),
+        inbound_open=len(in_open - inward.doubtful) if inward.tallies else None,
+        outbound_open=len(out_open) if outward.tallies else None,
+        inbound_blocked=port_ranges.compress(in_blocked),
+        outbound_blocked=port_ranges.compress(out_blocked),
+        outbound_vouched=port_ranges.compress(port for port in out_blocked if outward.target(port) in outward.vouched),
+        return_blocked=port_ranges.compress(lost_return),
+        remapped=port_ranges.compress(outward.remapped),
+        undecided=port_ranges.compress(in_unsure | out_unsure | set(run.busy)),
+        inbound_undecided=port_ranges.compress(in_unsure),
+        outbound_undecided=port_ranges.compress(out_unsure),
+        retried=sum(max(0, tally.sent - len(tally.ports)) for tally in (*inward.tallies, *outward.tallies))
+        + sum(t.sent for t in outward.back),
+        sent=sum(tally.sent for tally in tallies),
+        slowed_to=min((tally.slowed_to for tally in tallies if tally.slowed_to), default=None),
+        busy=port_ranges.compress(run.busy),
+        busy_with={
+            name: port_ranges.compress(port for port, owner in run.owners.items() if owner == name)
+            for name in dict.fromkeys(run.owners.values())
+        },
+        guides_sent=sum(tally.guides_sent for tally in tallies),
+        guides_arrived=sum(tally.guides_arrived for tally in tallies),
+        alternate_answers=answers,
+        alternate_contacted_s=inward.contacted,
+        reasons=run.reasons,
+    )
+
+
+def _together(tallies: list[Tally]) -> tuple[set[int], set[int], set[int]]:
+    """Open, blocked and undecided ports of all batches."""
+    found = {port for tally in tallies for port in tally.open}
+    blocked = {port for tally in tallies for port in tally.blocked}
+    return found, blocked, {port for tally in tallies for port in tally.missing()}
