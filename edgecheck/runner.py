@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from edgecheck.checks import ALL, nat_behavior
-from edgecheck.checks import foreign_stun as foreign_stun_check
+from edgecheck.checks.nat_behavior.foreign import probe_foreign
 from edgecheck.course import Course, Show, reported, skipped
 from edgecheck.model.check import Check
 from edgecheck.model.errors import ControlLost, LocalFailure, ServerUnreachable, TokenRefused
@@ -321,7 +321,7 @@ async def foreign_stun(name: str, port: int = 3478, source: str | None = None, f
         own = source or foreign.source_for(address)
     except OSError as error:
         raise ServerUnreachable(f"No route to {name} ({address}): is this machine's network up?") from error
-    observation = await foreign_stun_check.probe_foreign(foreign.stun_only(address, port, own))
+    observation = await probe_foreign(foreign.stun_only(address, port, own))
     profile = Profile(name="stun", title="", source="", confidence="verified", checks=())
     classic = await foreign.pystun3_type(address, port, own) if ":" not in address else None
     return ForeignStun(

@@ -28,7 +28,7 @@ def observe(name: str, loss: float, seed: int) -> nat_behavior.NatObservation:
         edge = Edge(Nat(**EIGHT[name], seed=seed), Weather(loss=loss, seed=seed))
         network = edge.network()
         network.gate.open()
-        return await nat_behavior.probe_network(network, PROFILE)
+        return await nat_behavior.CHECK.probe(network, PROFILE)
 
     return clock.run(work())
 

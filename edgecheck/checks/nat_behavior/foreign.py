@@ -11,8 +11,7 @@ import asyncio
 
 import msgspec
 
-from edgecheck.checks.nat_behavior import NatObservation, mapping_row
-from edgecheck.checks.nat_classify import (
+from edgecheck.checks.nat_behavior.classify import (
     ADDRESS_AND_PORT_DEPENDENT,
     ADDRESS_DEPENDENT,
     ENDPOINT_INDEPENDENT,
@@ -20,6 +19,7 @@ from edgecheck.checks.nat_classify import (
     classify_mapping,
     classify_pooling,
 )
+from edgecheck.checks.nat_behavior.observation import NatObservation, mapping_row
 from edgecheck.checks.unsolicited import remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import ServerUnreachable

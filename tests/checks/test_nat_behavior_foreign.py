@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from edgecheck.checks import foreign_stun, nat_behavior
-from edgecheck.checks.nat_behavior import NatObservation
+from edgecheck.checks import nat_behavior
+from edgecheck.checks.nat_behavior import NatObservation, foreign
 from edgecheck.model.errors import ServerUnreachable
 from edgecheck.wire.address import Endpoint
 from tests.checks.probing import say
@@ -19,7 +19,7 @@ from tests.lab import stub_stun
 
 
 def ask(edge: ForeignEdge, memory: SharedMemory | None = None) -> NatObservation:
-    seen = clock.run(foreign_stun.probe_foreign(edge.stun_only(memory)))
+    seen = clock.run(foreign.probe_foreign(edge.stun_only(memory)))
     say(nat_behavior.CHECK, seen)
     for name in ("mapping", "filtering"):
         assert (getattr(seen, name) is None) == (name in seen.reasons), seen

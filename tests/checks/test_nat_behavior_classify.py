@@ -3,12 +3,15 @@
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecheck.checks.nat_classify import Mapping, classic_type, classify_filtering, classify_mapping, classify_pooling
+from edgecheck.checks.nat_behavior.classify import classic_type, classify_filtering, classify_mapping, classify_pooling
+from edgecheck.checks.nat_behavior.observation import Mapping, mapping_row
 from edgecheck.checks.unsolicited import RECALLS_S, REMEMBERS_S, FilterEvidence
+from edgecheck.model.evidence import Answered, Exchange
 from tests.checks.truth import AD, APD, EI
 
 A, B = "198.51.100.10", "198.51.100.11"
@@ -33,6 +36,21 @@ def mapping(*seen: tuple[str | int, str | int | None, str | int | None], alterna
 
 
 # ---- mapping
+
+
+def test_an_answer_from_elsewhere_than_asked_is_no_mapping() -> None:
+    exchange = Exchange(
+        question="STUN Binding",
+        local="192.168.88.2:40001",
+        remote=A1,
+        copies=1,
+        outcome=Answered(source=A2, mapped="203.0.113.1:40001", rtt_ms=1.0),
+    )
+    assert mapping_row(exchange) is None
+    right = msgspec.structs.replace(exchange, outcome=Answered(source=A1, mapped="203.0.113.1:40001", rtt_ms=1.0))
+    assert mapping_row(right) == Mapping(local="192.168.88.2:40001", remote=A1, mapped="203.0.113.1:40001")
+    empty = msgspec.structs.replace(exchange, outcome=Answered(source=A1, mapped=None, rtt_ms=1.0, error=401))
+    assert mapping_row(empty) is None
 
 
 @pytest.mark.parametrize(

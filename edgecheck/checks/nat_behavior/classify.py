@@ -2,22 +2,12 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
+from edgecheck.checks.nat_behavior.observation import Mapping
 from edgecheck.checks.unsolicited import FilterEvidence, believed, remembered
 
 ENDPOINT_INDEPENDENT = "endpoint-independent"
 ADDRESS_DEPENDENT = "address-dependent"
 ADDRESS_AND_PORT_DEPENDENT = "address-and-port-dependent"
-
-
-class Mapping(msgspec.Struct, frozen=True, kw_only=True):
-    """The mapped endpoint that one destination saw."""
-
-    local: str
-    remote: str
-    mapped: str
-    """``ip:port``"""
 
 
 def classify_mapping(rows: Sequence[Mapping], primary: str, alternate: str | None) -> tuple[str | None, str]:
