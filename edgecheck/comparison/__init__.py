@@ -44,10 +44,17 @@ def compare(before: Report, after: Report) -> Comparison:
 def _changes(before: Report, after: Report) -> Iterable[Change]:
     yield from together(before, after)
     earlier = {result.id: result for result in before.checks}
-    for now in after.checks:
-        was = earlier.get(now.id)
-        if was is not None and now.id != "control":
+    both = [(earlier[now.id], now) for now in after.checks if now.id in earlier and now.id != "control"]
+    for was, now in both:
+        if not _nothing_to_test(was, now):
             yield from _check(was, now, _closes_all(after))
+    if all(_nothing_to_test(was, now) for was, now in both):
+        yield Change(kind=Kind.NOT_COMPARED, check="run", subject="checks", summary="Neither run tested anything that the other did.")
+
+
+def _nothing_to_test(was: CheckResult, now: CheckResult) -> bool:
+    """Skipped in both for the same reason: an account without TLS has no certificate, today as yesterday."""
+    return was.verdict is now.verdict is Verdict.SKIPPED and was.summary == now.summary
 
 
 def _closes_all(report: Report) -> str:

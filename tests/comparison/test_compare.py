@@ -313,6 +313,31 @@ def test_a_check_that_was_skipped_is_not_compared():
     assert changes(before, after) == [(Kind.NOT_COMPARED, "nat-behavior")]
 
 
+NO_TLS = "Not tested: neither the address nor the DNS names a TLS port."
+
+
+def without_tls(summary=NO_TLS):
+    return result(finding("tls.skipped", "skipped", "tls", summary), observation={"servers": []})
+
+
+def test_what_neither_run_had_to_test_is_no_change():
+    """A plain UDP account has no certificate to look at, today as yesterday."""
+    found = compare(report(nat(), without_tls()), report(nat(), without_tls()))
+    assert (found.verdict, found.changes) == (Verdict.PASS, ())
+    assert found.headline.startswith("Unchanged")
+
+
+def test_what_was_skipped_for_another_reason_is_not_compared():
+    before, after = without_tls(), without_tls("Not tested: TLS 203.0.113.9:5061 was not reached (refused); see transport.")
+    found = compare(report(nat(), before), report(nat(), after))
+    assert (found.verdict, [change.subject for change in found.changes]) == (Verdict.INCONCLUSIVE, ["tls"])
+
+
+def test_two_runs_that_tested_nothing_are_not_called_unchanged():
+    found = compare(report(without_tls()), report(without_tls()))
+    assert (found.verdict, [change.summary for change in found.changes]) == (Verdict.INCONCLUSIVE, ["Neither run tested anything that the other did."])
+
+
 def test_another_server_and_other_checks_are_named():
     before = report(nat(), server=ServerFacts(address="198.51.100.10"))
     after = report(rtp(), server=ServerFacts(address="198.51.100.20"))
