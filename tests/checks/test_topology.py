@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from edgecheck.checks import topology
-from edgecheck.checks.nat_layers import Hop, Outcome, OwnAddressStep
-from edgecheck.checks.topology import TopologyObservation, interpret
+from edgecheck.checks.topology.layers import interpret
+from edgecheck.checks.topology.observation import Hop, Outcome, OwnAddressStep, TopologyObservation
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.router import RouterFacts, WanClaim
 from edgecheck.model.verdict import Verdict

@@ -1,4 +1,4 @@
-"""From what the hops said, and what the router says of itself, to layers of NAT. Pure; for ``topology``.
+"""From what the hops said, and what the router says of itself, to layers of NAT. Pure.
 
 Two kinds of evidence, of unequal weight. *Measured*: which hop lets packets to the own public address expire, and which takes them.
 *Claimed*: the router's own word about its WAN address (UPnP, NAT-PMP), which may be a lie, another line's address, or one it learned by
@@ -7,41 +7,17 @@ measured; and it takes a measured verdict back where the two contradict each oth
 """
 
 import ipaddress
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from edgecheck.checks.topology.observation import Hop, OwnAddressStep, TopologyObservation
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
-from edgecheck.model.router import RouterClaims
+from edgecheck.model.router import RouterClaims, RouterFacts
 
 SHARED = ipaddress.ip_network("100.64.0.0/10")
 """Kept for providers' NAT (RFC 6598)."""
 _PRIVATE = tuple(ipaddress.ip_network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
-
-
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """One router on the way to the server."""
-
-    hop: int
-    address: str | None
-    """None = it said nothing."""
-    owns_public_address: bool = False
-
-
-Outcome = Literal["expired", "refused", "arrived", "silent"]
-"""``refused``: taken and answered by an ICMP error other than expiry. ``arrived``: it came back (the own packet: hairpinned)."""
-
-
-class OwnAddressStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A packet to the own public address that lived for so many hops."""
-
-    hop: int
-    outcome: Outcome
-    offender: str | None = None
-    controls_sent: int = 0
-    """The same packet to the server, same port, same number of hops, in the same moments: a firewall that treats both alike owns neither,
-    and a router that is tired of telling of expired packets (ICMP rate limit) tells of none."""
-    controls_expired: int = 0
 
 
 class Layers(NamedTuple):
@@ -51,6 +27,42 @@ class Layers(NamedTuple):
     cgnat: bool | None
     owner_hop: int | None
     reasons: dict[str, str]
+
+
+def interpret(
+    source: str,
+    public: str,
+    hops: tuple[Hop, ...],
+    steps: tuple[OwnAddressStep, ...],
+    facts: RouterFacts | None = None,
+    seen: tuple[str, ...] = (),
+    *,
+    sees_quotes: bool = True,
+) -> TopologyObservation:
+    """The observation, from all that was seen. Pure."""
+    facts = facts or RouterFacts(reason="the router was not asked")
+    if source == public:
+        found = Layers(0, False, 0, {})
+    elif sees_quotes:
+        found = layers(public, hops, steps, facts.told, seen)
+    else:
+        why = "this platform shows a program without privileges no ICMP errors, so nothing was measured"
+        found = Layers(None, None, None, {"nat_layers": why, "cgnat": why})
+    nat_layers, cgnat, owner, reasons = found
+    return TopologyObservation(
+        source=source,
+        public_address=public,
+        public_addresses=seen or (public,),
+        nat_layers=nat_layers,
+        cgnat=cgnat,
+        router=facts.told,
+        hops=tuple(msgspec.structs.replace(hop, owns_public_address=hop.hop == owner) for hop in hops),
+        own_address=steps,
+        owner_hop=owner,
+        other_gateways=facts.other_gateways,
+        other_routes=facts.other_routes,
+        reasons=reasons if facts.told else {**reasons, "router": facts.reason},
+    )
 
 
 def layers(
