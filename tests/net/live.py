@@ -29,11 +29,11 @@ TWO_ADDRESSES = (f"--address={PRIMARY}", f"--alternate={ALTERNATE}")
 class Live:
     """``python -m echo_server`` from its ready line to its end."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, modules: tuple[str, ...] = ("echo_server",)) -> None:
         self._log = (folder / "server.log").open("w")
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EDGECHECK_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "echo_server", f"--state-dir={folder / 'server'}", *ANY_PORTS, *options],
+            [sys.executable, "-m", *modules, f"--state-dir={folder / 'server'}", *ANY_PORTS, *options],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
