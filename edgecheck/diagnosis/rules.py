@@ -182,6 +182,23 @@ def _over_udp(cause: Finding, other: Finding) -> bool:
     return "TCP" not in other.subject and "TLS" not in other.subject
 
 
+def _in_its_place(facts: Facts, found: Found) -> str:
+    """A certificate of its own is told apart from other answers: there TLS inspection is to be looked for."""
+    parts = []
+    for shown, text in ((True, "something on the path shows a certificate of its own on {}"), (False, "somebody else answers on {} in the server's place")):
+        kind = [finding for finding in found if (finding.observed == _ANOTHER_CERTIFICATE) is shown]
+        parts += [text.format(subjects(kind))] if kind else []
+    return join(parts)
+
+
+_ANOTHER_CERTIFICATE = "another certificate"
+
+
+def _same_certificate(cause: Finding, other: Finding) -> bool:
+    """Both saw it, on the same port."""
+    return cause.observed == _ANOTHER_CERTIFICATE and other.subject in cause.subject.split(", ")
+
+
 _BY_AN_ALG = ("sip-alg.pinhole", "sip-alg.via-port")
 """What an ALG does besides."""
 _NOT_LET_IN = ("port-forwarding.blocked", "port-forwarding.no-rule", "port-forwarding.refused")
@@ -212,9 +229,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("outbound.captive-portal",), Effect.BROKEN, _say("a captive portal or web proxy stands before the internet")),
     Rule(("outbound.blocked",), Effect.BROKEN, _port("is not let out of this network", "are not let out of this network")),
     Rule(("outbound.refused",), Effect.BROKEN, _port("is refused on its way out", "are refused on their way out")),
-    Rule(
-        ("outbound.intercepted",), Effect.BROKEN, lambda facts, found: f"somebody else answers on {subjects(found)} in the server's place"
-    ),
+    Rule(("outbound.intercepted",), Effect.BROKEN, _in_its_place, ("sip-alg.certificate-replaced",), _same_certificate),
     Rule(("outbound.dns-intercepted",), Effect.BROKEN, _say("this network answers DNS itself, whoever is asked")),
     Rule(("host.clock",), Effect.BROKEN, _say("this machine's clock is wrong")),
     Rule(

@@ -149,6 +149,7 @@ def test_another_certificate() -> None:
     assert (state(seen, "tls", 443), state(seen, "tls", 5061)) == ("intercepted", "open")
     assert said.finding("intercepted").verdict is Verdict.FAIL
     assert "certificate issued by" in str(target(seen, "tls", 443).answered_by)
+    assert "shows its own certificate (issuer: " in said.finding("intercepted").summary
 
 
 def test_a_captive_portal() -> None:

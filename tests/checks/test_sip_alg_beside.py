@@ -117,6 +117,10 @@ def test_a_certificate_that_the_server_did_not_prove(monkeypatch: pytest.MonkeyP
     seen, findings = go(SipPath(), hashlib.sha256(b"the server's").hexdigest())
     replaced = [finding for finding in findings if finding.id == "sip-alg.certificate-replaced"]
     assert [finding.subject for finding in replaced] == (["TLS 5061"] if found else [])
+    assert [finding.subject for finding in findings if finding.id == "sip-alg.none"] == [
+        f"UDP 5060, TCP 5060, {'' if found else 'TLS 5061, '}UDP 5080, TCP 5080"
+    ], "what is read on the way does not pass untouched"
+    assert [one.certificate_issuer for one in seen.channels if one.transport == "tls"] == (["unreadable"] if found else [None])
     assert seen.interference == ("inconsistent" if found else "none")
 
 

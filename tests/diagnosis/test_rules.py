@@ -186,6 +186,16 @@ def test_an_alg_that_drops_sip_is_why_sip_is_not_let_out():
     assert sentence == "Registrations and calls may fail: TCP 443 is not let out of this network, and something on the path drops SIP on UDP 5060."
 
 
+def test_one_box_that_opens_tls_is_told_once():
+    shown = finding("outbound.intercepted", "fail", "TLS 5061, TLS 443", observed="another certificate")
+    replaced = result(finding("sip-alg.certificate-replaced", "fail", "TLS 5061"))
+    told = "Registrations and calls may fail: something on the path shows a certificate of its own on TLS 5061, TLS 443"
+    assert headline(result(shown), replaced) == f"{told}."
+    beside = finding("outbound.intercepted", "fail", "TCP 5060", observed="intercepted")
+    assert headline(result(shown, beside)) == f"{told}, and somebody else answers on TCP 5060 in the server's place."
+    assert "opens TLS" in headline(result(beside), replaced), "another port's answer does not explain it"
+
+
 def test_udp_that_is_blocked_explains_no_tcp():
     blocked = SAVED["nat-behavior.udp-blocked"][0]
     steps = advice(blocked, ports(("blocked", "UDP 5060"), ("blocked", "TCP 5061")), RTP)

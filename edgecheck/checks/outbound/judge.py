@@ -43,8 +43,10 @@ def judge(seen: OutboundObservation, profile: Profile) -> tuple[Finding, ...]:
         closed = [row for row in trouble if row.state == cause and row.side == "network"]
         for verdict in (Verdict.FAIL, Verdict.WARN):
             rows = [row for row in closed if weights[row.name] is verdict]
-            if rows:
-                findings.append(_closed(cause, verdict, rows, seen))
+            shown = [row for row in rows if row.certificate_issuer is not None]
+            for kind in (shown, [row for row in rows if row not in shown]):
+                if kind:
+                    findings.append(_closed(cause, verdict, kind, seen))
     unsure = [row for row in trouble if row.side != "network" and weights[row.name] is not None]
     if unsure:
         findings.append(_undecided(unsure))
@@ -151,15 +153,21 @@ CLOSED = {
 }
 
 
+ANOTHER_CERTIFICATE = "another certificate"
+"""What is observed where TLS is not the server's."""
+
+
 def _closed(cause: str, verdict: Verdict, rows: Sequence[OutboundTarget], seen: OutboundObservation) -> Finding:
     what = names(rows)
+    issuers = " and ".join(dict.fromkeys(f'"{row.certificate_issuer}"' for row in rows if row.certificate_issuer is not None))
+    text = f"Something on the path shows its own certificate (issuer: {issuers}) on {what}" if issuers else CLOSED[cause].format(what)
     return Finding(
         id=f"outbound.{cause}",
         verdict=verdict,
         subject=what,
-        summary=f"{CLOSED[cause].format(what)}.{_way_round(seen)}",
+        summary=f"{text}.{_way_round(seen)}",
         expected="open",
-        observed=cause,
+        observed=ANOTHER_CERTIFICATE if issuers else cause,
         evidence=evidence(rows),
     )
 

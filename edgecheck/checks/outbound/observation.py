@@ -12,6 +12,10 @@ Side = Literal["network", "unknown"]
 """Whose doing a closed port is: this network's, proved; or this network's or the server's own firewall's, which look the same."""
 
 
+ISSUED_BY = "certificate issued by "
+"""Of TLS, how ``answered_by`` begins where the certificate was not the server's."""
+
+
 class OutboundTarget(msgspec.Struct, frozen=True, kw_only=True):
     """One port of the server, and whether it could be reached from here."""
 
@@ -47,6 +51,12 @@ class OutboundTarget(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """``UDP 5060``."""
         return f"{self.transport.upper()} {self.port}"
+
+    @property
+    def certificate_issuer(self) -> str | None:
+        """Who issued the certificate that was shown in place of the server's; None = none was."""
+        shown = self.state == "intercepted" and (self.answered_by or "").startswith(ISSUED_BY)
+        return (self.answered_by or "").removeprefix(ISSUED_BY) if shown else None
 
 
 class OutboundObservation(Observation, frozen=True, kw_only=True):

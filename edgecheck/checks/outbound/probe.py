@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from edgecheck.checks.outbound.aims import aims, sample
 from edgecheck.checks.outbound.messages import Language
-from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
+from edgecheck.checks.outbound.observation import ISSUED_BY, OutboundObservation, OutboundTarget
 from edgecheck.checks.outbound.streams import StreamTrial
 from edgecheck.checks.outbound.udp import UdpTrial, sip_records
 from edgecheck.checks.outbound.weighing import Sides, weigh_stream, weigh_udp
@@ -68,7 +68,7 @@ def _control_channel(net: Network) -> OutboundTarget:
     if not net.interceptor:
         return seen
     reason = "another certificate was shown than the server's"
-    return replace(seen, state="intercepted", side="network", answered_by=f"certificate issued by {net.interceptor}", reason=reason)
+    return replace(seen, state="intercepted", side="network", answered_by=f"{ISSUED_BY}{net.interceptor}", reason=reason)
 
 
 async def _open_media(net: Network) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from edgecheck.checks.outbound.observation import OutboundTarget, Side, State
+from edgecheck.checks.outbound.observation import ISSUED_BY, OutboundTarget, Side, State
 from edgecheck.checks.outbound.streams import StreamTally
 from edgecheck.checks.outbound.udp import UdpResult, UdpTally
 
@@ -105,7 +105,7 @@ def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
             "intercepted",
             "another certificate was shown than the server's",
             "network",
-            answered_by=f"certificate issued by {tally.issuer}",
+            answered_by=f"{ISSUED_BY}{tally.issuer}",
         )
     if tally.answered:
         return seen

@@ -39,7 +39,7 @@ class _Case:
         self.several = False
         """Who does it are several."""
         """The hops that do it, where they were found."""
-        self.name = f"{channel.transport.upper()} {channel.server_port}"
+        self.name = channel.name
         self.probes = [p for p in probes if (p.transport, p.server_port) == (channel.transport, channel.server_port)]
         self.pinholes = [hole for hole in pinholes if (hole.transport, hole.server_port) == (channel.transport, channel.server_port)]
         self.opened = [hole for hole in self.pinholes if hole.opened]
@@ -80,7 +80,8 @@ class _Case:
 
     @property
     def clean(self) -> bool:
-        return bool(self.probes) and self.level == "none" and not (self.undecided or self.channel.non_sip_dropped or self.opened)
+        harmed = self.undecided or self.channel.non_sip_dropped or self.opened or self.channel.certificate_replaced
+        return bool(self.probes) and self.level == "none" and not harmed
 
 
 def _cases(seen: SipAlgObservation) -> list[_Case]:
@@ -108,7 +109,9 @@ def judge(seen: SipAlgObservation, profile: Profile) -> tuple[Finding, ...]:
     findings += beside_findings(seen)
     if clean:
         findings.append(_untouched(clean))
-    findings += _undecided([case for case in cases if case.level == "none" and case.undecided], seen)
+    findings += _undecided(
+        [case for case in cases if case.level == "none" and case.undecided and not case.channel.certificate_replaced], seen
+    )
     findings += _not_tested([case for case in cases if case.channel.not_tested is not None])
     order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN, Verdict.PASS, Verdict.SKIPPED)
     if not findings:

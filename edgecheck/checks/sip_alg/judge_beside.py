@@ -1,6 +1,6 @@
 """Findings of what is tried beside the methods: sizes, another port in Via, the certificate. Pure."""
 
-from edgecheck.checks.sip_alg.observation import SipAlgObservation, Size, ViaPort
+from edgecheck.checks.sip_alg.observation import Channel, SipAlgObservation, Size, ViaPort
 from edgecheck.model.verdict import Finding, Verdict
 
 _WAYS = {"out": "arrive at the server", "back": "come back from the server"}
@@ -12,9 +12,8 @@ def beside_findings(seen: SipAlgObservation) -> list[Finding]:
     if seen.via_port is not None and seen.via_port.at_via:
         findings.append(_via_port(seen.via_port))
     for channel in seen.channels:
-        shown, proved = channel.certificate, channel.certificate_proved
-        if shown and proved and shown != proved:
-            findings.append(_certificate(f"TLS {channel.server_port}", shown, proved))
+        if channel.certificate_replaced:
+            findings.append(_certificate(channel))
     return findings
 
 
@@ -54,15 +53,20 @@ def _via_port(seen: ViaPort) -> Finding:
     )
 
 
-def _certificate(name: str, shown: str, proved: str) -> Finding:
+def _certificate(channel: Channel) -> Finding:
+    name, shown, proved = channel.name, channel.certificate or "", channel.certificate_proved
+    issuer = f' (issuer: "{channel.certificate_issuer}")' if channel.certificate_issuer else ""
+    # That SIP came through to the server tells who opens and passes on from who answers in its place.
+    deed = f"opens TLS on {name} and shows its own certificate{issuer}" if channel.server_saw else (
+        f"answers TLS on {name} with its own certificate{issuer}, and the server hears nothing"
+    )
     return Finding(
         id="sip-alg.certificate-replaced",
         verdict=Verdict.FAIL,
         subject=name,
-        summary=f"Something on the path opens TLS on {name} and shows its own certificate: phones that check it refuse to connect, and "
-        "what they say is read on the way.",
+        summary=f"Something on the path {deed}: phones that check it refuse to connect, and what the others say is read on the way.",
         expected="the server's own certificate",
-        observed=f"another one, {shown[:16]}...",
-        evidence=(f"shown on {name}: SHA-256 {shown}", f"the server proved over the control channel that its own is {proved}"),
+        observed=f"another one, {shown[:16]}...{issuer}",
+        evidence=(f"shown on {name}: SHA-256 {shown}{issuer}", f"the server proved over the control channel that its own is {proved}"),
         reference="RFC 3261 section 26.3.1",
     )

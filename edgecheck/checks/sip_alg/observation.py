@@ -117,6 +117,18 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the certificate that was shown, where it is TLS."""
     certificate_proved: str | None = None
     """SHA-256 of the server's own certificate, as it proved on the control channel; None where it is not TLS, or not known."""
+    certificate_issuer: str | None = None
+    """Who issued the one that was shown, in words, where it is not the server's own."""
+
+    @property
+    def name(self) -> str:
+        """``UDP 5060``."""
+        return f"{self.transport.upper()} {self.server_port}"
+
+    @property
+    def certificate_replaced(self) -> bool:
+        """Whether what was shown is not what the server proved to be its own."""
+        return bool(self.certificate) and self.certificate_proved not in (None, self.certificate)
 
 
 class Knocks(msgspec.Struct, frozen=True, kw_only=True):

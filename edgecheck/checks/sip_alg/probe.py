@@ -1,7 +1,7 @@
 """All channels at once; then what the server says; then, only where something could not be told, more of the same."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -79,6 +79,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
         one.sort(await _ask(net, one.series), net.session)
     seen = read_all([sort_out(log, account, net.session, series) for log in logs], account, [phone.log for phone in phones], net.session)
     seen = with_others(seen, others, trial.read(account) if trial is not None else None, net.certificate)
+    seen = with_issuers(seen, {log.name: net.issuer(log.certificate) for log in logs if log.certificate})
     return await _look_for_the_hop(net, logs, seen, profile)
 
 
@@ -244,13 +245,21 @@ def with_others(seen: SipAlgObservation, others: Sequence[Beside], via_port: Via
     rows = tuple(_beside_whole(row, seen.probes) for row in (one.read() for one in others) if row is not None)
     sizes = tuple(size for size in (one.read_size() for one in others) if size is not None)
     levels: list[Level] = [row.interference for row in rows if row.interference is not None]
-    levels += ["inconsistent"] if any(one.certificate and one.certificate_proved not in (None, one.certificate) for one in channels) else []
+    levels += ["inconsistent"] if any(one.certificate_replaced for one in channels) else []
     levels += ["harmless"] if via_port is not None and via_port.at_via else []
     worst = interference.gravest(levels)
     level = seen.interference
     if worst != "none":
         level = worst if level is None else interference.gravest((level, worst))
     return msgspec.structs.replace(seen, interference=level, channels=channels, beside=rows, sizes=sizes, via_port=via_port)
+
+
+def with_issuers(seen: SipAlgObservation, issuers: Mapping[str, str]) -> SipAlgObservation:
+    """By channel, who issued the certificate that was shown there; kept where it is not the server's own. Pure."""
+    channels = tuple(
+        msgspec.structs.replace(one, certificate_issuer=issuers.get(one.name)) if one.certificate_replaced else one for one in seen.channels
+    )
+    return msgspec.structs.replace(seen, channels=channels)
 
 
 def _beside_whole(row: SipProbe, probes: Sequence[SipProbe]) -> SipProbe:
