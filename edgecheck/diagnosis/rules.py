@@ -185,7 +185,10 @@ def _over_udp(cause: Finding, other: Finding) -> bool:
 def _in_its_place(facts: Facts, found: Found) -> str:
     """A certificate of its own is told apart from other answers: there TLS inspection is to be looked for."""
     parts = []
-    for shown, text in ((True, "something on the path shows a certificate of its own on {}"), (False, "somebody else answers on {} in the server's place")):
+    for shown, text in (
+        (True, "something on the path shows a certificate of its own on {}"),
+        (False, "somebody else answers on {} in the server's place"),
+    ):
         kind = [finding for finding in found if (finding.observed == _ANOTHER_CERTIFICATE) is shown]
         parts += [text.format(subjects(kind))] if kind else []
     return join(parts)

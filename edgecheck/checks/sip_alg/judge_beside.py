@@ -57,8 +57,10 @@ def _certificate(channel: Channel) -> Finding:
     name, shown, proved = channel.name, channel.certificate or "", channel.certificate_proved
     issuer = f' (issuer: "{channel.certificate_issuer}")' if channel.certificate_issuer else ""
     # That SIP came through to the server tells who opens and passes on from who answers in its place.
-    deed = f"opens TLS on {name} and shows its own certificate{issuer}" if channel.server_saw else (
-        f"answers TLS on {name} with its own certificate{issuer}, and the server hears nothing"
+    deed = (
+        f"opens TLS on {name} and shows its own certificate{issuer}"
+        if channel.server_saw
+        else (f"answers TLS on {name} with its own certificate{issuer}, and the server hears nothing")
     )
     return Finding(
         id="sip-alg.certificate-replaced",
