@@ -2,13 +2,12 @@
 
     python -m tests.bench.bench_faults [--memory]
 
-In a world of memory (every fault of ``tests/faults_of_registration``, on a jumping clock), then in the laboratory: Kamailio and SIPp behind
-a NAT (``registration``), the zones of a BIND (``dns``), the ports of a Kamailio with a certificate each (``transport``, ``tls``); ``--memory``
-leaves those out. Bar: all of them, and nothing else called a failure.
+In a world of memory (every fault of ``tests/faults_of_registration``, on a jumping clock), then in the laboratory, behind a NAT: Kamailio and
+SIPp (``registration``), the zones of a BIND (``dns``), the ports of a Kamailio with a certificate each (``transport``, ``tls``), the latter two
+with the kernel's SIP ALG on; ``--memory`` leaves those out. Bar: all of them, and nothing else called a failure.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,6 @@ from tests.bench.measure import Bars, conditions, table
 from tests.checks.doctoring import visit
 from tests.faults_of_registration import FAULTS
 from tests.lab import bind, kamailio_tls
-from tests.lab.ground import Ground, python
 from tests.lab.registrations import ALG, BEHIND_ALG, KAMAILIO, verdicts, visit_all, visit_behind_alg
 from tests.lab.topology import Plan, Topology
 
@@ -54,18 +52,17 @@ def in_the_laboratory() -> list[Row]:
 
 
 def of_names() -> list[Row]:
-    with tempfile.TemporaryDirectory() as scratch, Ground(Path(scratch) / "ground") as ground:
-        ground.shell("ip netns add here; ip -n here link set lo up")
-        bind.start(ground, "here", Path(scratch) / "bind")
-        done = ground.run("here", *python("-m", "tests.lab.locating", *bind.FAULTS), timeout=90, check=True)
-    seen = {uri: answer["findings"] for uri, answer in json.loads(done.stdout).items()}
-    return [("BIND", uri, _told(expected), _told(seen[uri]), seen[uri] == expected) for uri, expected in bind.FAULTS.items()]
+    with tempfile.TemporaryDirectory() as scratch, Topology(bind.PLAN, Path(scratch) / "ground") as topology:
+        seen = bind.look_at_all(topology, Path(scratch) / "bind", *bind.OF_SILENCE)
+        alone = bind.locate(topology, "lan-host", *bind.OF_IPV4_ALONE)
+    rows = [(uri, expected, seen[uri]["findings"]) for uri, expected in (bind.FAULTS | bind.OF_SILENCE).items()]
+    rows += [(f"{uri}, no IPv6", expected, alone[uri]["findings"]) for uri, expected in bind.OF_IPV4_ALONE.items()]
+    return [("BIND", uri, _told(expected), _told(found), found == expected) for uri, expected, found in rows]
 
 
 def of_certificates() -> list[Row]:
-    with tempfile.TemporaryDirectory() as scratch, Ground(Path(scratch) / "ground") as ground:
-        ground.shell("ip netns add here; ip -n here link set lo up")
-        seen = kamailio_tls.look_at_all(ground, "here", Path(scratch) / "kamailio")
+    with tempfile.TemporaryDirectory() as scratch, Topology(kamailio_tls.PLAN, Path(scratch) / "ground") as topology:
+        seen = kamailio_tls.look_at_all(topology, Path(scratch) / "kamailio")
     rows: list[Row] = []
     for behind, (reached, trusted) in kamailio_tls.PORTS.items():
         wanted = (reached or {}) | trusted

@@ -1,17 +1,27 @@
-"""A real BIND with a zone for each fault of names, on port 53 of a namespace whose resolv.conf points to it."""
+"""A real BIND with a zone for each fault of names, outside: on port 53 of both of the server's addresses, and of its IPv6 address.
 
+Every host of the ground resolves by it. The name servers of other people are told apart by address.
+"""
+
+import json
 import time
 from pathlib import Path
+from typing import Any
 
-from tests.lab.ground import Ground, LabError, Program
+from tests.lab.ground import LabError, Program, python
+from tests.lab.routers import KernelRouter
+from tests.lab.topology import ALTERNATE, OUTSIDE, SERVER, SERVER6, Plan, Topology
 
-ZONE = """$TTL 300
+PLAN = Plan(home=KernelRouter(sip_alg=("udp", "tcp")), six=KernelRouter(mapping="none"))
+"""Behind a router that translates, with the kernel's SIP ALG on; IPv6 is routed. ``lan-host`` has none."""
+
+ZONE = f"""$TTL 300
 @ SOA ns admin 1 60 60 60 60
 @ NS ns
-ns A 127.0.0.1
-a A 127.0.0.1
-b A 127.0.0.2
-c A 127.0.0.3
+ns A {SERVER}
+a A {SERVER}
+b A {ALTERNATE}
+c A 198.51.100.12
 all NAPTR 20 10 "s" "SIP+D2T" "" _sip._tcp.all
 all NAPTR 10 20 "s" "SIP+D2U" "" _sip._udp.all
 all NAPTR 10 10 "s" "SIPS+D2T" "" _sips._tcp.all
@@ -22,29 +32,46 @@ _sips._tcp.all SRV 10 0 5061 a
 _sip._udp.srv SRV 10 0 5070 a
 _sip._tcp.srv SRV 10 0 5071 b
 _sips._tcp.srv SRV 10 0 5072 c
-plain A 127.0.0.6
+plain A 198.51.100.16
 alias CNAME plain
 _sip._tcp.tcponly SRV 10 0 5071 b
-tcponly A 127.0.0.2
+tcponly A {ALTERNATE}
 _sip._udp.elsewhere SRV 10 0 5060 a
-elsewhere A 127.0.0.9
+elsewhere A 198.51.100.19
 _sip._udp.missing SRV 10 0 5060 gone
 www CNAME a
 _sip._udp.cname SRV 10 0 5060 www
 dangling NAPTR 10 10 "s" "SIP+D2U" "" _sip._udp.nowhere
-dangling A 127.0.0.5
+dangling A 198.51.100.15
 _sip._udp.dot SRV 0 0 0 .
 empty TXT "nothing here"
 blocked A 0.0.0.0
+weights NAPTR 10 10 "s" "SIP+D2U" "" _sip._udp.weights
+_sip._udp.weights SRV 5 1 5066 c
+_sip._udp.weights SRV 10 20 5060 a
+_sip._udp.weights SRV 10 70 5062 b
+_sip._udp.weights SRV 10 10 5064 c
+web NAPTR 10 20 "s" "SIP+D2W" "" _sip._ws.web
+web NAPTR 10 10 "s" "SIPS+D2W" "" _sips._ws.web
+_sip._ws.web SRV 10 0 8080 a
+_sips._ws.web SRV 10 0 8443 b
+dual A {SERVER}
+dual AAAA {SERVER6}
+six AAAA {SERVER6}
+_sip._udp.dualsrv SRV 10 0 5060 dual
+_sip._udp.sixsrv SRV 10 0 5060 six
 """
-OTHER = "127.0.0.2:53"
+OTHER = f"{ALTERNATE}:53"
 """The same server tells other things to whom asks it here: an inside view, and addresses for what does not exist."""
-_INSIDE = """$TTL 300
+NOBODY, SILENT = f"{OUTSIDE}:53", "192.0.2.200:53"
+"""No DNS server: one refuses by ICMP, of the other nothing is heard."""
+BY_SIX = f"[{SERVER6}]:53"
+_INSIDE = f"""$TTL 300
 @ SOA ns admin 1 60 60 60 60
 @ NS ns
-ns A 127.0.0.1
-plain A 127.0.0.77
-inside A 127.0.0.78
+ns A {SERVER}
+plain A 192.168.88.77
+inside A 192.168.88.78
 """
 FAULTS: dict[str, dict[str, str]] = {
     "sip:u@all.example.com": {"found": "pass"},
@@ -60,20 +87,32 @@ FAULTS: dict[str, dict[str, str]] = {
     "sip:u@tcponly.example.com;transport=udp": {"transport-not-published": "warn", "found": "pass"},
     "sip:u@blocked.example.com": {"null-address": "fail", "found": "pass"},
     "sip:u@many.example.com": {"found": "pass"},
+    "sip:u@weights.example.com": {"found": "pass"},
+    "sip:u@web.example.com": {"found": "pass"},
+    "sip:u@dual.example.com": {"found": "pass"},
+    "sip:u@six.example.com": {"found": "pass"},
+    "sip:u@sixsrv.example.com": {"found": "pass"},
+    f"sip:u@six.example.com|{BY_SIX}|6": {"found": "pass"},
+    f"sip:u@plain.example.com|{BY_SIX}|6": {"no-usable-address": "fail"},
+    "sip:u@six.example.com||4": {"no-usable-address": "fail"},
     f"sip:u@plain.example.com|{OTHER}": {"address-mismatch": "warn", "found": "pass", "invented-answers": "warn"},
     f"sip:u@inside.example.com|{OTHER}": {"address-mismatch": "warn", "found": "pass", "invented-answers": "warn"},
-    "sip:u@plain.example.com|127.0.0.3:53": {"server-failure": "warn", "found": "pass"},
-    "sip:u@inside.example.com|127.0.0.3:53": {"server-failure": "inconclusive"},
+    f"sip:u@plain.example.com|{NOBODY}": {"server-failure": "warn", "found": "pass"},
+    f"sip:u@inside.example.com|{NOBODY}": {"server-failure": "inconclusive"},
 }
-"""What is asked for, and behind a bar the resolver that was chosen -> findings of ``dns``."""
+"""What is asked for, and behind bars the resolver that was chosen and the family -> findings of ``dns``."""
+OF_SILENCE = {f"sip:u@nosuch.example.com|{SILENT}": {"server-failure": "inconclusive"}}
+"""Takes its ten seconds: for the benchmark alone."""
+OF_IPV4_ALONE = {"sip:u@sixsrv.example.com": {"no-usable-address": "fail"}, "sip:u@dualsrv.example.com": {"found": "pass"}}
+"""The same on ``lan-host``, which has no IPv6."""
 
 MANY = 40
 """More than a datagram of 1232 bytes holds."""
 _LONG = "a-very-long-host-name-so-that-the-answer-must-be-cut"
-_CONFIG = """options {{ directory "{folder}"; listen-on port 53 {{ 127.0.0.1; 127.0.0.2; }}; listen-on-v6 {{ none; }}; pid-file "{folder}/pid";
+_CONFIG = """options {{ directory "{folder}"; listen-on port 53 {{ {server}; {other}; }}; listen-on-v6 {{ {six}; }}; pid-file "{folder}/pid";
   session-keyfile "{folder}/key"; recursion no; dnssec-validation no; }};
 controls {{}};
-view "inside" {{ match-destinations {{ 127.0.0.2; }};
+view "inside" {{ match-destinations {{ {other}; }};
   zone "example.com" {{ type master; file "inside"; }};
   zone "invalid" {{ type master; file "invented"; }};
 }};
@@ -83,22 +122,21 @@ view "outside" {{
   zone "invalid" {{ type master; file "empty"; }};
 }};
 """
-_EMPTY = "$TTL 300\n@ SOA ns admin 1 60 60 60 60\n@ NS ns\nns A 127.0.0.1\n"
+_EMPTY = f"$TTL 300\n@ SOA ns admin 1 60 60 60 60\n@ NS ns\nns A {SERVER}\n"
 
 
-def start(ground: Ground, namespace: str, folder: Path) -> Program:
+def start(topology: Topology, folder: Path) -> Program:
     """Start one, and let the whole ground resolve by it; returns when it answers."""
     folder.mkdir(parents=True, exist_ok=True)
-    many = [f"_sip._udp.many SRV 10 0 {6000 + number} {_LONG}-{number}\n{_LONG}-{number} A 127.0.1.{number}\n" for number in range(1, MANY + 1)]
+    many = [f"_sip._udp.many SRV 10 0 {6000 + number} {_LONG}-{number}\n{_LONG}-{number} A 198.51.100.{100 + number}\n" for number in range(1, MANY + 1)]
     (folder / "zone").write_text(ZONE + "".join(many))
     (folder / "empty").write_text(_EMPTY)
-    (folder / "invented").write_text(f"{_EMPTY}* A 127.0.0.80\n")
+    (folder / "invented").write_text(f"{_EMPTY}* A 198.51.100.80\n")
     (folder / "inside").write_text(_INSIDE)
-    (folder / "named.conf").write_text(_CONFIG.format(folder=folder))
-    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    ground.shell(f"ip -n {namespace} addr add 127.0.0.2/8 dev lo")
-    ground.shell(f"mount --bind {folder / 'resolv.conf'} /etc/resolv.conf")
-    program = ground.spawn(namespace, "named", "-c", str(folder / "named.conf"), "-g", "-n", "1")
+    (folder / "named.conf").write_text(_CONFIG.format(folder=folder, server=SERVER, other=ALTERNATE, six=SERVER6))
+    (folder / "resolv.conf").write_text(f"nameserver {SERVER}\n")
+    topology.ground.shell(f"ip -n core route add blackhole {SILENT.removesuffix(':53')}; mount --bind {folder / 'resolv.conf'} /etc/resolv.conf")
+    program = topology.ground.spawn("server", "named", "-c", str(folder / "named.conf"), "-g", "-n", "1")
     for _ in range(100):
         if " running" in program.stderr:
             return program
@@ -106,3 +144,16 @@ def start(ground: Ground, namespace: str, folder: Path) -> Program:
             break
         time.sleep(0.1)
     raise LabError(f"named does not start\n{program.stderr[-3000:]}")
+
+
+def look_at_all(topology: Topology, folder: Path, *more: str) -> dict[str, Any]:
+    """Start it; targets and findings of ``dns`` for every account of the table, and for more of them."""
+    start(topology, folder)
+    return locate(topology, "client", *dict.fromkeys((*FAULTS, *more)))
+
+
+def locate(topology: Topology, namespace: str, *accounts: str) -> dict[str, Any]:
+    """What ``dns`` makes of these, looked at from there, all at once."""
+    done = topology.ground.run(namespace, *python("-m", "tests.lab.locating", *accounts), timeout=90, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

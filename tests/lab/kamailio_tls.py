@@ -1,14 +1,17 @@
-"""A real Kamailio with a TLS port for each kind of certificate, and SIP over WebSocket on one of them."""
+"""A real Kamailio outside, with a TLS port for each kind of certificate, and SIP over WebSocket on one of them."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from tests.fakes.certificates import Identity, issue
-from tests.lab.ground import Ground, LabError, Program, python
+from tests.lab.ground import LabError, Program, python
+from tests.lab.routers import KernelRouter
+from tests.lab.topology import SERVER, Plan, Topology
 
 DOMAIN = "pbx.example.com"
-ADDRESS = "127.0.0.1"
+PLAN = Plan(home=KernelRouter(sip_alg=("udp", "tcp")))
+"""Behind a router that translates, with the kernel's SIP ALG on port 5060."""
 _CONFIG = """#!KAMAILIO
 debug=1
 log_stderror=yes
@@ -17,8 +20,8 @@ tcp_children=2
 auto_aliases=no
 enable_tls=yes
 tcp_accept_no_cl=yes
-listen=udp:127.0.0.1:5060
-listen=tcp:127.0.0.1:5060
+listen=udp:{address}:5060
+listen=tcp:{address}:5060
 {listens}
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib64/kamailio/modules/:/usr/lib/aarch64-linux-gnu/kamailio/modules/"
 loadmodule "sl.so"
@@ -39,7 +42,7 @@ event_route[xhttp:request] {{
 
 
 PORTS: dict[str, tuple[dict[str, str] | None, dict[str, str]]] = {
-    "5060": ({"answered": "pass"}, {"skipped": "skipped"}),
+    "5060": ({"answered": "pass", "rport-ignored": "warn"}, {"skipped": "skipped"}),
     "5060;transport=tcp": ({"answered": "pass"}, {"skipped": "skipped"}),
     "5061;transport=tls": ({"answered": "pass"}, {"trusted": "pass"}),
     "5061;transport=wss": ({"answered": "pass"}, {"trusted": "pass"}),
@@ -60,7 +63,8 @@ PORTS: dict[str, tuple[dict[str, str] | None, dict[str, str]]] = {
     "5999": ({"refused": "fail"}, {"skipped": "skipped"}),
     "5999;transport=tcp": ({"refused": "fail"}, {"skipped": "skipped"}),
 }
-"""What stands behind the domain in the address -> findings of ``transport`` (None: either version of TLS) and of ``tls``."""
+"""What stands behind the domain in the address -> findings of ``transport`` (None: either version of TLS) and of ``tls``. At UDP 5060 the ALG
+delivers to the port in the Via."""
 
 
 def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
@@ -86,7 +90,7 @@ def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
     }
 
 
-def start(ground: Ground, namespace: str, folder: Path) -> tuple[Program, Path]:
+def start(topology: Topology, folder: Path) -> tuple[Program, Path]:
     """Start one; returns it and the file of the root, once it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     root, ports = identities()
@@ -97,26 +101,32 @@ def start(ground: Ground, namespace: str, folder: Path) -> tuple[Program, Path]:
         (folder / f"{port}.key").write_bytes(shown[0].key_pem)
         floor = "" if "method" in more else "method = TLSv1.2+\n"
         own = f"{floor}certificate = {folder}/{port}.pem\nprivate_key = {folder}/{port}.key\n{more.format(folder=folder)}\n"
-        sections.append(f"[server:{ADDRESS}:{port}]\n{own}")
+        sections.append(f"[server:{SERVER}:{port}]\n{own}")
         if port == 5061:
             sections.insert(0, f"[server:default]\n{own}")
     (folder / "tls.cfg").write_text("\n".join(sections))
-    listens = "\n".join(f"listen=tls:{ADDRESS}:{port}" for port in ports)
-    (folder / "kamailio.cfg").write_text(_CONFIG.format(listens=listens, folder=folder))
+    listens = "\n".join(f"listen=tls:{SERVER}:{port}" for port in ports)
+    (folder / "kamailio.cfg").write_text(_CONFIG.format(listens=listens, folder=folder, address=SERVER))
     options = ("-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-P", str(folder / "pid"), "-w", str(folder), "-Y", str(folder), "-m", "32", "-M", "4")
-    program = ground.spawn(namespace, "kamailio", *options)
+    program = topology.ground.spawn("server", "kamailio", *options)
     for _ in range(60):
-        if ground.run(namespace, "sipsak", "-s", f"sip:{ADDRESS}").returncode == 0:
+        if topology.ground.run("server", "sipsak", "-s", f"sip:{SERVER}").returncode == 0:
             return program, folder / "root.pem"
         if program.process.poll() is not None:
             break
     raise LabError(f"kamailio does not answer\n{program.stderr[-3000:]}")
 
 
-def look_at_all(ground: Ground, namespace: str, folder: Path) -> dict[str, Any]:
-    """Start it, and a web server beside it at TCP 5074; what ``transport`` and ``tls`` find at each of ``PORTS``."""
-    _, root = start(ground, namespace, folder)
-    ground.spawn(namespace, *python("-u", "-m", "http.server", "5074", "--bind", ADDRESS, "--directory", str(folder)), ready="Serving")
-    accounts = {f"sip:u@{DOMAIN}:{behind}": behind for behind in PORTS}
-    done = ground.run(namespace, *python("-m", "tests.lab.reaching", str(root), *accounts), timeout=60, check=True)
-    return {accounts[account]: found for account, found in json.loads(done.stdout).items()}
+def look_at_all(topology: Topology, folder: Path) -> dict[str, Any]:
+    """Start it, and a web server beside it at TCP 5074; what ``transport`` and ``tls`` find at each of ``PORTS``, from the client."""
+    _, root = start(topology, folder)
+    web = python("-u", "-m", "http.server", "5074", "--bind", SERVER, "--directory", str(folder))
+    topology.ground.spawn("server", *web, ready="Serving")
+    return reach(topology, root, [f"{DOMAIN}:{behind}" for behind in PORTS])
+
+
+def reach(topology: Topology, root: Path, places: list[str]) -> dict[str, Any]:
+    """What ``transport`` and ``tls`` find there, looked at from the client at once, by what stands behind the domain."""
+    accounts = [f"sip:u@{place}" for place in places]
+    done = topology.ground.run("client", *python("-m", "tests.lab.reaching", SERVER, str(root), *accounts), timeout=60, check=True)
+    return {account.partition(f"{DOMAIN}:")[2]: found for account, found in json.loads(done.stdout).items()}

@@ -1,4 +1,5 @@
-"""Runs the check ``dns`` for accounts given as arguments (``sip:u@host`` or ``sip:u@host|resolver``), with real sockets; prints targets and findings as JSON."""
+"""Runs the check ``dns`` for accounts given as arguments (``sip:u@host``, and behind bars a resolver and 4 or 6), with real
+sockets; prints targets and findings as JSON."""
 
 import asyncio
 import json
@@ -12,8 +13,9 @@ from edgecheck.net import phone
 
 
 async def _locate(uri: str) -> dict[str, Any]:
-    account, _, resolver = uri.partition("|")
-    one = phone.real(parse_account(account, resolver=resolver or None), None, source=None, family=4, progress=lambda done, total, note: None)
+    account, resolver, family, *_ = (*uri.split("|"), "", "")
+    target = parse_account(account, resolver=resolver or None)
+    one = phone.real(target, None, source=None, family=int(family) if family else None, progress=lambda done, total, note: None)
     seen = await dns.probe(one, PROFILE)
     return {
         "targets": [[target.transport, target.port, target.address] for target in seen.targets],

@@ -1,4 +1,4 @@
-"""Runs ``transport`` and ``tls`` at 127.0.0.1 for a CA file and accounts given as arguments; prints the findings as JSON."""
+"""Runs ``transport`` and ``tls`` for an address, a CA file and accounts given as arguments; prints the findings as JSON."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ from edgecheck.model.verdict import Finding
 from edgecheck.net import phone
 
 
-async def _look(uri: str, ca: str) -> dict[str, Any]:
+async def _look(uri: str, address: str, ca: str) -> dict[str, Any]:
     account = parse_account(uri, ca=ca)
     place = account.next_hop
     one = phone.real(account, None, source=None, family=None, progress=lambda done, total, note: None)
-    one.targets = [Target(transport=plain_transport(place), host=place.host, address="127.0.0.1", port=place.port or 5060)]
+    one.targets = [Target(transport=plain_transport(place), host=place.host, address=address, port=place.port or 5060)]
     reached = transport.judge(await transport.probe(one, PROFILE), PROFILE)
     return {"transport": _told(reached), "tls": _told(tls.judge(await tls.probe(one, PROFILE), PROFILE))}
 
@@ -27,9 +27,9 @@ def _told(findings: tuple[Finding, ...]) -> dict[str, str]:
     return {finding.id.partition(".")[2]: finding.verdict for finding in findings}
 
 
-async def _all(ca: str, uris: list[str]) -> dict[str, Any]:
-    return dict(zip(uris, await asyncio.gather(*(_look(uri, ca) for uri in uris)), strict=True))
+async def _all(address: str, ca: str, uris: list[str]) -> dict[str, Any]:
+    return dict(zip(uris, await asyncio.gather(*(_look(uri, address, ca) for uri in uris)), strict=True))
 
 
 if __name__ == "__main__":
-    json.dump(asyncio.run(_all(sys.argv[1], sys.argv[2:])), sys.stdout)
+    json.dump(asyncio.run(_all(sys.argv[1], sys.argv[2], sys.argv[3:])), sys.stdout)

@@ -1,58 +1,105 @@
-"""The check ``dns`` against a real BIND, with sofia-sip's ``sip-dig`` as another opinion on RFC 3263."""
+"""The check ``dns`` behind a NAT with the kernel's SIP ALG, against a real BIND outside; sofia-sip's ``sip-dig`` is another opinion on RFC 3263."""
 
-import json
-from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import pytest
 
 from tests.lab import bind
 from tests.lab.conftest import Laboratory
-from tests.lab.ground import Ground, python
+from tests.lab.topology import SERVER, SERVER6
 
 pytestmark = pytest.mark.lab
 CHECK = "dns"
 
 AS_SIP_DIG = (
+    f"sip:u@{SERVER};transport=udp",
+    f"sip:u@{SERVER}:5070;transport=tcp",
+    f"sips:u@{SERVER}",
+    "sip:u@plain.example.com:5070;transport=tcp",
+    "sips:u@plain.example.com:5070",
+    "sip:u@plain.example.com;transport=tcp",
+    "sip:u@alias.example.com;transport=udp",
     "sip:u@all.example.com",
     "sips:u@all.example.com",
+    "sip:u@srv.example.com",
     "sip:u@srv.example.com;transport=udp",
     "sip:u@srv.example.com;transport=tcp",
     "sips:u@srv.example.com",
-    "sip:u@plain.example.com;transport=tcp",
+    "sip:u@weights.example.com",
+    "sip:u@tcponly.example.com",
     "sip:u@elsewhere.example.com;transport=udp",
+    "sip:u@dual.example.com;transport=udp",
+    "sip:u@six.example.com;transport=udp",
+    "sip:u@dualsrv.example.com;transport=udp",
+    "sip:u@sixsrv.example.com",
 )
-"""Where the RFC leaves nothing to taste: both must name the same targets in the same order. With a port in the address sip-dig adds TCP, for
-requests too large for UDP."""
+"""Both must name the same targets, those that it prefers first; among those that it likes equally the order is a matter of taste: it takes
+IPv6 first, we IPv4, and draws by weight where we put the heaviest first. Without ``transport=``, records or sips it adds TCP, for requests too large for UDP: such are left out."""
+NOT_SIP_DIGS = {
+    "sip:u@web.example.com": [["wss", 8443, bind.ALTERNATE], ["ws", 8080, SERVER]],
+    f"sip:u@[{SERVER6}]": [["udp", 5060, SERVER6]],
+    "sip:u@web.example.com;transport=ws": [["ws", 8080, SERVER]],
+    "sip:u@weights.example.com": [
+        ["udp", 5066, "198.51.100.12"],
+        ["udp", 5062, bind.ALTERNATE],
+        ["udp", 5060, SERVER],
+        ["udp", 5064, "198.51.100.12"],
+    ],
+}
+"""RFC 7118 it does not know, it prints an IPv6 address as it was written, and the heaviest comes first only most of the time."""
+Looked = tuple[dict[str, Any], dict[str, list[list[str]]], dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def answers(laboratory: Laboratory) -> Iterator[tuple[dict[str, Any], dict[str, list[list[Any]]]]]:
-    """What we say of each account, and what sip-dig does."""
+def answers(laboratory: Laboratory) -> Looked:
+    """What we say of each account, what sip-dig does, and what we say on a host without IPv6."""
     laboratory.need("named", "sip-dig")
-    with Ground(laboratory.directory("names")) as ground:
-        ground.shell("ip netns add here; ip -n here link set lo up")
-        bind.start(ground, "here", laboratory.directory("bind"))
-        ours = ground.run("here", *python("-m", "tests.lab.locating", *dict.fromkeys((*bind.FAULTS, *AS_SIP_DIG))), timeout=90, check=True)
-        theirs = {uri: _dug(ground.run("here", "timeout", "5", "sip-dig", uri).stdout) for uri in AS_SIP_DIG}
-        yield json.loads(ours.stdout), theirs
+    with laboratory.stand(bind.PLAN, "names") as topology:
+        ours = bind.look_at_all(topology, laboratory.directory("bind"), *AS_SIP_DIG, *NOT_SIP_DIGS)
+        script = "\n".join(f"echo '== {uri}'; timeout 5 sip-dig '{uri}' || true" for uri in AS_SIP_DIG)
+        dug = topology.ground.run("client", "sh", "-s", stdin=script).stdout
+        return ours, _dug(dug), bind.locate(topology, "lan-host", *bind.OF_IPV4_ALONE)
 
 
-def _dug(text: str) -> list[list[Any]]:
-    """Lines ``preference weight transport port address``."""
-    rows = [line.split() for line in text.splitlines() if line.startswith("\t")]
-    return [[row[2].removeprefix("sips-"), int(row[3]), row[4]] for row in rows]
+def _dug(text: str) -> dict[str, list[list[str]]]:
+    """By account, lines ``preference weight transport port address``."""
+    found: dict[str, list[list[str]]] = {}
+    for line in text.splitlines():
+        if line.startswith("== "):
+            found[line[3:]] = rows = []
+        elif line.startswith("\t"):
+            rows.append(line.split())
+    return found
 
 
 @pytest.mark.parametrize("uri", AS_SIP_DIG)
-def test_the_targets_are_those_of_sip_dig(answers: tuple[dict[str, Any], dict[str, list[list[Any]]]], uri: str) -> None:
-    ours, theirs = answers
-    assert theirs[uri], "sip-dig found nothing"
-    assert ours[uri]["targets"] == theirs[uri]
+def test_the_targets_are_those_of_sip_dig(answers: Looked, uri: str) -> None:
+    ours, theirs = answers[0][uri]["targets"], answers[1][uri]
+    assert theirs, "sip-dig found nothing"
+    assert len(ours) == len(theirs)
+    for _, alike in groupby(theirs, key=lambda row: row[0]):
+        wanted = [[transport, int(port), address] for _, _, transport, port, address in alike]
+        here, ours = ours[: len(wanted)], ours[len(wanted) :]
+        assert sorted(here) == sorted(wanted)
+
+
+@pytest.mark.parametrize("uri", NOT_SIP_DIGS)
+def test_the_targets_are_those_of_the_zone(answers: Looked, uri: str) -> None:
+    assert answers[0][uri]["targets"] == NOT_SIP_DIGS[uri]
 
 
 @pytest.mark.parametrize("uri", bind.FAULTS)
-def test_each_planted_fault_is_named(answers: tuple[dict[str, Any], dict[str, list[list[Any]]]], uri: str) -> None:
+def test_each_planted_fault_is_named(answers: Looked, uri: str) -> None:
     assert answers[0][uri]["findings"] == bind.FAULTS[uri]
 
 
-def test_an_answer_that_is_cut_is_asked_for_over_tcp(answers: tuple[dict[str, Any], dict[str, list[list[Any]]]]) -> None:
+@pytest.mark.parametrize("uri", bind.OF_IPV4_ALONE)
+def test_on_a_host_without_ipv6(answers: Looked, uri: str) -> None:
+    seen = answers[2][uri]
+    assert seen["findings"] == bind.OF_IPV4_ALONE[uri]
+    assert all(":" not in address for _, _, address in seen["targets"])
+
+
+def test_an_answer_that_is_cut_is_asked_for_over_tcp(answers: Looked) -> None:
     assert len(answers[0]["sip:u@many.example.com"]["targets"]) == 12

@@ -1,4 +1,4 @@
-"""``transport`` and ``tls`` against a real Kamailio with good and bad certificates, and a WebSocket."""
+"""``transport`` and ``tls`` behind a NAT with the kernel's SIP ALG: a real Kamailio outside with good and bad certificates, and a WebSocket."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import pytest
 
 from tests.lab import kamailio_tls
 from tests.lab.conftest import Laboratory
-from tests.lab.ground import Ground
 from tests.lab.kamailio_tls import PORTS
 
 pytestmark = pytest.mark.lab
@@ -14,9 +13,8 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def seen(laboratory: Laboratory) -> dict[str, Any]:
     laboratory.need("kamailio", "sipsak")
-    with Ground(laboratory.directory("certificates")) as ground:
-        ground.shell("ip netns add here; ip -n here link set lo up")
-        return kamailio_tls.look_at_all(ground, "here", laboratory.directory("kamailio tls"))
+    with laboratory.stand(kamailio_tls.PLAN, "certificates") as topology:
+        return kamailio_tls.look_at_all(topology, laboratory.directory("kamailio tls"))
 
 
 @pytest.mark.parametrize("behind", PORTS)
