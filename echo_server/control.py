@@ -1,21 +1,20 @@
-"""The control channel without its socket: who is admitted, and what each request asks to be done."""
+"""The control channel without its socket: what each request of an open session asks to be done."""
 
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from echo_server import prober, roles, shared, sip_caller
+from echo_server.accounts import Accounts
 from echo_server.effects import Closing, Effect, MediaOpening, Reply, Storing
 from echo_server.inquiry import Inquiring
 from echo_server.ledger import SentTable
 from echo_server.media import MediaPort, MediaPorts
-from echo_server.reached import Reached
-from echo_server.session import Session, Sessions
+from echo_server.session import Session
 from echo_server.tokens import Cookies
-from edgecheck import __version__
 from edgecheck.wire import control, ports, probe
 from edgecheck.wire.address import parse_host
-from edgecheck.wire.control import Declined, Hello, Limits, Refused, Service
+from edgecheck.wire.control import Declined, Limits, Service
 from edgecheck.wire.errors import WireError
 
 MOST_SHARES = 4
@@ -28,29 +27,9 @@ MIN_INQUIRY_SPACING_MS = 20
 MOST_PUSHES = 16
 """Probes on one connection: what nobody acknowledges stays in the system's memory."""
 MAX_DATAGRAMS = 1 << 20
+"""Of one probe request: 16 copies to every port there is."""
 FIRST_SOURCE_PORT = 32768
 """A client may name the port that it is dialed from, but none that a service of this machine could have."""
-"""Of one probe request: 16 copies to every port there is."""
-
-
-def check_authentication(hello: Hello, message: control.Message, token: str) -> Refused | None:
-    """Whether the first message of a client proves that it knows the token; None when it does."""
-    if not isinstance(message, control.Authenticate):
-        return Refused(reason="malformed", message="The first message must be the proof of the token.")
-    if message.protocol != control.PROTOCOL:
-        return Refused(
-            reason="protocol",
-            message=f"This server ({__version__}) speaks protocol {control.PROTOCOL}, the client ({message.version[:20]}) protocol "
-            f"{message.protocol}: install the same version at both ends.",
-        )
-    try:
-        control.parse_hex(message.nonce, control.NONCE_SIZE)
-        control.parse_hex(message.certificate, 32)
-    except WireError:
-        return Refused(reason="malformed", message="The nonce or the certificate's fingerprint is not hexadecimal of the right length.")
-    if not control.proves(token, "client", hello.nonce, message.nonce, message.certificate, message.proof):
-        return Refused(reason="unknown-token", message="This server does not know this token. Copy the whole edge://... line it printed.")
-    return None
 
 
 class Refusal(Exception):
@@ -66,20 +45,16 @@ class Requests:
 
     def __init__(
         self,
-        sessions: Sessions,
+        accounts: Accounts,
         media: MediaPorts,
         cookies: Cookies,
-        services: dict[int, Service],
-        reached: tuple[Reached, Reached],
         key: bytes,
         wall: Callable[[], float] | None,
     ) -> None:
-        """``reached``: over UDP, over TCP. ``wall``: the date and time, seconds since 1970; None: not told."""
-        self._sessions = sessions
+        """``wall``: the date and time, seconds since 1970; None: not told."""
+        self._accounts = accounts
         self._media = media
         self._cookies = cookies
-        self._services = services
-        self._reached, self._reached_tcp = reached
         self._wall = wall
         self._key = key
 
@@ -91,7 +66,8 @@ class Requests:
                     wall = round(self._wall(), 3) if self._wall is not None else None
                     return [Reply(control.Pong(id=request.id, at_ms=session.at_ms(now), wall_s=wall))]
                 case control.Account():
-                    over_udp, over_tcp = (one.by_others(session.family, session.number) for one in (self._reached, self._reached_tcp))
+                    accounts = self._accounts
+                    over_udp, over_tcp = (one.by_others(session.family, session.number) for one in (accounts.reached, accounts.reached_tcp))
                     account = session.account(request)
                     return [Reply(msgspec.structs.replace(account, reached_by_others=over_udp, reached_by_others_tcp=over_tcp))]
                 case control.Mirror():
@@ -111,7 +87,7 @@ class Requests:
                 case control.OpenMedia():
                     return [self._open_media(session, request)]
                 case control.Share():
-                    return [_share(session, request, self._services[session.family])]
+                    return [_share(session, request, self._accounts.services[session.family])]
                 case control.CloseMedia():
                     return [Closing(self.release_media(session)), Reply(control.MediaOpened(id=request.id, ports=()))]
                 case _:
@@ -131,7 +107,7 @@ class Requests:
         host = parse_host(request.address)
         if not self._cookies.proves(session.name, host, request.cookie, now):
             raise Refusal("unproved-address", f"The cookie does not prove {host}: it is another address's, or older than a minute.")
-        if not self._sessions.prove(session, host):
+        if not self._accounts.sessions.prove(session, host):
             raise Refusal("limit", f"At most {session.bounds.addresses} addresses in one session.")
         return control.Proved(id=request.id, addresses=tuple(session.addresses))
 
@@ -141,7 +117,7 @@ class Requests:
             raise Refusal("unproved-address", f"{host} has not proved itself in this session.")
         if (6 if ":" in host else 4) != session.family:
             raise Refusal("unavailable", f"{host} is of another family than the control connection, whose servers' addresses probe it.")
-        return self._services[session.family]
+        return self._accounts.services[session.family]
 
     def _probe(self, session: Session, request: control.Probe) -> prober.Sending:
         service, limits = self._service(session, request.address), session.limits
@@ -214,7 +190,7 @@ class Requests:
         return Inquiring(service, session, request, table)
 
     def _open_media(self, session: Session, request: control.OpenMedia) -> MediaOpening:
-        service, limits = self._services[session.family], session.limits
+        service, limits = self._accounts.services[session.family], session.limits
         if service.media is None:
             raise Refusal("unavailable", "This server opens no media ports.")
         _span(request.ports, limits)
@@ -253,15 +229,15 @@ def _pushed(session: Session, request: control.Push) -> control.Pushed:
     rows = []
     for item in request.items:
         _within("item", item, 0, 65535)
-        conversation = session.streams.get((request.series, item))
-        if conversation is None:
+        stream = session.streams.get((request.series, item))
+        if stream is None:
             rows.append(control.PushRow(item=item, state="unknown"))
-        elif conversation.write is None:
-            rows.append(control.PushRow(item=item, state=conversation.lost or "ended"))
+        elif stream.write is None:
+            rows.append(control.PushRow(item=item, state=stream.lost or "ended"))
         else:
-            _within("pushes", conversation.pushed + 1, 1, MOST_PUSHES)
-            conversation.pushed += 1
-            conversation.write(probe.serialize(probe.Probe(probe.Kind.PROBE, session.name, request.series, item)))
+            _within("pushes", stream.pushed + 1, 1, MOST_PUSHES)
+            stream.pushed += 1
+            stream.write(probe.serialize(probe.Probe(probe.Kind.PROBE, session.name, request.series, item)))
             rows.append(control.PushRow(item=item, state="sent"))
     return control.Pushed(id=request.id, rows=tuple(rows))
 

@@ -1,25 +1,20 @@
 """One TCP or TLS connection to a STUN or SIP port: bytes in, bytes out."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
-
-from edgecheck.wire import probe
+from echo_server.accounts import Accounts
+from echo_server.answers import Answers
+from echo_server.session import KeptStream, Session
+from edgecheck.wire import probe, sip
 from edgecheck.wire.address import Endpoint
-from edgecheck.wire.control import Transport
+from edgecheck.wire.control import Direction, Transport
 from edgecheck.wire.errors import WireError
 from edgecheck.wire.framing import SipFramer, StunFramer
 from edgecheck.wire.probe import Kind
-
-if TYPE_CHECKING:
-    from echo_server.core import EchoServer
-    from echo_server.session import Session
-
 
 STALLED_S = 0.9
 """TCP has sent a lost segment twice more by then; a client that waits for an answer has not yet given up."""
 
 
-class Conversation:
+class Conversation(KeptStream):
     """Messages (STUN or SIP, by the port) and probes, in any order, on one stream.
 
     A probe begins where a message could. Its 28 bytes are answered at once. On a SIP port zeros behind an ``ECHO`` are its padding
@@ -27,9 +22,11 @@ class Conversation:
     a message begins with a zero, a probe has 28 bytes and no padding.
     """
 
-    def __init__(self, server: "EchoServer", listener: str, transport: Transport, peer: Endpoint, now: float) -> None:
-        self.listener = listener
-        self.transport: Transport = transport
+    def __init__(
+        self, accounts: Accounts, answers: Answers, listener: str, transport: Transport, peer: Endpoint, now: float, idle_s: float
+    ) -> None:
+        """``idle_s``: how long it may idle without a session."""
+        super().__init__()
         self.peer = peer
         self.session: Session | None = None
         """Whose messages came; known from the first that named it."""
@@ -37,13 +34,11 @@ class Conversation:
         """To be closed when what ``feed`` returned has been sent."""
         self.throttled = False
         """The source has had all the answers for this second that a stranger gets: read on later."""
-        self.write: Callable[[bytes], None] | None = None
-        """Sends unasked; given by whoever owns the connection, None when it is gone."""
-        self.pushed = 0
-        """How often that was done."""
-        self.lost: Literal["", "reset", "ended", "closed"] = ""
-        """How the connection ended: by a RST that came in, by the other end otherwise, by this server."""
-        self._server = server
+        self._accounts = accounts
+        self._answers = answers
+        self._listener = listener
+        self._transport: Transport = transport
+        self._idle_s = idle_s
         self._is_sip = listener.startswith("sip:")
         self._framer = SipFramer() if self._is_sip else StunFramer()
         self._start = b""
@@ -55,7 +50,7 @@ class Conversation:
         """When it is to be closed if no whole message comes; with a session it may idle as long as that lives."""
         if self.session is not None and not self.session.ended:
             return self.session.deadline()
-        return self._last_message + self._server.bounds.stream_idle_s
+        return self._last_message + self._idle_s
 
     def feed(self, data: bytes, now: float) -> bytes:
         """What to answer to these bytes, in one piece."""
@@ -74,7 +69,7 @@ class Conversation:
         try:
             self._answer(self._start + data, out, now)
         except WireError:
-            self._server.counters["stream broken"] += 1
+            self._answers.counters["stream broken"] += 1
             self.end(now)
             self.over = True
         return out
@@ -91,7 +86,7 @@ class Conversation:
                 if len(data) < probe.SIZE:
                     self._start = data
                     break
-                answer = self._server.answer_probe(self, data[: probe.SIZE], now)
+                answer = self._answer_probe(data[: probe.SIZE], now)
                 if answer is not None:
                     out.append(answer)
                     self._last_message = now
@@ -107,9 +102,65 @@ class Conversation:
         self._recorded = 0
         for message in self._framer.feed(chunk):
             self._last_message = now
-            out += self._server.answer_message(self, message, now)
+            out += self._answer_message(message, now)
         if self._framer.broken is not None:
             raise self._framer.broken
+
+    def _answer_message(self, data: bytes, now: float) -> list[bytes]:
+        if not self._answers.may_answer(self.peer.host, now):
+            self.throttled = True
+        try:
+            return self._answer_sip(data, now) if self._is_sip else self._answer_stun(data, now)
+        except WireError:
+            self._answers.counters["malformed"] += 1
+        except Exception as error:
+            self._answers.fault(error)
+        return []
+
+    def _answer_sip(self, data: bytes, now: float) -> list[bytes]:
+        if data in (sip.PING, sip.PONG):
+            session = self.session
+            self._record(session, "received", data, now)
+            answers = [sip.PONG] if data == sip.PING else []  # RFC 5626 section 4.4.1
+        else:
+            session, answers, row = self._answers.to_sip(self._listener, self._transport, self.peer, data, None, now)
+            self.session = session or self.session
+            if row is not None and answers:
+                row.answered += 1
+        for answer in answers:
+            self._record(session, "sent", answer, now)
+        return answers
+
+    def _answer_stun(self, data: bytes, now: float) -> list[bytes]:
+        service = self._accounts.services.get(self.peer.family)
+        row = self._accounts.note_transaction(f"{self._listener}/tcp", self.peer, data, now)
+        session = self._accounts.sessions.get(data[8:16])
+        if session is not None and self.session is not session:
+            session.keep_stream(data[16] << 8 | data[17], data[18] << 8 | data[19], self)
+        self.session = session or self.session
+        answer = self._answers.to_stun(service, self._listener, self.peer, data, stream=True) if service else None
+        if answer is None:
+            return []
+        if row is not None:
+            row.answered += 1
+        return [answer.data]
+
+    def _answer_probe(self, data: bytes, now: float) -> bytes | None:
+        try:
+            found = self._answers.to_probe(f"{self._listener}/tcp", self.peer, data, now)
+        except WireError:
+            self._answers.counters["malformed"] += 1
+            return None
+        if found is None:
+            return None
+        answer, row = found
+        self.session = self._accounts.sessions.get(data[8:16])
+        row.answered += 1
+        return answer
+
+    def belongs_to(self, session: Session) -> bool:
+        """Whether what came on it is this session's, or what has not yet become a message seems to be."""
+        return (self.session or self._accounts.owner(self.unread, self.peer)[0]) is session
 
     def record_stalled(self, now: float) -> None:
         """Put into the mirror what has waited long for its rest: a length that somebody changed makes a message that never ends."""
@@ -123,8 +174,12 @@ class Conversation:
     def _record_rest(self, now: float) -> None:
         rest = self.unread
         if self._is_sip and len(rest) > self._recorded:
-            self._server.record_garbage(self, rest, now)
+            owner, _ = self._accounts.owner(rest, self.peer)
+            self._record(self.session or owner, "received", rest, now)
             self._recorded = len(rest)
+
+    def _record(self, session: Session | None, direction: Direction, data: bytes, now: float) -> None:
+        self._accounts.record(session, direction, self._transport, self._listener, self.peer, data, now)
 
     @property
     def unread(self) -> bytes:

@@ -1,7 +1,7 @@
 """One client's session: what it has proved, what it may use, what was seen of it."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from echo_server.ledger import Ledger
 from echo_server.limits import Allowance, Bounds, Pool
@@ -9,13 +9,10 @@ from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Direction, Limits, MirrorRecord, Transport
 
-if TYPE_CHECKING:
-    from echo_server.conversation import Conversation
-
 _RECORD_BYTES = 400
 """What a mirror record takes in memory beside its data."""
 _STREAM_BYTES = 4000
-"""What a conversation takes that is kept for its session."""
+"""What a stream takes that is kept for its session."""
 
 
 class MirrorLog:
@@ -39,6 +36,18 @@ class MirrorLog:
         record = MirrorRecord(at_ms=at_ms, direction=direction, transport=transport, server_port=server_port, peer=str(peer), data=data)
         self.records.append(record)
         return lambda: self.records.remove(record)
+
+
+class KeptStream:
+    """A connection that a client opened: it may be sent to, unasked."""
+
+    def __init__(self) -> None:
+        self.write: Callable[[bytes], None] | None = None
+        """Sends; given by whoever owns the connection, None when it is gone."""
+        self.pushed = 0
+        """How often that was done."""
+        self.lost: Literal["", "reset", "ended", "closed"] = ""
+        """How the connection ended: by a RST that came in, by the other end otherwise, by this server."""
 
 
 class Session:
@@ -69,7 +78,7 @@ class Session:
         self.shares = 0
         """Reports left here."""
         self.ended = False
-        self.streams: dict[tuple[int, int], Conversation] = {}
+        self.streams: dict[tuple[int, int], KeptStream] = {}
         """Connections that the client opened and named by a Binding request: by its series and item."""
         self._next_probe = 0.0
 
@@ -91,12 +100,12 @@ class Session:
         self._next_probe = max(self._next_probe, now) + 1 / self.limits.pace
         return self._next_probe - now
 
-    def keep_stream(self, series: int, item: int, conversation: "Conversation") -> None:
+    def keep_stream(self, series: int, item: int, stream: KeptStream) -> None:
         """A connection was named, so that it may be sent to. Bounded; one that is over stays, to be told of."""
         kept = (series, item) in self.streams
         if not kept and (len(self.streams) >= self.bounds.streams_per_source or not self.allowance.take(_STREAM_BYTES)):
             return
-        self.streams[series, item] = conversation
+        self.streams[series, item] = stream
 
     def account(self, request: control.Account) -> control.Accounted:
         """The receipt asked for."""
