@@ -58,12 +58,9 @@ def run(
             "Without a server an embedded one is started, and only this machine is checked.",
         ),
     ] = None,
-    server: Annotated[str | None, typer.Option("--server", metavar="HOST[:PORT]", help="The echo server (also: EDGECHECK_SERVER).")] = None,
-    token: Annotated[
-        str | None,
-        typer.Option("--token", metavar="T", help="Its token; visible to other users of this machine (better: EDGECHECK_TOKEN)."),
-    ] = None,
-    token_file: Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")] = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     profile: options.Profile = "generic-pbx",
     json: options.Json = None,
     html: options.Html = None,
@@ -135,7 +132,7 @@ def register(
     source: options.Source = None,
     ipv4: options.Ipv4 = False,
     ipv6: options.Ipv6 = False,
-    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")] = None,
+    timeout: options.Timeout = None,
     no_history: options.NoHistory = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
@@ -174,7 +171,7 @@ def alg(
     source: options.Source = None,
     ipv4: options.Ipv4 = False,
     ipv6: options.Ipv6 = False,
-    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")] = None,
+    timeout: options.Timeout = None,
     no_history: options.NoHistory = False,
     quiet: options.Quiet = False,
     no_color: options.NoColor = False,
@@ -229,7 +226,7 @@ def explain(
 
 @app.command()
 def settings(
-    report: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
+    report: options.SavedReport,
     pbx: Annotated[
         str | None,
         typer.Option(
@@ -277,7 +274,7 @@ def compare(
 
 @app.command()
 def report(
-    name: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
+    name: options.SavedReport,
     form: Annotated[str, typer.Option("--format", metavar="F", help="markdown, text, html, junit, csv or json.")] = "markdown",
     redact: Annotated[bool, typer.Option("--redact", help="Words in place of addresses and names, for a public ticket.")] = False,
     tried: Annotated[
@@ -299,7 +296,7 @@ app.add_typer(baselines, name="baseline")
 @baselines.command("save")
 def baseline_save(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '.', '_', '-'.")],
-    report: Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")],
+    report: options.SavedReport,
     verbose: options.Verbose = False,
 ) -> None:
     """Keep a saved report under a name."""
@@ -365,12 +362,9 @@ def watch(
         str | None, typer.Option("--webhook", metavar="URL", help="POST JSON there on every change (better: EDGECHECK_WEBHOOK).")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once and end: for a timer of one's own.")] = False,
-    server: Annotated[str | None, typer.Option("--server", metavar="HOST[:PORT]", help="The echo server (also: EDGECHECK_SERVER).")] = None,
-    token: Annotated[
-        str | None,
-        typer.Option("--token", metavar="T", help="Its token; visible to other users of this machine (better: EDGECHECK_TOKEN)."),
-    ] = None,
-    token_file: Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")] = None,
+    server: options.Server = None,
+    token: options.Token = None,
+    token_file: options.TokenFile = None,
     profile: options.Profile = "generic-pbx",
     source: options.Source = None,
     ipv4: options.Ipv4 = False,

@@ -1,15 +1,11 @@
 """``edgecheck history``, and keeping each run."""
 
 import sys
-from collections.abc import Callable
-from typing import TypeVar
 
-from edgecheck.cli import status
+from edgecheck.cli import saved, status
 from edgecheck.cli.output import colored, width
-from edgecheck.model.errors import EdgecheckError, UsageError
+from edgecheck.model.errors import UsageError
 from edgecheck.model.verdict import Report
-
-T = TypeVar("T")
 
 
 def keep(report: Report, wanted: bool) -> None:
@@ -30,7 +26,7 @@ def history(what: str, word: str, most: int, no_color: bool) -> int:
         return listing(most)
     if what == "remove":
         return remove(word)
-    number = number_of(word)
+    number = saved.number_of(word)
     if number is None:
         raise UsageError(f"{word[:40]!r} is no run: give @NUMBER as edgecheck history lists it, or @last.")
     if what == "show":
@@ -45,7 +41,7 @@ def listing(most: int) -> int:
     from edgecheck.report.text import safe
     from edgecheck.store.history import History
 
-    entries = _asked(lambda: History().entries(most))
+    entries = History().entries(most)
     if not entries:
         print("No run was kept yet: each edgecheck run is, unless --no-history says otherwise.")
     for entry in entries:
@@ -54,20 +50,12 @@ def listing(most: int) -> int:
 
 
 def show(number: int, no_color: bool) -> int:
-    """One run's report, judged by this version."""
+    """Show one run's report, judged by this version."""
     from edgecheck.report import text
 
-    report = run(number)
+    report = saved.kept(number)
     sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout)))
     return status.of(report.verdict)
-
-
-def run(number: int) -> Report:
-    """One run's report, judged by this version. Raises ``UsageError``."""
-    from edgecheck.cli.saved import judged_anew
-    from edgecheck.store.history import History
-
-    return judged_anew(_asked(lambda: History().load(number)), f"@{number}")
 
 
 def trends(number: int) -> int:
@@ -76,10 +64,10 @@ def trends(number: int) -> int:
     from edgecheck.store.history import History, place_of
 
     history = History()
-    place = place_of(_asked(lambda: history.load(number)))
+    place = place_of(history.load(number))
     print(safe(f"{place}"))
     before = ""
-    for stretch in _asked(lambda: history.stretches(place)):
+    for stretch in history.stretches(place):
         name = stretch.check if stretch.check != before else ""
         before = stretch.check
         since = stretch.first if stretch.runs == 1 else f"{stretch.first} to {stretch.last}"
@@ -92,28 +80,9 @@ def remove(word: str) -> int:
     """Forget one run (``@12``), or ``all``."""
     from edgecheck.store.history import History
 
-    number = None if word == "all" else number_of(word)
+    number = None if word == "all" else saved.number_of(word)
     if word != "all" and (number is None or number <= 0):
         raise UsageError(f"{word[:40]!r}: to remove, give @NUMBER as edgecheck history lists it, or all.")
-    gone = _asked(lambda: History().remove(number))
+    gone = History().remove(number)
     print(f"Removed {gone} run{'' if gone == 1 else 's'}.")
     return status.FINE
-
-
-def number_of(word: str) -> int | None:
-    """``@12`` is 12, ``@last`` the newest; None for any other word."""
-    if word == "@last":
-        return 0
-    digits = word.removeprefix("@")
-    if word.startswith("@") and digits.removeprefix("-").isdecimal() and len(digits) < 12:
-        return int(digits)
-    return None
-
-
-def _asked(ask: Callable[[], T]) -> T:
-    from edgecheck.store.history import HistoryFailed
-
-    try:
-        return ask()
-    except HistoryFailed as error:
-        raise EdgecheckError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The options that several commands share, each written once."""
+"""The options and arguments that several commands share, each written once."""
 
 from typing import Annotated
 
@@ -21,6 +21,13 @@ def _note_verbose(value: bool) -> bool:
 
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Details when something goes wrong.", is_eager=True, callback=_note_verbose)]
+Server = Annotated[str | None, typer.Option("--server", metavar="HOST[:PORT]", help="The echo server (also: EDGECHECK_SERVER).")]
+Token = Annotated[
+    str | None, typer.Option("--token", metavar="T", help="Its token; visible to other users of this machine (better: EDGECHECK_TOKEN).")
+]
+TokenFile = Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")]
+SavedReport = Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout, then nothing else is.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page; - is stdout.")]
 Junit = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML; - is stdout.")]

@@ -1,4 +1,4 @@
-"""Reports that were saved: read from a file, from stdin or from the baselines, and judged anew."""
+"""Reports that were saved: read from a file, from stdin, from the baselines or from the history, and judged anew."""
 
 import sys
 from pathlib import Path
@@ -34,13 +34,29 @@ def read(name: str) -> Report:
 
 def baseline(word: str) -> Report:
     """A baseline by its name, a run of the history (``@12``, ``@last``), or a report in a file. Raises ``UsageError``."""
-    from edgecheck.cli import history
     from edgecheck.store import baselines
 
-    number = history.number_of(word)
+    number = number_of(word)
     if number is not None:
-        return history.run(number)
+        return kept(number)
     return read(word) if is_file(word) else judged_anew(baselines.load(word), f"baseline {word}")
+
+
+def kept(number: int) -> Report:
+    """This run of the history; 0 is the newest. Raises ``UsageError``, ``HistoryFailed``."""
+    from edgecheck.store.history import History
+
+    return judged_anew(History().load(number), f"@{number}")
+
+
+def number_of(word: str) -> int | None:
+    """``@12`` is 12, ``@last`` the newest; None for any other word."""
+    if word == "@last":
+        return 0
+    digits = word.removeprefix("@")
+    if word.startswith("@") and digits.removeprefix("-").isdecimal() and len(digits) < 12:
+        return int(digits)
+    return None
 
 
 def judged_anew(report: Report, name: str) -> Report:

@@ -6,7 +6,9 @@
     │   ├── NotOurServer     something else answered there (captive portal, web server)
     │   └── TokenRefused     the server does not know the token
     ├── ControlLost          the session ended in mid-run
-    └── LocalFailure         this machine could not do it: port in use, no route, no descriptors left
+    ├── RequestDeclined      the server would not do one thing, and said why; the session goes on
+    ├── LocalFailure         this machine could not do it: port in use, no route, no descriptors left
+    └── HistoryFailed        the runs that were kept cannot be used (``store.history``)
 
 A message is one sentence: what happened, and what to do. It never holds a token or a password.
 """

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecheck.model.errors import UsageError
+from edgecheck.model.errors import EdgecheckError, UsageError
 from edgecheck.model.verdict import Report, Verdict
 from edgecheck.report import json
 from edgecheck.store.places import data_directory
@@ -45,7 +45,7 @@ PRAGMA user_version = {_VERSION};
 """
 
 
-class HistoryFailed(Exception):
+class HistoryFailed(EdgecheckError):
     """The history could not be read or written; the words say why."""
 
 
