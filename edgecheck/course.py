@@ -18,6 +18,7 @@ import msgspec
 from edgecheck import __version__
 from edgecheck.checks import BY_ID
 from edgecheck.diagnosis import diagnose, settings_for_pbx
+from edgecheck.model import draft
 from edgecheck.model.check import Check, Observation
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.profile import Profile
@@ -55,6 +56,8 @@ class Course:
         self.started_at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.results: dict[str, CheckResult] = {}
         self.begun: set[str] = set()
+        self._left: dict[str, tuple[draft.Place, float]] = {}
+        """Checks that were interrupted: what they left, and how long they took."""
         self.control: list[Finding] = []
         self.fault: str | None = None
         """A traceback: the run itself failed, beside any check."""
@@ -111,14 +114,18 @@ class Course:
         def took() -> float:
             return time.monotonic() - began - stood[0]
 
-        try:
-            observation = await check.probe(network, self.profile)
-        except (ControlLost, RequestDeclined, LocalFailure) as error:
-            self.keep(_undecided(check, str(error), took()))
-        except Exception:
-            self.keep(_fault(check, traceback.format_exc(), took()))
-        else:
-            self.keep(judged(check, observation, self.profile, took()))
+        with draft.keep() as place:
+            try:
+                observation = await check.probe(network, self.profile)
+            except (ControlLost, RequestDeclined, LocalFailure) as error:
+                self.keep(self._cut_short(check, place, str(error), took()))
+            except asyncio.CancelledError:
+                self._left[check.id] = place, took()  # why is known once the run has ended
+                raise
+            except Exception:
+                self.keep(_fault(check, traceback.format_exc(), took()))
+            else:
+                self.keep(judged(check, observation, self.profile, took()))
 
     def progress(self, done: int, total: int, note: str) -> None:
         """What a check tells of itself while it runs."""
@@ -130,7 +137,21 @@ class Course:
         self.show.check_finished(result)
 
     def _unfinished(self, check: Check, why: str) -> CheckResult:
-        return _undecided(check, why, 0.0) if check.id in self.begun else skipped(check, why)
+        if check.id not in self.begun:
+            return skipped(check, why)
+        place, duration = self._left.get(check.id, (draft.Place(), 0.0))
+        return self._cut_short(check, place, why, duration)
+
+    def _cut_short(self, check: Check, place: draft.Place, why: str, duration: float) -> CheckResult:
+        """What a check left that did not come to its end."""
+        why = _clause(why)
+        if place.draft is None:
+            return _undecided(check, why, duration)
+        try:
+            observation = place.draft(why)
+        except Exception:
+            return _fault(check, traceback.format_exc(), duration)
+        return judged(check, observation, self.profile, duration, why)
 
     def report(self) -> Report:
         """What is known so far, judged and diagnosed."""
@@ -203,13 +224,17 @@ def _assemble(
     return msgspec.structs.replace(report, settings_for_pbx=settings_for_pbx(report.checks, profile, server, client))
 
 
-def judged(check: Check, observation: Observation, profile: Profile, duration: float) -> CheckResult:
-    """An observation with its findings. A judge that fails is a fault of ours, and said so."""
+def judged(check: Check, observation: Observation, profile: Profile, duration: float, cut_short: str | None = None) -> CheckResult:
+    """An observation with its findings; of a check that was cut short, those that stand. A judge that fails is a fault of ours."""
     try:
         findings = check.judge(observation, profile)
-        summary = check.summarize(observation, findings)
+        if cut_short is None:
+            summary = check.summarize(observation, findings)
+        else:
+            findings, summary = _standing(check, findings, cut_short)
     except Exception:
-        return msgspec.structs.replace(_fault(check, traceback.format_exc(), duration), observation=msgspec.to_builtins(observation))
+        failed = _fault(check, traceback.format_exc(), duration)
+        return msgspec.structs.replace(failed, observation=msgspec.to_builtins(observation), cut_short=cut_short)
     return CheckResult(
         id=check.id,
         verdict=worst([finding.verdict for finding in findings]),
@@ -217,7 +242,29 @@ def judged(check: Check, observation: Observation, profile: Profile, duration: f
         duration_s=round(duration, 3),
         observation=msgspec.to_builtins(observation),
         findings=findings,
+        cut_short=cut_short,
     )
+
+
+def _standing(check: Check, findings: Sequence[Finding], why: str) -> tuple[tuple[Finding, ...], str]:
+    """What a part of the measurement proves, and that the rest is missing; in one sentence, too."""
+    stand = tuple(finding for finding in findings if finding.id.removeprefix(f"{check.id}.") in check.stands)
+    told = [finding.summary.rstrip(".") for finding in sorted(stand, key=_gravity) if finding.verdict in _TOLD]
+    rest = "the rest could" if told else "could"
+    return (*stand, _not_finished(check, why)), "; ".join((*told[:2], f"{rest} not be finished: {why}"))
+
+
+_TOLD = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
+
+
+def _gravity(finding: Finding) -> int:
+    return _TOLD.index(finding.verdict) if finding.verdict in _TOLD else len(_TOLD)
+
+
+def _clause(why: str) -> str:
+    """A sentence as part of another."""
+    why = why.rstrip(".")
+    return why[:1].lower() + why[1:] if why[1:2].islower() else why
 
 
 def skipped(check: Check, why: str) -> CheckResult:
@@ -225,10 +272,22 @@ def skipped(check: Check, why: str) -> CheckResult:
     return CheckResult(id=check.id, verdict=Verdict.SKIPPED, summary=f"not tested: {why}", duration_s=0.0, findings=(finding,))
 
 
-def _undecided(check: Check, why: str, duration: float) -> CheckResult:
+def _not_finished(check: Check, why: str) -> Finding:
     text = f"could not be finished: {why}"
-    finding = Finding(id=f"{check.id}.undecided", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=text, evidence=(why,))
-    return CheckResult(id=check.id, verdict=Verdict.INCONCLUSIVE, summary=text, duration_s=round(duration, 3), findings=(finding,))
+    return Finding(id=f"{check.id}.undecided", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=text, evidence=(why,))
+
+
+def _undecided(check: Check, why: str, duration: float) -> CheckResult:
+    """Nothing was left of it."""
+    finding = _not_finished(check, why)
+    return CheckResult(
+        id=check.id,
+        verdict=finding.verdict,
+        summary=finding.summary,
+        duration_s=round(duration, 3),
+        findings=(finding,),
+        cut_short=why,
+    )
 
 
 _FAULT = "edgecheck itself failed here; this says nothing about the network. Please report it with the --json file."
@@ -252,7 +311,7 @@ def rejudge(report: Report) -> Report:
             results.append(result)
             continue
         observation = msgspec.convert(result.observation, check.observation)
-        results.append(judged(check, observation, profile, result.duration_s))
+        results.append(judged(check, observation, profile, result.duration_s, result.cut_short))
     stopped = any(note.startswith("Not finished") for note in report.notes)
     return _assemble(
         results,

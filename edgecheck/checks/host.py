@@ -5,6 +5,7 @@ tell is None, and says nothing. Nothing here fails: it is what other checks' fin
 """
 
 
+from edgecheck.model import draft
 from edgecheck.model.check import Check, Network, Observation
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.machine import Machine
@@ -35,6 +36,7 @@ class HostObservation(Observation, frozen=True, kw_only=True):
 async def probe_network(net: Network, profile: Profile) -> HostObservation:
     """Read, and ask the server for its clock."""
     machine = await net.machine()
+    draft.leave(lambda why: HostObservation(source=net.source, machine=machine, reasons={"clock_ahead_s": why}))
     ahead = error = None
     reasons = {}
     try:
@@ -217,4 +219,8 @@ CHECK = Check(
     judge=judge,
     summarize=summarize,
     alone=True,
+    stands=frozenset(
+        {"vpn", "container", "several-routes", "single-family", "sip-helper", "sip-helper-loaded", "conntrack-full", "descriptors"}
+    )
+    | {"small-buffers"},
 )

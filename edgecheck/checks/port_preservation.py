@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from edgecheck.model import draft
 from edgecheck.model.check import Check, Network, Observation
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.evidence import Answered, Exchange, Failed
@@ -85,18 +86,35 @@ async def probe_network(net: Network, profile: Profile) -> PreservationObservati
     """Ask for every port's mapping, some dozens at a time."""
     wanted = [(transport, port, True) for transport, port in signaling_ports(profile)]
     wanted += [("udp", port, False) for port in rtp_sample(profile)]
-    rows: list[PortRow] = []
+    asked: dict[int, PortRow] = {}
+
+    async def ask(place: int) -> None:
+        transport, port, signaling = wanted[place]
+        asked[place] = await _one(net, transport, port, signaling, series[transport])
+
+    def so_far(why: str) -> PreservationObservation:
+        unasked = (PortRow(transport=name, local=port, mapped=None, signaling=signal, reason=why) for name, port, signal in wanted)
+        seen = _observed(net, [asked.get(place, row) for place, row in enumerate(unasked)], [])
+        # What the others would have shown decides the rule; only that a port did not keep its parity is sure.
+        return msgspec.structs.replace(seen, allocation=None, parity_kept=None if seen.parity_kept else seen.parity_kept)
+
+    draft.leave(so_far)
     series = {"udp": net.new_series(), "tcp": net.new_series()}
     for start in range(0, len(wanted), _AT_ONCE):
-        part = wanted[start : start + _AT_ONCE]
+        part = range(start, min(start + _AT_ONCE, len(wanted)))
         began = net.now()
-        rows += await asyncio.gather(*(_one(net, transport, port, signaling, series[transport]) for transport, port, signaling in part))
-        net.progress(len(rows), len(wanted), "ports")
+        await asyncio.gather(*map(ask, part))
+        net.progress(len(asked), len(wanted), "ports")
         if net.pace and start + _AT_ONCE < len(wanted):
             await net.sleep(max(0.0, len(part) / net.pace - (net.now() - began)))
+    rows = [asked[place] for place in range(len(wanted))]
     fresh = [row for row in await _fresh(net) if row.mapped is not None]
     net.memory.note_sent([row.local for row in (*rows, *fresh) if row.transport == "udp"])
     net.memory.note_sent([row.local for row in rows if row.transport == "tcp"], "tcp")
+    return _observed(net, rows, fresh)
+
+
+def _observed(net: Network, rows: list[PortRow], fresh: list[PortRow]) -> PreservationObservation:
     told = [row for row in rows if row.mapped is not None]
     return PreservationObservation(
         tested=len(told),
@@ -321,4 +339,5 @@ CHECK = Check(
     judge=judge,
     summarize=summarize,
     unfit=lambda profile: "" if signaling_ports(profile) or profile.rtp else "the profile names no SIP port and no RTP range",
+    stands=frozenset({"remapped"}),
 )

@@ -324,5 +324,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     lengthy: bool = False
     """Takes minutes: no profile names it, it is run when asked for by id, and last. It neither contacts the alternate address nor
     needs it uncontacted, so whoever waits to contact it need not wait for this check."""
+    stands: frozenset[str] = frozenset()
+    """Causes (``remapped``) that a part of the measurement proves, whatever the rest would have shown. Of a check that was cut short no
+    other finding is told: it may rest on what is missing. See ``model.draft``."""
     unfit: Callable[[Profile], str] = lambda profile: ""
     """Why this profile has nothing to ask here; empty when it has."""

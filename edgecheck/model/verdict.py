@@ -66,6 +66,8 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     fault: str | None = None
     """A traceback: the check failed through a fault of edgecheck."""
+    cut_short: str | None = None
+    """Why the check was not finished, a clause; ``observation`` is what was known by then. ``None``: it was finished, or not begun."""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):

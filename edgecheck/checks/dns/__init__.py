@@ -6,6 +6,7 @@ from edgecheck.checks.dns.judge import judge, summarize
 from edgecheck.checks.dns.locate import locate
 from edgecheck.checks.dns.observation import DnsObservation
 from edgecheck.checks.dns.public import public_address
+from edgecheck.model import draft
 from edgecheck.model.check import Check
 from edgecheck.model.phone import Phone
 from edgecheck.model.profile import Profile
@@ -15,6 +16,7 @@ async def probe(phone: Phone, profile: Profile) -> DnsObservation:
     """Find the targets, and leave them for the checks that follow."""
     seen = await locate(phone, phone.account.next_hop)
     phone.targets = list(seen.targets)
+    draft.leave(lambda why: seen)
     public, translated = await public_address(phone)
     return msgspec.structs.replace(seen, public_address=public, translated=translated)
 

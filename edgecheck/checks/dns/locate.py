@@ -12,6 +12,7 @@ from edgecheck.checks.dns.services import (
     pointers_in_order,
     services_in_order,
 )
+from edgecheck.model import draft
 from edgecheck.model.account import Place, SipTransport
 from edgecheck.model.phone import Answer, NaptrRecord, Phone, RecordType, SrvRecord, Target
 
@@ -37,6 +38,7 @@ class _Search:
 
     async def go(self) -> DnsObservation:
         place = self.place
+        draft.leave(lambda why: self._observed(None, None, (), None))
         others: tuple[str, ...] | None = None
         transport = plain_transport(place)
         if place.numeric:
@@ -52,9 +54,19 @@ class _Search:
         invented: tuple[str, ...] | None = None
         if not place.numeric:
             comparisons = await self._compare()
+            draft.leave(lambda why: self._observed(others, domain, comparisons, None))
             invented = await self._invented()
+        return self._observed(others, domain, comparisons, invented)
+
+    def _observed(
+        self,
+        others: tuple[str, ...] | None,
+        domain: tuple[str, ...] | None,
+        comparisons: tuple[Comparison, ...],
+        invented: tuple[str, ...] | None,
+    ) -> DnsObservation:
         return DnsObservation(
-            asked=place.uri,
+            asked=self.place.uri,
             steps=tuple(self.steps),
             targets=tuple(self.targets),
             domain_addresses=domain,

@@ -24,4 +24,5 @@ CHECK = Check(
     judge=judge,
     summarize=summarize,
     lengthy=True,
+    stands=frozenset({"very-short", "short", "long-enough", "sip-longer", "sip-shorter", "tcp-short", "tcp-long-enough"}),
 )

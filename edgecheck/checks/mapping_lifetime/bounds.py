@@ -114,6 +114,15 @@ def observe(seen: LifetimeObservation, points: Iterable[IdlePoint]) -> LifetimeO
     )
 
 
+def cut_short(seen: LifetimeObservation, points: Iterable[IdlePoint], why: str) -> LifetimeObservation:
+    """What the points prove that there are; what holds all mappings is not known while the shortest-lived kind may be missing."""
+    found = observe(seen, points)
+    missing = (("udp_s", found.udp_s), ("udp_stream_s", found.udp_stream_s), ("sip_s", found.sip_s))
+    reasons = {field: why for field, lived in missing if lived[0] is None} | {"recommended_keepalive_s": why}
+    reasons |= {"inbound_refreshes": why} if found.inbound_refreshes is None else {}
+    return replace(found, recommended_keepalive_s=None, reasons={**found.reasons, **reasons})
+
+
 def with_tcp(seen: LifetimeObservation, points: Sequence[IdlePoint], sender: str, reason: str) -> LifetimeObservation:
     """The observation with what idle TCP connections proved; ``reason``: why nothing could be measured with them, if so."""
     tcp, why = bounds(points)

@@ -6,11 +6,22 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from edgecheck.checks.mapping_lifetime.bounds import NO_TCP, bounds, observe, of_kind, refreshed_from_outside, sip_apart, untold, with_tcp
+from edgecheck.checks.mapping_lifetime.bounds import (
+    NO_TCP,
+    bounds,
+    cut_short,
+    observe,
+    of_kind,
+    refreshed_from_outside,
+    sip_apart,
+    untold,
+    with_tcp,
+)
 from edgecheck.checks.mapping_lifetime.flows import COPIES, Flow, Prober, ServerClock, contact_once, converse, open_unused, sip_line
 from edgecheck.checks.mapping_lifetime.observation import BareTest, IdlePoint, Kind, LifetimeObservation
 from edgecheck.checks.mapping_lifetime.tcp import TcpMeasurement
 from edgecheck.checks.unsolicited import remembered
+from edgecheck.model import draft
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.profile import Profile
 
@@ -66,9 +77,11 @@ class _Measurement:
         seen = LifetimeObservation(quick=net.quick, grid_s=grid, sender=str(net.primary), reasons={"tcp_s": NO_TCP})
         if not grid:
             return untold(seen, "the server soon ends the session: run this check alone")
+        draft.leave(lambda why: cut_short(seen, self._points, why))
         if not net.idle_tcp:
             return await self._measure_udp(seen, grid)
         tcp, telling = TcpMeasurement(net, self._clock), asyncio.ensure_future(self._tell(grid[-1] + 10))
+        draft.leave(lambda why: with_tcp(cut_short(seen, self._points, why), tcp.points, tcp.sender, "" if tcp.points else why))
         of_tcp = asyncio.ensure_future(tcp.measure(grid))
         try:
             seen = await self._measure_udp(seen, grid)

@@ -21,4 +21,5 @@ CHECK = Check(
     judge=judge,
     summarize=summarize,
     alone=True,
+    stands=frozenset({"open", "captive-portal", "dns-intercepted"}),
 )

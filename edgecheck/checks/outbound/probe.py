@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from edgecheck.checks.outbound.aims import aims, sample
 from edgecheck.checks.outbound.messages import Language
 from edgecheck.checks.outbound.observation import ISSUED_BY, OutboundObservation, OutboundTarget
-from edgecheck.checks.outbound.streams import StreamTrial
-from edgecheck.checks.outbound.udp import UdpTrial, sip_records
+from edgecheck.checks.outbound.streams import StreamResult, StreamTally, StreamTrial
+from edgecheck.checks.outbound.udp import UdpResult, UdpTally, UdpTrial, sip_records
 from edgecheck.checks.outbound.weighing import Sides, weigh_stream, weigh_udp
+from edgecheck.model import draft
 from edgecheck.model.check import Network
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.profile import Profile
@@ -23,10 +24,9 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
     udp_aims = tuple(aim for aim in tried if aim.transport == "udp")
     stream_aims = tuple(aim for aim in tried if aim.transport != "udp")
     language = Language(net)
-    udp, streams = await asyncio.gather(
-        UdpTrial(net, language, udp_aims).run(),
-        StreamTrial(net, language, stream_aims, len(udp_aims)).run(),
-    )
+    over_udp, over_streams = UdpTrial(net, language, udp_aims), StreamTrial(net, language, stream_aims, len(udp_aims))
+    draft.leave(lambda why: _so_far(net, why, over_udp.result, over_streams.result))
+    udp, streams = await asyncio.gather(over_udp.run(), over_streams.run())
     seen_as_sip = {}
     for tally in udp.tallies:
         if tally.aim.speech == "sip" and tally.answered and tally.arrived == 0:
@@ -60,6 +60,36 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
         captive_portal=streams.portal if net.in_session else None,
         dns_intercepted=dns,
         reasons=reasons,
+    )
+
+
+def _so_far(net: Network, why: str, udp: UdpResult, streams: StreamResult) -> OutboundObservation:
+    """What has answered as the server does; whoever is silent may have been waited for too short a time."""
+    targets = []
+    tallies: list[UdpTally | StreamTally] = [*udp.tallies, *streams.tallies]
+    for tally in tallies:
+        # Only the server's receipt tells its own answer to SIP over UDP from that of an ALG.
+        blind = tally.aim.transport == "udp" and (tally.aim.speech == "sip" or (tally.aim.port == 53 and udp.dns_answered))
+        foreign = isinstance(tally, StreamTally) and tally.issuer is not None
+        known = bool(tally.answered) and not blind and not foreign
+        targets.append(
+            OutboundTarget(
+                transport=tally.aim.transport,
+                port=tally.aim.port,
+                purpose=tally.aim.purpose,
+                state="open" if known else "undecided",
+                copies=tally.tried if isinstance(tally, StreamTally) else tally.copies,
+                answered=int(tally.answered),
+                reason="" if known else why,
+            )
+        )
+    return OutboundObservation(
+        server=net.primary.host,
+        session=net.in_session,
+        targets=tuple(targets),
+        captive_portal=streams.portal if net.in_session else None,
+        dns_intercepted=udp.dns_answered or None,
+        reasons={} if udp.dns_answered else {"dns_intercepted": why},
     )
 
 

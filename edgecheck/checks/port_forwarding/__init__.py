@@ -6,6 +6,7 @@ remembers hosts, is not a forwarding rule. TCP ports are dialed the same way and
 connection is not taken for us.
 """
 
+from edgecheck.checks.port_forwarding.causes import CAUSES
 from edgecheck.checks.port_forwarding.judge import judge, summarize
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, PortRow, State, inbound
 from edgecheck.checks.port_forwarding.probe import probe_network
@@ -21,5 +22,6 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
+    stands=frozenset({"forwarded", "blocked", "refused", "answered", "undecided", "not-tested", *CAUSES}),
     unfit=lambda profile: "" if inbound(profile) else "the profile needs no port forwarded",
 )

@@ -4,16 +4,20 @@ Ports that something else holds come out of it as rows with ``unbound``: whoever
 """
 
 import asyncio
+from collections.abc import Sequence
+
+import msgspec
 
 from edgecheck.checks.port_forwarding.examination import Rounds, examine
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
-from edgecheck.checks.port_forwarding.observation import ForwardingObservation, inbound
+from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, Path, PortRow, inbound
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
-from edgecheck.checks.port_forwarding.udp import probe_udp
+from edgecheck.checks.port_forwarding.udp import Shots, probe_udp
 from edgecheck.checks.port_forwarding.weighing import doubt, weigh, wholly_silent
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers, alternate_connects, believed, remembered
+from edgecheck.model import draft
 from edgecheck.model.check import Network
-from edgecheck.model.profile import Profile
+from edgecheck.model.profile import PortNeed, Profile
 
 
 async def probe_network(net: Network, profile: Profile) -> ForwardingObservation:
@@ -31,26 +35,64 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     # UDP canary stands for them.
     tcp_used = any(remembered(net.memory.sent_from(port, "tcp")) for _, port in tcp_wanted)
     tcp_canaries = remembered(contacted) or tcp_used or not udp_wanted
+    udp_rows, tcp_rows = _unasked(udp_wanted), _unasked(tcp_wanted)
+    udp = tcp = Canaries()
+
+    def observed(
+        rows: Sequence[PortRow], path: Path | None = None, answers: bool | None = None, connects: bool | None = None
+    ) -> ForwardingObservation:
+        return ForwardingObservation(
+            ports=tuple(rows),
+            probed_address=net.observed,
+            prober=alternate.host,
+            local_address=net.source,
+            path=path,
+            udp=udp,
+            tcp=tcp,
+            alternate_contacted_s=contacted,
+            alternate_answers=answers,
+            alternate_connects=connects,
+        )
+
+    def weighed() -> list[PortRow]:
+        known_exposed = exposed is not None and exposed[0] == "yes" and believed(exposed[1])
+        trusted = not remembered(contacted) or known_exposed
+        rows = [weigh(net, row, udp, trusted) for row in udp_rows] + [weigh(net, row, tcp, trusted) for row in tcp_rows]
+        if udp.several_addresses:
+            several = SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)
+            rows = [doubt(row, several, ("blocked", "refused")) for row in rows]
+        return rows
+
+    def so_far(why: str, rows: list[PortRow] | None = None, path: Path | None = None) -> ForwardingObservation:
+        """The prober's silence is no fact yet where it is not known to reach anybody."""
+        rows = [row if row.reason or row.state != "undecided" else msgspec.structs.replace(row, reason=why) for row in rows or weighed()]
+        dumb = [transport for transport in ("udp", "tcp") if wholly_silent(rows, transport)]
+        return observed([doubt(row, why) if row.transport in dumb else row for row in rows], path)
+
+    async def side_of_udp() -> Shots | None:
+        nonlocal udp_rows, udp
+        udp_rows, udp, shots = await probe_udp(net, udp_wanted, avoid)
+        return shots
+
+    async def side_of_tcp() -> None:
+        nonlocal tcp_rows, tcp
+        tcp_rows, tcp = await probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None, may_ask(net))
+
+    draft.leave(so_far)
     began, before = net.now(), net.counters()
-    (udp_rows, udp, shots), (tcp_rows, tcp) = await asyncio.gather(
-        probe_udp(net, udp_wanted, avoid), probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None, may_ask(net))
-    )
+    shots, _ = await asyncio.gather(side_of_udp(), side_of_tcp())
     rounds = Rounds(shots, udp, tcp, (before, net.counters()), began)
     needs = [need for need, _ in (*udp_wanted, *tcp_wanted)]
     held = await ask_holders(net, zip(needs, (*udp_rows, *tcp_rows), strict=True))
     udp_rows, tcp_rows = held[: len(udp_rows)], held[len(udp_rows) :]
-    clean = not remembered(contacted)
-    known_exposed = exposed is not None and exposed[0] == "yes" and believed(exposed[1])
-    if clean and (udp.bare or tcp.bare):
+    if not remembered(contacted) and (udp.bare or tcp.bare):
         net.memory.note(f"exposed/{alternate.host}", "yes" if udp.bare_reached or tcp.bare_reached else "no")
     elif udp.bare and not udp.bare_reached and not tcp.bare_reached:
         net.memory.note(f"exposed/{alternate.host}", "no")
-    trusted = clean or known_exposed
-    rows = [weigh(net, row, udp, trusted) for row in udp_rows] + [weigh(net, row, tcp, trusted) for row in tcp_rows]
-    if udp.several_addresses:
-        several = SEVERAL_ADDRESSES.format(control=net.observed, media=udp.several_addresses)
-        rows = [doubt(row, several, ("blocked", "refused")) for row in rows]
+    rows = weighed()
     rows, path = await examine(net, rows, rounds, avoid) if profile.expect.forwarding != "ignore" else (rows, None)
+    examined = rows
+    draft.leave(lambda why: so_far(why, examined, path))
     silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
     answers = connects = None
     if wholly_silent(rows, "udp"):
@@ -59,15 +101,12 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     if wholly_silent(rows, "tcp"):
         connects = await alternate_connects(net)
         rows = rows if connects else [doubt(row, silent.format("TCP")) if row.transport == "tcp" else row for row in rows]
-    return ForwardingObservation(
-        ports=tuple(rows),
-        probed_address=net.observed,
-        prober=alternate.host,
-        local_address=net.source,
-        path=path,
-        udp=udp,
-        tcp=tcp,
-        alternate_contacted_s=contacted,
-        alternate_answers=answers,
-        alternate_connects=connects,
-    )
+    return observed(rows, path, answers, connects)
+
+
+def _unasked(wanted: list[tuple[PortNeed, int]]) -> list[PortRow]:
+    """Nothing is known of them yet."""
+    return [
+        PortRow(port=port, transport=need.transport, purpose=need.purpose, required=need.required, state="undecided")
+        for need, port in wanted
+    ]

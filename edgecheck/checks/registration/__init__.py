@@ -16,5 +16,6 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe_account,
     judge=judge,
+    stands=frozenset({"registered", "contact-rewritten", "expires-shortened", "reachable", "seen-as"}),
     summarize=summarize,
 )

@@ -26,6 +26,7 @@ Ending = Literal[
     "unanswered",
     "untrusted",
     "no-target",
+    "cut-short",
 ]
 
 

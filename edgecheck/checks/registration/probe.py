@@ -16,6 +16,7 @@ from edgecheck.checks.registration.credentials import Credentials
 from edgecheck.checks.registration.dialogue import Again, Dialogue, Done, Elsewhere, Over, Redirected, Step, option_tags, seconds
 from edgecheck.checks.registration.line import Heard, Line
 from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation, Trouble
+from edgecheck.model import draft
 from edgecheck.model.account import Account, Place, SipTransport
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import Phone, Target
@@ -41,6 +42,7 @@ _TRANSPORTS: dict[SipTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
 async def probe_account(phone: Phone, profile: Profile) -> RegistrationObservation:
     """Fetch, register, look, remove."""
     visit = _Visit(phone)
+    draft.leave(lambda why: visit.so_far())
     try:
         await visit.go()
     finally:
@@ -341,6 +343,12 @@ class _Visit:
                 with contextlib.suppress(WireError, ValueError):
                     self.line.link.send(self._request(self.line, self.seen.contact_sent, 0, self._branch(), self.credentials.ready))
             self._hang_up()
+
+    def so_far(self) -> RegistrationObservation:
+        """Should it be cut short: only a registration that came about is an end by then."""
+        seen = self.observation()
+        inbound = tuple(self.line.inbound) if self.line is not None else seen.inbound
+        return replace(seen, ending=seen.ending if seen.ending == "registered" else "cut-short", inbound=inbound)
 
     def observation(self) -> RegistrationObservation:
         """All of it."""

@@ -18,5 +18,6 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe_network,
     judge=judge,
+    stands=frozenset({"rewritten", "inconsistent", "harmless", "destroyed", "answered-by-other", "pinhole"}),
     summarize=summarize,
 )

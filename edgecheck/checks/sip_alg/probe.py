@@ -18,6 +18,7 @@ from edgecheck.checks.sip_alg.pinholes import read_pinholes
 from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
 from edgecheck.checks.sip_alg.stream import StreamTraffic
 from edgecheck.checks.sip_alg.udp import UdpTraffic
+from edgecheck.model import draft
 from edgecheck.model.check import Network
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.profile import Profile
@@ -54,6 +55,12 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
         done += 1
         net.progress(done, len(logs), log.name)
 
+    def known(account: ServerAccount) -> Callable[[str], SipAlgObservation]:
+        """As the server's account and what was sent until then show it: what is sent later is not in that account."""
+        seen = read_all([sort_out(log, account, net.session, series) for log in logs], account)
+        return lambda why: _cut_short(seen, why)
+
+    draft.leave(lambda why: known(ServerAccount(None, None, f"the server's account of SIP could not be had ({why})"))(why))
     try:
         await asyncio.gather(
             *(run(log) for log in logs if log.not_tested is None),
@@ -62,12 +69,14 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
             *([trial.run()] if trial is not None else []),
         )
         account = await _ask(net, series)
+        draft.leave(known(account))
         read = [sort_out(log, account, net.session, series) for log in logs]
         unsettled = {channel.log.number: items for channel in read if (items := _unsettled(channel)) and channel.log.number in traffic}
         if unsettled:
             net.progress(done, len(logs), "once more, where no answer came")
             await asyncio.gather(*(_insist(traffic[number], items) for number, items in unsettled.items()))
             account = await _ask(net, series)
+            draft.leave(known(account))
     finally:
         for opened in traffic.values():
             opened.close()
@@ -80,7 +89,18 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     seen = read_all([sort_out(log, account, net.session, series) for log in logs], account, [phone.log for phone in phones], net.session)
     seen = with_others(seen, others, trial.read(account) if trial is not None else None, net.certificate)
     seen = with_issuers(seen, {log.name: net.issuer(log.certificate) for log in logs if log.certificate})
+    draft.leave(lambda why: _cut_short(seen, why, incoming=True))
     return await _look_for_the_hop(net, logs, seen, profile)
+
+
+def _cut_short(seen: SipAlgObservation, why: str, *, incoming: bool = False) -> SipAlgObservation:
+    """That nothing touches SIP takes all of the measurement; that something does, one message."""
+    return msgspec.structs.replace(
+        seen,
+        interference=None if seen.interference == "none" else seen.interference,
+        incoming_reason=seen.incoming_reason if incoming else why,
+        located_reason=why,
+    )
 
 
 async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgObservation, profile: Profile) -> SipAlgObservation:

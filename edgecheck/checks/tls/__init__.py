@@ -2,10 +2,12 @@
 
 import asyncio
 import datetime
+from collections.abc import Mapping
 
 from edgecheck.checks.tls.judge import judge, summarize
 from edgecheck.checks.tls.names import told
 from edgecheck.checks.tls.observation import TlsObservation, TlsServer
+from edgecheck.model import draft
 from edgecheck.model.account import encrypted
 from edgecheck.model.check import Check
 from edgecheck.model.phone import Certificate, Handshake, Phone, Target
@@ -18,12 +20,23 @@ async def probe(phone: Phone, profile: Profile) -> TlsObservation:
     """Open TLS at every port that the name or the user gives for it."""
     place = phone.account.next_hop
     targets = [target for target in phone.targets if encrypted(target.transport)][:_MOST_SERVERS]
-    servers = tuple(await asyncio.gather(*(_look(phone, target, place.host, place.numeric) for target in targets)))
+    looked: dict[int, TlsServer] = {}
+
+    async def look(index: int) -> None:
+        looked[index] = await _look(phone, targets[index], place.host, place.numeric)
+
+    draft.leave(lambda why: _observed(phone, place.host, looked))
+    await asyncio.gather(*map(look, range(len(targets))))
+    return _observed(phone, place.host, looked)
+
+
+def _observed(phone: Phone, domain: str, looked: Mapping[int, TlsServer]) -> TlsObservation:
+    servers = tuple(looked[place] for place in sorted(looked))
     shown = next((server for server in servers if server.chain), None)
     leaf = shown.chain[0] if shown else None
     now = datetime.datetime.fromtimestamp(phone.wall(), datetime.UTC)
     return TlsObservation(
-        domain=place.host,
+        domain=domain,
         names=told(leaf) if leaf else None,
         issuer=leaf.issuer if leaf else None,
         not_after=leaf.not_after if leaf else None,
@@ -94,5 +107,7 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe,
     judge=judge,
+    stands=frozenset({"trusted", "expired", "not-yet-valid", "expires-soon", "name-mismatch", "wildcard-only", "common-name-only"})
+    | {"self-signed", "unknown-authority", "incomplete-chain", "old-version", "client-certificate-wanted", "intercepted", "sni-needed"},
     summarize=summarize,
 )

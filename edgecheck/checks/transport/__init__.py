@@ -5,6 +5,7 @@ is dead, TLS at a plain port and the reverse.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,6 +13,7 @@ from edgecheck.checks.dns.services import BY_TRANSPORT
 from edgecheck.checks.transport.judge import judge, summarize
 from edgecheck.checks.transport.knock import PINGS, knock
 from edgecheck.checks.transport.observation import Attempt, TransportObservation
+from edgecheck.model import draft
 from edgecheck.model.account import SipTransport
 from edgecheck.model.check import Check
 from edgecheck.model.phone import Phone, Target
@@ -25,29 +27,36 @@ _DUMB = ("connected-silent", "closed", "reset", "not-sip")
 async def probe(phone: Phone, profile: Profile) -> TransportObservation:
     """Knock at every target; leave the first that answers, and our public address, for the checks that follow."""
     targets = phone.targets
-    done = 0
+    done: dict[int, Attempt] = {}
 
     async def one(index: int, target: Target) -> Attempt:
-        nonlocal done
         attempt = await _told_apart(phone, await knock(phone, target, PINGS if index < _PINGED else 0))
-        done += 1
-        phone.progress(done, len(targets), str(target))
+        done[index] = attempt
+        phone.progress(len(done), len(targets), str(target))
         return attempt
+
+    draft.leave(lambda why: _observed([done[index] for index in sorted(done)], []))
 
     attempts = await asyncio.gather(*(one(index, target) for index, target in enumerate(targets)))
     beside = await asyncio.gather(*(knock(phone, target, 0) for target in _beside(attempts)))
     chosen = _first(attempts)
     phone.flow = chosen.target if chosen else None
-    phone.public_address = next((each.seen_as for each in attempts if each.seen_as), None)
+    seen = _observed(attempts, beside)
+    phone.public_address = seen.public_address
+    return seen
+
+
+def _observed(attempts: Sequence[Attempt], beside: Sequence[Attempt]) -> TransportObservation:
+    chosen = _first(attempts)
     return TransportObservation(
         attempts=tuple(attempts),
         beside=tuple(beside),
         flow=str(chosen.target) if chosen else None,
-        public_address=phone.public_address,
+        public_address=next((each.seen_as for each in attempts if each.seen_as), None),
     )
 
 
-def _first(attempts: list[Attempt]) -> Attempt | None:
+def _first(attempts: Sequence[Attempt]) -> Attempt | None:
     """RFC 3263 section 4.3: the next target where one answers 503; one that answers from elsewhere only where nothing else does."""
     working = [each for each in attempts if each.works]
     ranked = (
@@ -106,5 +115,6 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe,
     judge=judge,
+    stands=frozenset({"answered"}),
     summarize=summarize,
 )
