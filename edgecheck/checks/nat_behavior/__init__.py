@@ -17,5 +17,6 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe_network,
     judge=judge,
+    stands=frozenset({"filtering", "pooling"}),
     summarize=summarize,
 )

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
@@ -21,6 +22,7 @@ from edgecheck.checks.nat_behavior.hairpin import exchange_hairpins, mapped_endp
 from edgecheck.checks.nat_behavior.observation import Mapping, NatObservation, mapping_row
 from edgecheck.checks.nat_behavior.reach import nothing_answered
 from edgecheck.checks.unsolicited import FilterEvidence, filter_rounds, remembered
+from edgecheck.model import draft
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.evidence import Answered, Exchange
 from edgecheck.model.profile import Profile
@@ -47,11 +49,13 @@ async def _probe(net: Network, sockets: list[UdpSocket], filter_socket: UdpSocke
     rows = [row for row in map(mapping_row, first) if row is not None]
     if not rows:
         return await nothing_answered(net, tuple(first))
+    draft.leave(lambda why: _so_far(net, why, rows, None, None, first))
     not_translated = all(row.mapped == row.local for row in rows)
     seen, hairpinning = await asyncio.gather(
         filter_rounds(net, filter_socket, mapped_filter) if mapped_filter else _none(),
         exchange_hairpins(net, hairpins, hairpin) if hairpin and not not_translated else _none(),
     )
+    draft.leave(lambda why: _so_far(net, why, rows, seen, hairpinning, first))
     # Where nothing is translated and the filter needs no control, the alternate address stays uncontacted: the next run is clean too.
     needs_alternate = not (not_translated and (seen is None or seen.other_address))
     second_port = Endpoint(net.primary.host, net.service.stun_ports[1])
@@ -64,7 +68,34 @@ async def _probe(net: Network, sockets: list[UdpSocket], filter_socket: UdpSocke
             same_address_answers=any(isinstance(exchange.outcome, Answered) for exchange in at_second),
             alternate_answers=any(isinstance(exchange.outcome, Answered) for exchange in at_alternate) if at_alternate else None,
         )
-    return _observe(net, rows, seen, hairpinning, (*first, *later))
+    observed = _observe(net, rows, seen, hairpinning, (*first, *later))
+    clean = seen is not None and not remembered(seen.alternate_contacted_s)
+    # What an uncontacted address met is worth remembering; that it was kept out, always.
+    if net.alternate and observed.filtering and (clean or observed.filtering != ENDPOINT_INDEPENDENT):
+        net.memory.note(f"filtering/{net.alternate.host}", observed.filtering)
+    return observed
+
+
+def _so_far(
+    net: Network,
+    why: str,
+    rows: list[Mapping],
+    seen: FilterEvidence | None,
+    hairpinning: tuple[bool | None, int] | None,
+    exchanges: Sequence[Exchange],
+) -> NatObservation:
+    """Before the other destinations were asked: what is None now might not have been."""
+    found = _observe(net, rows, seen, hairpinning, tuple(exchanges))
+    # Not translated towards one destination is not yet untranslated; and pooling takes as many sessions as there were to be.
+    found = msgspec.structs.replace(
+        found,
+        behind_nat=found.behind_nat or None,
+        mapping=None,
+        classic_type=None,
+        pooling=found.pooling if found.pooling == "arbitrary" else None,
+    )
+    untold = {name: why for name in ("behind_nat", "mapping", "filtering", "hairpinning") if getattr(found, name) is None}
+    return msgspec.structs.replace(found, reasons={**found.reasons, **untold})
 
 
 async def _ask_all(net: Network, sockets: list[UdpSocket], to: Endpoint) -> list[Exchange]:
@@ -98,10 +129,6 @@ def _observe(
     filtering, reason = classify_filtering(seen)
     if filtering is None:
         reasons["filtering"] = reason
-    clean = seen is not None and not remembered(seen.alternate_contacted_s)
-    # What an uncontacted address met is worth remembering; that it was kept out, always.
-    if alternate and filtering and (clean or filtering != ENDPOINT_INDEPENDENT):
-        net.memory.note(f"filtering/{alternate}", filtering)
     if not behind_nat:
         reasons["hairpinning"] = "nothing is translated, so there is nothing to hairpin"
     elif hairpinning is None or hairpinning[0] is None:

@@ -21,5 +21,6 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
+    stands=frozenset({"inbound-blocked", "outbound-blocked", "return-blocked", "remapped", "undecided", "in-use"}),
     unfit=lambda profile: "" if profile.rtp else "the profile names no RTP range",
 )

@@ -17,10 +17,8 @@ async def weigh(
 ) -> set[int]:
     """Those of the ports that arrived of which it proves no rule; why stands in the reasons then. ``pair``: the contacted pair."""
     net = run.net
-    used = {port for port in arrived if remembered(net.memory.sent_from(port))}
-    # A PBX that was just stopped has used some ports, not thousands: then a loose filter alone could explain what arrived.
-    few = len(arrived) <= MOST_USED_BY_OTHERS
-    if net.alternate is None or not arrived or not (used or few or remembered(contacted)):
+    used, few = _used(run, arrived), _few(arrived)
+    if net.alternate is None or not needed(run, arrived, contacted):
         return set()
     exposed, loose = await _reached(run, *pair, bare)
     known = net.memory.recall(f"exposed/{net.alternate.host}")
@@ -40,6 +38,20 @@ async def weigh(
         run.reasons["undecided"] = f"they arrive, but {lets_anyone_in(loose)}, and another program may have used them"
         return set(arrived)
     return set()
+
+
+def needed(run: Run, arrived: set[int], contacted: float | None) -> bool:
+    """Whether something else than a rule could explain what arrived."""
+    return bool(arrived) and (bool(_used(run, arrived)) or _few(arrived) or remembered(contacted))
+
+
+def _used(run: Run, arrived: set[int]) -> set[int]:
+    return {port for port in arrived if remembered(run.net.memory.sent_from(port))}
+
+
+def _few(arrived: set[int]) -> bool:
+    """A PBX that was just stopped has used some ports, not thousands: then a loose filter alone could explain what arrived."""
+    return len(arrived) <= MOST_USED_BY_OTHERS
 
 
 async def _reached(run: Run, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> tuple[bool, bool | None]:

@@ -22,6 +22,8 @@ class Inbound:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.tallies: list[Tally] = []
+        self.weighed = 0
+        """So many of them, the first ones, are judged to the end."""
         self.doubtful: set[int] = set()
         """Ports that arrived, which proves no rule."""
         alternate = run.net.alternate
@@ -51,6 +53,7 @@ class Inbound:
             if at is None and tally.missing():
                 run.reasons["undecided"] = NO_CONTROL_FLOW
             self.doubtful |= await weigh(run, tally.open, self.contacted, (contact, at), bare)
+            self.weighed += 1
         finally:
             contact.close()
             for socket in bare:

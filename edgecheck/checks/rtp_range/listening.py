@@ -56,8 +56,6 @@ class Run:
         self.done = 0
         self.busy: dict[int, str] = {}
         self.owners: dict[int, str] = {}
-        self.lost = ""
-        """Why the server was lost in mid-run."""
         self.leaves_from = net.observed
         self.udp_alive = False
         """Whether any control flow could be set up."""

@@ -22,6 +22,8 @@ class Outbound:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.tallies: list[Tally] = []
+        self.weighed = 0
+        """So many of them, the first ones, are judged to the end."""
         self.back: list[Tally] = []
         self.vouched: set[int] = set()
         self.returned: set[int] = set()
@@ -68,6 +70,7 @@ class Outbound:
             back = Tally(sorted(there.open), open=self.returned & there.open)
             self.back.append(back)
             await judge_rest(back, fire_back, min(net.pace or UNPACED_RETRY, UNPACED_RETRY), run.dice)
+            self.weighed += 1
             await net.ask(lambda id: control.CloseMedia(id=id))
         finally:
             proving.cancel()

@@ -1,13 +1,14 @@
 """The examination: inward of all batches first, then outward; and what came of both, put together."""
 
+from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.inbound import Inbound
 from edgecheck.checks.rtp_range.listening import Run
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.rounds import Tally
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
+from edgecheck.model import draft
 from edgecheck.model.check import Network
-from edgecheck.model.errors import ControlLost
 from edgecheck.model.profile import Profile
 from edgecheck.wire import ports as port_ranges
 
@@ -20,53 +21,57 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     every = list(run.every)
     size = min(net.port_capacity, len(every))
     batches = [every[start : start + size] for start in range(0, len(every), size)]
-    try:
-        if len(batches) == 1:
-            with await run.open(batches[0]) as listening:
-                outward.open_media_meanwhile(listening.ports)
-                await inward.test(listening)
-                await outward.test(listening)
-        else:
-            for direction in (inward, outward):
-                for batch in batches:
-                    with await run.open(batch) as listening:
-                        await direction.test(listening)
-    except ControlLost as error:
-        run.lost = str(error).rstrip(".")  # what arrived has arrived; nothing silent is proved any more
-    return await _observe(run, inward, outward)
+    draft.leave(lambda why: _observed(run, inward, outward, None, why))
+    if len(batches) == 1:
+        with await run.open(batches[0]) as listening:
+            outward.open_media_meanwhile(listening.ports)
+            await inward.test(listening)
+            await outward.test(listening)
+    else:
+        for direction in (inward, outward):
+            for batch in batches:
+                with await run.open(batch) as listening:
+                    await direction.test(listening)
+    in_open, in_blocked, _ = _together(inward.tallies)
+    answers = await alternate_answers(net) if in_blocked and not in_open else None
+    return _observed(run, inward, outward, answers)
 
 
-async def _observe(run: Run, inward: Inbound, outward: Outbound) -> RtpObservation:
-    """Put both directions together; an alternate address that was never heard must have shown that it lives."""
-    answers = None
+def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None, why: str = "") -> RtpObservation:
+    """Put both directions together; an alternate address that was never heard must have shown that it lives.
+
+    ``why`` it was cut short: what arrived has arrived then; silence still being weighed is no fact.
+    """
+    reasons = ({"undecided": why, "outbound_undecided": why} if why else {}) | run.reasons
     in_open, in_blocked, in_unsure = _together(inward.tallies)
     out_open, out_blocked, out_unsure = _together(outward.tallies)
-    if run.lost:
-        why = run.lost[:1].lower() + run.lost[1:]
-        run.reasons |= {"undecided": why, "outbound_undecided": why}
-        for name, direction, unsure in (("inbound_open", inward.tallies, in_unsure), ("outbound_open", outward.tallies, out_unsure)):
-            if direction:
-                tried = {port for tally in direction for port in tally.ports}
-                unsure |= set(run.every) - tried
-            else:
-                run.reasons.setdefault(name, why)
-        in_unsure, in_blocked = in_unsure | in_blocked, set()
-    if in_blocked and not in_open:
-        answers = await alternate_answers(run.net)
-        if not answers:
-            run.reasons["undecided"] = "the server's alternate address did not answer when contacted: its silence proves nothing"
-            in_unsure, in_blocked = in_unsure | in_blocked, set()
-    if in_blocked and run.leaves_from != run.net.observed:
-        run.reasons["undecided"] = SEVERAL_ADDRESSES.format(control=run.net.observed, media=run.leaves_from)
-        in_unsure, in_blocked = in_unsure | in_blocked, set()
     _, lost_return, unsure_return = _together(outward.back)
-    in_unsure = (in_unsure | inward.doubtful).difference(run.busy)
+    doubtful = set(inward.doubtful)
+    if why:
+        for name, direction, unsure in (("inbound_open", inward, in_unsure), ("outbound_open", outward, out_unsure)):
+            if direction.tallies:
+                unsure |= set(run.every).difference(*(tally.ports for tally in direction.tallies))
+            else:
+                reasons.setdefault(name, why)
+        for tally in inward.tallies[inward.weighed :]:
+            doubtful |= tally.open if needed(run, tally.open, inward.contacted) else set()
+        _doubt(in_blocked, in_unsure, [tally for tally in inward.tallies[inward.weighed :] if not tally.open])
+        _doubt(out_blocked, out_unsure, [tally for tally in outward.tallies[outward.weighed :] if not (tally.open and run.udp_alive)])
+        _doubt(lost_return, unsure_return, [tally for tally in outward.back[outward.weighed :] if not (tally.open and run.udp_alive)])
+        unsure_return |= out_open - outward.returned - lost_return
+    if in_blocked and not in_open and not answers:
+        reasons["undecided"] = why or "the server's alternate address did not answer when contacted: its silence proves nothing"
+        in_unsure, in_blocked = in_unsure | in_blocked, set()
+    if in_blocked and run.leaves_from != run.net.observed:
+        reasons["undecided"] = SEVERAL_ADDRESSES.format(control=run.net.observed, media=run.leaves_from)
+        in_unsure, in_blocked = in_unsure | in_blocked, set()
+    in_unsure = (in_unsure | doubtful).difference(run.busy)
     out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
     tallies = [*inward.tallies, *outward.tallies, *outward.back]
     return RtpObservation(
         range=run.whole,
         tested=len({port for tally in tallies for port in tally.ports}),
-        inbound_open=len(in_open - inward.doubtful) if inward.tallies else None,
+        inbound_open=len(in_open - doubtful) if inward.tallies else None,
         outbound_open=len(out_open) if outward.tallies else None,
         inbound_blocked=port_ranges.compress(in_blocked),
         outbound_blocked=port_ranges.compress(out_blocked),
@@ -89,7 +94,7 @@ async def _observe(run: Run, inward: Inbound, outward: Outbound) -> RtpObservati
         guides_arrived=sum(tally.guides_arrived for tally in tallies),
         alternate_answers=answers,
         alternate_contacted_s=inward.contacted,
-        reasons=run.reasons,
+        reasons=reasons,
     )
 
 
@@ -98,3 +103,10 @@ def _together(tallies: list[Tally]) -> tuple[set[int], set[int], set[int]]:
     found = {port for tally in tallies for port in tally.open}
     blocked = {port for tally in tallies for port in tally.blocked}
     return found, blocked, {port for tally in tallies for port in tally.missing()}
+
+
+def _doubt(blocked: set[int], unsure: set[int], tallies: list[Tally]) -> None:
+    """Where nothing was heard yet, a gentler pace may still change everything."""
+    for tally in tallies:
+        unsure |= tally.blocked
+        blocked -= tally.blocked

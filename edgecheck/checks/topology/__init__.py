@@ -23,4 +23,5 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
+    stands=frozenset({"single-nat", "several-addresses", "several-routes"}),
 )

@@ -7,6 +7,7 @@ import msgspec
 from edgecheck.checks.hops import Expiry, controls, expire
 from edgecheck.checks.topology.layers import interpret
 from edgecheck.checks.topology.observation import Hop, OwnAddressStep, TopologyObservation
+from edgecheck.model import draft
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.evidence import Answered
 from edgecheck.model.profile import Profile
@@ -26,6 +27,10 @@ SOCKETS = 4
 async def probe_network(net: Network, profile: Profile) -> TopologyObservation:
     """Ask the router, walk, and ask for the public address from several ports; the router's answers come meanwhile."""
     asking = asyncio.ensure_future(net.router())
+    hops: tuple[Hop, ...] = ()
+    steps: tuple[OwnAddressStep, ...] = ()
+    seen: tuple[str, ...] = (net.observed,)
+    draft.leave(lambda why: _so_far(net, why, hops, steps, seen))
     try:
         if net.source == net.observed:
             hops = await _walk_to_server(net) if net.sees_quotes else ()
@@ -49,6 +54,14 @@ def _observed(
     net: Network, facts: RouterFacts, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...]
 ) -> TopologyObservation:
     return interpret(net.source, net.observed, hops, steps, facts, seen, sees_quotes=net.sees_quotes)
+
+
+def _so_far(net: Network, why: str, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...]) -> TopologyObservation:
+    """Before the router has spoken, which can take back what more than one NAT is told by."""
+    found = _observed(net, RouterFacts(reason=why), hops, steps, seen)
+    if found.owner_hop == 1 or net.source == net.observed:
+        return found
+    return msgspec.structs.replace(found, nat_layers=None, cgnat=None, reasons={"nat_layers": why, "cgnat": why, "router": why})
 
 
 async def _public_addresses(net: Network) -> tuple[str, ...]:
