@@ -60,7 +60,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
         seen = read_all([sort_out(log, account, net.session, series) for log in logs], account)
         return lambda why: _cut_short(seen, why)
 
-    draft.leave(lambda why: known(ServerAccount(None, None, f"the server's account of SIP could not be had ({why})"))(why))
+    draft.leave(lambda why: _one_sided(known(ServerAccount(None, None, f"the server's account of SIP could not be had ({why})"))(why)))
     try:
         await asyncio.gather(
             *(run(log) for log in logs if log.not_tested is None),
@@ -91,6 +91,16 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     seen = with_issuers(seen, {log.name: net.issuer(log.certificate) for log in logs if log.certificate})
     draft.leave(lambda why: _cut_short(seen, why, incoming=True))
     return await _look_for_the_hop(net, logs, seen, profile)
+
+
+def _one_sided(seen: SipAlgObservation) -> SipAlgObservation:
+    """Before the server's account is there. An answer that repeats something else than was asked does not tell which of the two was
+    rewritten: the messages are counted, and nothing is said of them."""
+    probes = tuple(
+        msgspec.structs.replace(one, request="undecided", response="undecided", changes=(), harms=(), proofs=(), interference=None)
+        for one in seen.probes
+    )
+    return msgspec.structs.replace(seen, probes=probes, interference=None)
 
 
 def _cut_short(seen: SipAlgObservation, why: str, *, incoming: bool = False) -> SipAlgObservation:

@@ -1,0 +1,374 @@
+"""A check that is cut short: the server is killed, or the run interrupted, after every so many messages, for every check.
+
+The law: what is told then is what the whole run tells. A part is never a pass, never a failure that the whole is not; no fact of it is
+another in the whole; and where something was known, it is there.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgecheck import course
+from edgecheck.checks import ALL, DOCTOR
+from edgecheck.course import Course, reported
+from edgecheck.doctor import PROFILE as PROFILE_OF_DOCTOR
+from edgecheck.model import draft
+from edgecheck.model.check import Check, Network, Observation
+from edgecheck.model.errors import ControlLost
+from edgecheck.model.phone import Target
+from edgecheck.model.profile import Profile
+from edgecheck.model.verdict import CheckResult, Finding, Report, Verdict
+from edgecheck.report import json
+from edgecheck.wire import ports as port_ranges
+from tests.checks.probing import NEEDS, PROFILE, SIP
+from tests.checks.test_topology_walks import CARRIER_OWNER, CORE, HOME, OWNER, fresh
+from tests.fakes import clock
+from tests.fakes.edge import Edge, Weather
+from tests.fakes.expiring import ExpiringEdge
+from tests.fakes.hops import HopWorld
+from tests.fakes.memory import SharedMemory
+from tests.fakes.nat import EIGHT, Nat
+from tests.fakes.phone import PhoneWorld, over_udp
+from tests.fakes.registrar import Registrar
+from tests.fakes.sip_path import Reader, SipPath, does
+from tests.fakes.walls import Walled, walls
+from tests.test_runner import Told
+
+CHECKS = {check.id: check for check in (*ALL, *DOCTOR)}
+POINTS = 8
+"""Moments tried of each run, spread over its messages."""
+FORWARDED = {key: value for key, value in SIP.items() if key != ("tcp", 5061)} | {("udp", port): port for port in range(10_000, 10_020)}
+
+
+class Strike:
+    """Counts messages; at one of them it strikes."""
+
+    def __init__(self, at: int | None) -> None:
+        self.count = 0
+        self._at = at
+        self.deed: Callable[[], None] = lambda: None
+
+    def message(self) -> None:
+        self.count += 1
+        if self.count == self._at:
+            self.deed()
+
+
+def listen(world: Any, strike: Strike) -> None:
+    """Every message that this world carries counts."""
+    for name in ("_at_server", "connect", "_quote", "send"):
+        carry = getattr(world, name, None)
+        if carry is not None:
+            setattr(world, name, partial(_counted, strike, carry))
+    if isinstance(world, PhoneWorld):
+        world.sent, world.connected = Counted(strike), Counted(strike)
+    if isinstance(world, Edge):
+        answer = world.ask
+
+        async def ask(make: Any, timeout: float = 30.0) -> Any:
+            strike.message()
+            reply = await answer(make, timeout)
+            if world.lost is not None:
+                raise ControlLost(f"The server was lost in mid-run: {world.lost}.")
+            strike.message()
+            return reply
+
+        world.ask = ask  # type: ignore[method-assign]
+
+
+def _counted(strike: Strike, carry: Callable[..., Any], *values: Any, **more: Any) -> Any:
+    strike.message()
+    return carry(*values, **more)
+
+
+def kill(edge: Edge) -> None:
+    """The server's process is gone: it hears nothing, says nothing, and the control channel ends."""
+    edge.lost = "the server closed the control channel"
+    for name in ("_at_server", "_carry_out"):
+        setattr(edge, name, lambda *_: None)
+
+
+class Trial(Course):
+    """One check in one world."""
+
+    def __init__(self, check: Check, profile: Profile, network: Any) -> None:
+        super().__init__(Told(), [check], profile, "the test", None)
+        self._network = network
+
+    def why_untested(self) -> str:
+        return "it was not"
+
+    def settings_told(self) -> dict[str, Any]:
+        return {"profile": msgspec.to_builtins(self.profile)}
+
+    async def carry_out(self) -> None:
+        await self.one(self.plan[0], self._network)
+
+
+def go(check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], at: int | None, deed: str) -> tuple[CheckResult, int]:
+    """The result and how many messages there were; what is cut short is read back and judged anew, too."""
+
+    async def work() -> tuple[Report, int]:
+        world, network = make()
+        strike = Strike(at)
+        listen(world, strike)
+        task = asyncio.ensure_future(reported(Trial(check, profile, network)))
+        strike.deed = (lambda: kill(world)) if deed == "kill" else lambda: task.cancel() and None
+        report = await task
+        return report, strike.count
+
+    report, count = clock.run(work())
+    saved = json.read(json.render(report))
+    (result,) = report.checks
+    (again,) = course.rejudge(saved).checks
+    assert msgspec.to_builtins(again.findings) == msgspec.to_builtins(saved.checks[0].findings)
+    assert (again.verdict, again.summary, again.cut_short) == (result.verdict, result.summary, result.cut_short)
+    return result, count
+
+
+def facts(result: CheckResult) -> dict[Any, Any]:
+    """What is claimed, without counts and evidence: undecided things are left out."""
+    seen = result.observation or {}
+    match result.id:
+        case "nat-behavior":
+            names = ("behind_nat", "mapping", "filtering", "hairpinning", "classic_type", "udp_blocked", "mapped_address")
+            return {name: seen[name] for name in names if seen.get(name) is not None}
+        case "port-preservation":
+            moved = {(row["transport"], row["local"]): row["mapped"] for row in seen.get("ports", ()) if row["mapped"] is not None}
+            return moved | {name: seen[name] for name in ("allocation", "parity_kept") if seen.get(name) is not None}
+        case "port-forwarding":
+            return {(row["transport"], row["port"]): row["state"] for row in seen.get("ports", ()) if row["state"] != "undecided"}
+        case "rtp-range":
+            names = ("inbound_blocked", "outbound_blocked", "return_blocked", "remapped", "busy")
+            return {(name, port): True for name in names for port in port_ranges.expand(map(tuple, seen.get(name, ())))}
+        case "sip-alg":
+            return {
+                (row["transport"], row["server_port"], row["method"], way): row[way]
+                for row in seen.get("probes", ())
+                for way in ("request", "response")
+                if row[way] != "undecided"
+            }
+        case "topology":
+            return {name: seen[name] for name in ("nat_layers", "cgnat") if seen.get(name) is not None}
+        case "outbound":
+            told = {(row["transport"], row["port"]): row["state"] for row in seen.get("targets", ()) if row["state"] != "undecided"}
+            return told | ({"dns": seen["dns_intercepted"]} if seen.get("dns_intercepted") is not None else {})
+        case "host":
+            return {name: seen[name] for name in ("source", "machine") if name in seen}
+        case "transport":
+            return {(row["transport"], row["address"], row["port"]): row["state"] for row in seen.get("attempts", ())}
+        case "dns":
+            return {(row["query"], row["type"]): sorted(row["answer"].split("; ")) for row in seen.get("steps", ())}
+        case "registration":
+            return {(n, row["purpose"]): row["status"] for n, row in enumerate(seen.get("attempts", ()))}
+        case _:
+            return {}
+
+
+def holds(part: CheckResult, whole: CheckResult, where: Any) -> None:
+    """The law."""
+    assert part.fault is None, (where, part.fault)
+    if part.cut_short is None:
+        assert part.verdict is whole.verdict or part.verdict is Verdict.INCONCLUSIVE, where
+        return
+    assert part.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE), where
+    assert part.verdict is not Verdict.FAIL or whole.verdict is Verdict.FAIL, (where, part.summary, whole.summary)
+    warned = {finding.id for finding in part.findings if finding.verdict is Verdict.WARN}
+    assert not warned or whole.verdict in (Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE), (where, warned)
+    assert part.cut_short in part.summary, where
+    known = facts(whole)
+    # What the whole run cannot tell (a router that contradicts itself) a part may not either.
+    for fact, value in facts(part).items():
+        assert known.get(fact) == value, (where, fact, value, known.get(fact))
+
+
+def tried(name: str, check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], deeds: tuple[str, ...] = ("kill", "interrupt")) -> None:
+    """Struck at every so-manieth message; some part must have left something."""
+    whole, count = go(check, profile, make, None, "kill")
+    assert whole.cut_short is None
+    assert count > 1
+    left = 0
+    for deed in deeds:
+        for at in sorted({1 + step * (count - 1) // POINTS for step in range(POINTS + 1)}):
+            part, _ = go(check, profile, make, at, deed)
+            holds(part, whole, (name, deed, at, count))
+            left += part.cut_short is not None and part.observation is not None
+    assert left, "of some run a part was measured and is reported"
+
+
+def over(edge: Callable[[], Edge]) -> Callable[[], tuple[Any, Any]]:
+    """A world, and the client's network in it."""
+
+    def make() -> tuple[Any, Any]:
+        made = edge()
+        network = made.network(SharedMemory())
+        network.gate.open()
+        return made, network
+
+    return make
+
+
+MEASURED = ("nat-behavior", "port-preservation", "port-forwarding", "rtp-range", "host")
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("none", 0.0), ("full cone", 0.08), ("port restricted cone", 0.0), ("symmetric", 0.08)])
+@pytest.mark.parametrize("id", MEASURED)
+def test_measured_through_a_nat(id: str, kind: str, loss: float) -> None:
+    profile = msgspec.structs.replace(PROFILE, ports=NEEDS, rtp=(10_000, 10_039), preservation_sample=8)
+    tried(kind, CHECKS[id], profile, over(lambda: Edge(Nat(**EIGHT[kind], forwarded=FORWARDED, seed=3), Weather(loss=loss, seed=3))))
+
+
+@pytest.mark.parametrize("id", ["rtp-range", "port-preservation"])
+def test_nothing_of_udp_passes(id: str) -> None:
+    profile = msgspec.structs.replace(PROFILE, rtp=(10_000, 10_039), preservation_sample=8)
+    tried("blocked", CHECKS[id], profile, over(lambda: Edge(Nat(blocks_udp=True))))
+
+
+def test_causes_of_ports_that_are_not_reached() -> None:
+    rules: dict[tuple[str, int], Any] = {("tcp", 5061): "refuses"}
+    tried("another host", CHECKS["port-forwarding"], PROFILE, over(lambda: ExpiringEdge(Nat(forwarded=FORWARDED), rules=rules)))
+
+
+@pytest.mark.parametrize("deed", [None, "R3", "A7"])
+def test_sip_on_a_path_that_reads_it(deed: str | None) -> None:
+    def path() -> SipPath:
+        return SipPath(Reader(deed=does(deed)) if deed else None)
+
+    tried(str(deed), CHECKS["sip-alg"], PROFILE, over(path))
+
+
+@pytest.mark.parametrize("case", ["open", "walled", "deaf"])
+def test_what_the_network_lets_out(case: str) -> None:
+    def edge() -> Walled:
+        made = Walled()
+        made.others_reach_all()
+        made.walls = {"open": {}, "walled": walls(("udp", 5060), ("tcp", 5060)), "deaf": walls(("tcp", 5060), deed="deaf")}[case]
+        return made
+
+    tried(case, CHECKS["outbound"], msgspec.structs.replace(PROFILE, rtp=(10_000, 10_999)), over(edge))
+
+
+def test_public_addresses() -> None:
+    tried("addresses", CHECKS["topology"], PROFILE, over(lambda: Edge(Nat())))
+
+
+@pytest.mark.parametrize(("routers", "layers"), [((OWNER, CORE), 1), ((HOME, CARRIER_OWNER, CORE), 2)])
+def test_walks(routers: tuple[Any, ...], layers: int) -> None:
+    def make() -> tuple[Any, Any]:
+        world = HopWorld(*fresh(*routers))
+        return world, world
+
+    tried(str(layers), CHECKS["topology"], PROFILE, make, ("interrupt",))
+
+
+@pytest.mark.parametrize("lives", [12.0, 30.0, 100.0])
+def test_lifetimes(lives: float) -> None:
+    make = over(lambda: Edge(Nat(lifetime=lives)))
+    whole, count = go(CHECKS["mapping-lifetime"], PROFILE, make, None, "kill")
+    left = 0
+    for at in range(count // 8, count, count // 8):
+        part, _ = go(CHECKS["mapping-lifetime"], PROFILE, make, at, "interrupt")
+        holds(part, whole, (lives, at))
+        lower, upper = (part.observation or {}).get("udp_s") or (None, None)
+        assert lower is None or lower <= lives
+        assert upper is None or upper + 1 >= lives
+        left += lower is not None
+    assert left
+
+
+ZONE = """
+    example.com NAPTR 50 50 "s" "SIP+D2U" "" _sip._udp.example.com.
+    _sip._udp.example.com SRV 10 60 5060 one.example.com.
+    _sip._udp.example.com SRV 20 60 5060 two.example.com.
+    one.example.com A 203.0.113.10
+    two.example.com A 203.0.113.11
+"""
+
+
+class Counted(list[Any]):
+    """A world's list of what was sent; each counts."""
+
+    def __init__(self, strike: Strike) -> None:
+        super().__init__()
+        self._strike = strike
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        self._strike.message()
+
+
+@pytest.mark.parametrize("server", [over_udp(), over_udp(Registrar()), over_udp(Registrar(password="other"))])
+@pytest.mark.parametrize("id", ["dns", "transport", "registration"])
+def test_the_doctor_is_interrupted(id: str, server: Any) -> None:
+    """What the checks before leave, it has: the whole doctor runs, and one check of it is looked at."""
+
+    def make() -> tuple[Any, Any]:
+        world = PhoneWorld(ZONE).udp_at("203.0.113.10:5060", server)
+        phone = world.phone("sip:alice@example.com", "secret")
+        if id != "dns":
+            phone.targets = [Target(transport="udp", host=f"{n}.example.com", address=f"203.0.113.1{i}", port=5060) for i, n in enumerate(("one", "two"))]
+        return world, phone
+
+    tried(id, CHECKS[id], PROFILE_OF_DOCTOR, make, ("interrupt",))
+
+
+# ---- the mechanism itself
+
+
+class Seen(Observation, frozen=True, kw_only=True):
+    known: tuple[int, ...] = ()
+    reason: str = ""
+
+
+def _judge(seen: Seen, profile: Profile) -> tuple[Finding, ...]:
+    told = (("proved", Verdict.WARN), ("absent", Verdict.FAIL), ("whole", Verdict.PASS))
+    return tuple(Finding(id=f"one.{cause}", verdict=verdict, subject="one", summary=f"{cause.capitalize()}.") for cause, verdict in told)
+
+
+def _one(probe: Callable[[Network, Profile], Coroutine[Any, Any, Seen]]) -> Check:
+    fields: dict[str, Any] = {"question": "?", "needs": frozenset(), "summarize": lambda seen, found: "all of it", "stands": frozenset({"proved"})}
+    return Check(id="one", observation=Seen, probe=probe, judge=_judge, **fields)
+
+
+def test_what_stands_is_told_and_nothing_else() -> None:
+    async def probe(net: Any, profile: Profile) -> Seen:
+        known: list[int] = []
+        draft.leave(lambda why: Seen(known=tuple(known), reason=why))
+
+        async def more() -> None:
+            known.append(1)
+            draft.leave(lambda why: Seen(known=(*known, 2), reason=why))  # a task of the check's leaves it for the check
+
+        await asyncio.gather(more())
+        raise ControlLost("The server was lost: it went.")
+
+    result = clock.run(reported(Trial(_one(probe), PROFILE, None))).checks[0]
+    assert result.observation == {"known": (1, 2), "reason": "the server was lost: it went"}
+    assert [(finding.id, finding.verdict) for finding in result.findings] == [
+        ("one.proved", Verdict.WARN),
+        ("one.undecided", Verdict.INCONCLUSIVE),
+    ]
+    assert (result.verdict, result.cut_short) == (Verdict.INCONCLUSIVE, "the server was lost: it went")
+    assert result.summary == "Proved; the rest could not be finished: the server was lost: it went"
+
+
+def test_a_draft_that_fails_is_a_fault_of_ours() -> None:
+    async def probe(net: Any, profile: Profile) -> Seen:
+        def broken(why: str) -> Seen:
+            raise KeyError("a bug")
+
+        draft.leave(broken)
+        raise ControlLost("Gone.")
+
+    result = clock.run(reported(Trial(_one(probe), PROFILE, None))).checks[0]
+    assert (result.verdict, "KeyError" in (result.fault or "")) == (Verdict.INCONCLUSIVE, True)
+
+
+def test_outside_of_a_run_nothing_is_left() -> None:
+    draft.leave(lambda why: Seen())
+    with draft.keep() as place:
+        assert place.draft is None
