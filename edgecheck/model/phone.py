@@ -14,6 +14,8 @@ from edgecheck.model.check import Arrival, Quote, UdpSocket
 from edgecheck.wire.address import Endpoint
 
 RecordType = Literal["A", "AAAA", "SRV", "NAPTR", "CNAME"]
+NOWHERE, NOWHERE6 = "192.0.2.233", "2001:db8:ffff::e9"
+"""Addresses for documentation (RFC 5737, RFC 3849): nobody has them, so whatever answers there stands on the way."""
 
 
 class AddressRecord(msgspec.Struct, frozen=True, kw_only=True, tag="address"):
@@ -264,8 +266,16 @@ class Phone(Protocol):
     def resolvers(self) -> tuple[str, ...]:
         """``ip:port`` of this machine's own DNS servers."""
 
-    async def resolve(self, name: str, type: RecordType, via: str | None = None) -> Answer:
-        """Ask one DNS server (``via``, ``ip:port``), the chosen one, or else this machine's own. Never raises for what the network does."""
+    async def resolve(
+        self, name: str, type: RecordType, via: str | None = None, *, stream: bool = False, hasty: bool = False
+    ) -> Answer:
+        """Ask one DNS server (``via``, ``ip:port``), the chosen one, or else this machine's own. Never raises for what the network does.
+
+        ``stream``: over TCP. ``hasty``: wait about a second in all, where silence is what is expected.
+        """
+
+    async def identity(self, server: str) -> str | None:
+        """What this DNS server (``ip:port``) calls itself: ``version.bind`` and ``id.server`` (RFC 4892); None: it does not say."""
 
     async def look_up(self, name: str) -> Answer:
         """The addresses of a name by the system's own way, hosts file and all (``getaddrinfo``)."""

@@ -100,8 +100,13 @@ class SocketPhone:
     def resolvers(self) -> tuple[str, ...]:
         return self._names.own
 
-    async def resolve(self, name: str, type: RecordType, via: str | None = None) -> Answer:
-        return await self._names.ask(name, type, via or self.account.resolver)
+    async def resolve(
+        self, name: str, type: RecordType, via: str | None = None, *, stream: bool = False, hasty: bool = False
+    ) -> Answer:
+        return await self._names.ask(name, type, via or self.account.resolver, stream=stream, hasty=hasty)
+
+    async def identity(self, server: str) -> str | None:
+        return await self._names.identity(server)
 
     async def look_up(self, name: str) -> Answer:
         began = self.now()

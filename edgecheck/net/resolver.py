@@ -17,6 +17,7 @@ from edgecheck.model.check import Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import AddressRecord, AliasRecord, Answer, NaptrRecord, Record, RecordType, SrvRecord
 from edgecheck.net.bell import Bell
+from edgecheck.net.reach import tame
 from edgecheck.net.ways import Ways
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 _WAITS_S = (1.0, 2.0, 2.0)
 _WAITS_AGAIN_S = (1.0, 1.0)
 """For a server that was silent to an earlier question."""
+_WAITS_HASTY_S = (0.25, 0.35, 0.5)
+"""Where silence is what is expected, or decides nothing."""
 _TCP_S = 3.0
 _PAYLOAD = 1232
 """Bytes that an answer over UDP may have: more is cut by paths that drop fragments (DNS flag day 2020)."""
 _MOST_ALIASES = 8
+_NAMES_OF_SERVERS = ("version.bind", "id.server")
+_LONGEST_NAME = 80
 
 
 class Resolver:
@@ -42,18 +47,41 @@ class Resolver:
         """``ip:port`` of this machine's servers."""
         self._silent: set[str] = set()
 
-    async def ask(self, name: str, type: RecordType, via: str | None) -> Answer:
-        """One question, to this server or to this machine's own in turn."""
+    async def ask(self, name: str, type: RecordType, via: str | None, *, stream: bool = False, hasty: bool = False) -> Answer:
+        """One question, to this server or to this machine's own in turn; as ``Phone.resolve`` has it."""
         began = asyncio.get_running_loop().time()
         servers = (via,) if via else self.own
         answer = Answer(name=name, type=type, server="system", rcode="UNREACHABLE", note="this machine has no DNS server set")
         for server in servers:
-            answer = await self._one(name, type, server)
+            waits = _WAITS_HASTY_S if hasty else _WAITS_AGAIN_S if server in self._silent else _WAITS_S
+            answer = await self._one(name, type, server, waits, stream=stream)
             if answer.told:
                 break
         return _timed(answer, asyncio.get_running_loop().time() - began)
 
-    async def _one(self, name: str, type: RecordType, server: str) -> Answer:
+    async def identity(self, server: str) -> str | None:
+        """What this server calls itself (RFC 4892); None: it does not say."""
+        said = await asyncio.gather(*(self._text(name, server) for name in _NAMES_OF_SERVERS))
+        told = dict.fromkeys(f"{text} ({name})" for name, text in zip(_NAMES_OF_SERVERS, said, strict=True) if text)
+        return ", ".join(told) or None
+
+    async def _text(self, name: str, server: str) -> str | None:
+        import dns.message
+
+        to = parse_endpoint(server)
+        query = dns.message.make_query(f"{name}.", "TXT", "CH", id=secrets.randbelow(65_536))
+        try:
+            socket = await self._ways.open_udp(to)
+        except LocalFailure:
+            return None
+        try:
+            heard = await self._over_udp(query, to, socket, _WAITS_HASTY_S)
+        finally:
+            socket.close()
+        strings = [each.strings for rrset in heard.answer for each in rrset if hasattr(each, "strings")] if heard else []
+        return tame(b" ".join(strings[0]).decode("latin-1"))[:_LONGEST_NAME] if strings and strings[0] else None
+
+    async def _one(self, name: str, type: RecordType, server: str, waits: Sequence[float], *, stream: bool) -> Answer:
         import dns.exception
         import dns.flags
         import dns.message
@@ -66,12 +94,17 @@ class Resolver:
             query = dns.message.make_query(f"{name}.", type, use_edns=0, payload=_PAYLOAD, id=secrets.randbelow(65_536))
         except dns.exception.DNSException:
             return refused("MALFORMED", f"{name!r} cannot be asked for in DNS")
+        if stream:
+            try:
+                heard = await self._over_tcp(query, to, min(_TCP_S, sum(waits)))
+            except LocalFailure as error:
+                return refused("TIMEOUT", f"over TCP: {error}")
+            return _read(heard, name, type, server) if heard else refused("TIMEOUT", "no answer over TCP")
         try:
             socket = await self._ways.open_udp(to)
         except LocalFailure as error:
             return refused("UNREACHABLE", str(error))
         try:
-            waits = _WAITS_AGAIN_S if server in self._silent else _WAITS_S
             heard = await self._over_udp(query, to, socket, waits)
             note = "; ".join(dict.fromkeys(socket.errors))
         finally:
@@ -122,8 +155,8 @@ class Resolver:
                 break
         return found[0] if found else None
 
-    async def _over_tcp(self, query: "dns.message.Message", to: Endpoint) -> "dns.message.Message | None":
-        stream: Stream = await self._ways.connect(to, _TCP_S)
+    async def _over_tcp(self, query: "dns.message.Message", to: Endpoint, timeout: float = _TCP_S) -> "dns.message.Message | None":
+        stream: Stream = await self._ways.connect(to, timeout)
         try:
             data = query.to_wire()
             stream.send(len(data).to_bytes(2, "big") + data)
@@ -132,7 +165,7 @@ class Resolver:
                 size = int.from_bytes(stream.received[:2], "big")
                 return stream.closed is not None or (len(stream.received) >= 2 and len(stream.received) >= 2 + size)
 
-            await self._bell.until(whole, _TCP_S)
+            await self._bell.until(whole, timeout)
             size = int.from_bytes(stream.received[:2], "big")
             return _answer_to(query, bytes(stream.received[2 : 2 + size]))
         finally:

@@ -56,6 +56,8 @@ def of_names() -> list[Row]:
         seen = bind.look_at_all(topology, Path(scratch) / "bind", *bind.OF_SILENCE)
         alone = bind.locate(topology, "lan-host", *bind.OF_IPV4_ALONE)
     rows = [(uri, expected, seen[uri]["findings"]) for uri, expected in (bind.FAULTS | bind.OF_SILENCE).items()]
+    for host, accounts in bind.BOXED.items():
+        rows += [(name := f"{uri}, boxed, on {host}", expected, seen[name]["findings"]) for uri, expected in accounts.items()]
     rows += [(f"{uri}, no IPv6", expected, alone[uri]["findings"]) for uri, expected in bind.OF_IPV4_ALONE.items()]
     return [("BIND", uri, _told(expected), _told(found), found == expected) for uri, expected, found in rows]
 

@@ -5,12 +5,14 @@ Every host of the ground resolves by it. The name servers of other people are to
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.lab.dns_box import DnsBox
 from tests.lab.ground import LabError, Program, python
 from tests.lab.routers import KernelRouter
-from tests.lab.topology import ALTERNATE, OUTSIDE, SERVER, SERVER6, Plan, Topology
+from tests.lab.topology import ALTERNATE, HOME, OUTSIDE, SERVER, SERVER6, Plan, Topology
 
 PLAN = Plan(home=KernelRouter(sip_alg=("udp", "tcp")), six=KernelRouter(mapping="none"))
 """Behind a router that translates, with the kernel's SIP ALG on; IPv6 is routed. ``lan-host`` has none."""
@@ -97,10 +99,24 @@ FAULTS: dict[str, dict[str, str]] = {
     "sip:u@six.example.com||4": {"no-usable-address": "fail"},
     f"sip:u@plain.example.com|{OTHER}": {"address-mismatch": "warn", "found": "pass", "invented-answers": "warn"},
     f"sip:u@inside.example.com|{OTHER}": {"address-mismatch": "warn", "found": "pass", "invented-answers": "warn"},
+    f"sip:u@plain.example.com|{HOME}:53": {"address-mismatch": "warn", "found": "pass"},
+    f"sip:u@all.example.com|{HOME}:53": {"found": "pass"},
     f"sip:u@plain.example.com|{NOBODY}": {"server-failure": "warn", "found": "pass"},
     f"sip:u@inside.example.com|{NOBODY}": {"server-failure": "inconclusive"},
 }
 """What is asked for, and behind bars the resolver that was chosen and the family -> findings of ``dns``."""
+LIE = "198.51.100.66"
+_BEHIND = {"intercepted": "warn", "found": "pass"}
+BOXED: dict[str, dict[str, dict[str, str]]] = {
+    "client": {
+        "sip:u@plain.example.com": {"found": "pass"},
+        f"sip:u@plain.example.com|{SERVER}:53": _BEHIND,
+        f"sip:u@all.example.com|{OTHER}": _BEHIND,
+    },
+    "lan-host": {f"sip:u@plain.example.com|{SERVER}:53": _BEHIND, f"sip:u@all.example.com|{SERVER}:53": _BEHIND},
+}
+"""Behind the same router that answers all DNS itself, and is every host's DNS server: over UDP and TCP for the client, over UDP alone for
+``lan-host``. What it says of all but one name is true."""
 OF_SILENCE = {f"sip:u@nosuch.example.com|{SILENT}": {"server-failure": "inconclusive"}}
 """Takes its ten seconds: for the benchmark alone."""
 OF_IPV4_ALONE = {"sip:u@sixsrv.example.com": {"no-usable-address": "fail"}, "sip:u@dualsrv.example.com": {"found": "pass"}}
@@ -147,9 +163,17 @@ def start(topology: Topology, folder: Path) -> Program:
 
 
 def look_at_all(topology: Topology, folder: Path, *more: str) -> dict[str, Any]:
-    """Start it; targets and findings of ``dns`` for every account of the table, and for more of them."""
+    """Start it, and a box on the router; targets, findings and summaries of ``dns`` for every account of the tables, and for more of them."""
     start(topology, folder)
-    return locate(topology, "client", *dict.fromkeys((*FAULTS, *more)))
+    with DnsBox(topology, folder / "box", says={"plain.example.com": LIE}) as box, ThreadPoolExecutor() as pool:
+        found = locate(topology, "client", *dict.fromkeys((*FAULTS, *more)))
+        (folder / "resolv.conf").write_text(f"nameserver {HOME}\n")
+        box.lead("lan", "udp", "tcp")
+        box.lead("guests", "udp")
+        hosts = ("client", "lan-host")
+        seen = dict(zip(hosts, pool.map(lambda host: locate(topology, host, *BOXED[host]), hosts), strict=True))
+        (folder / "resolv.conf").write_text(f"nameserver {SERVER}\n")
+    return found | {f"{uri}, boxed, on {host}": result for host, results in seen.items() for uri, result in results.items()}
 
 
 def locate(topology: Topology, namespace: str, *accounts: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Runs the check ``dns`` for accounts given as arguments (``sip:u@host``, and behind bars a resolver and 4 or 6), with real
-sockets; prints targets and findings as JSON."""
+sockets; prints targets, findings and their summaries as JSON."""
 
 import asyncio
 import json
@@ -17,9 +17,11 @@ async def _locate(uri: str) -> dict[str, Any]:
     target = parse_account(account, resolver=resolver or None)
     one = phone.real(target, None, source=None, family=int(family) if family else None, progress=lambda done, total, note: None)
     seen = await dns.probe(one, PROFILE)
+    findings = {finding.id.partition(".")[2]: finding for finding in dns.judge(seen, PROFILE)}
     return {
         "targets": [[target.transport, target.port, target.address] for target in seen.targets],
-        "findings": {finding.id.partition(".")[2]: finding.verdict for finding in dns.judge(seen, PROFILE)},
+        "findings": {cause: finding.verdict for cause, finding in findings.items()},
+        "summaries": {cause: finding.summary for cause, finding in findings.items()},
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.lab import bind
 from tests.lab.conftest import Laboratory
-from tests.lab.topology import SERVER, SERVER6
+from tests.lab.topology import HOME, SERVER, SERVER6
 
 pytestmark = pytest.mark.lab
 CHECK = "dns"
@@ -54,7 +54,7 @@ Looked = tuple[dict[str, Any], dict[str, list[list[str]]], dict[str, Any]]
 @pytest.fixture(scope="module")
 def answers(laboratory: Laboratory) -> Looked:
     """What we say of each account, what sip-dig does, and what we say on a host without IPv6."""
-    laboratory.need("named", "sip-dig")
+    laboratory.need("named", "sip-dig", "dnsmasq")
     with laboratory.stand(bind.PLAN, "names") as topology:
         ours = bind.look_at_all(topology, laboratory.directory("bind"), *AS_SIP_DIG, *NOT_SIP_DIGS)
         script = "\n".join(f"echo '== {uri}'; timeout 5 sip-dig '{uri}' || true" for uri in AS_SIP_DIG)
@@ -92,6 +92,24 @@ def test_the_targets_are_those_of_the_zone(answers: Looked, uri: str) -> None:
 @pytest.mark.parametrize("uri", bind.FAULTS)
 def test_each_planted_fault_is_named(answers: Looked, uri: str) -> None:
     assert answers[0][uri]["findings"] == bind.FAULTS[uri]
+
+
+@pytest.mark.parametrize(("host", "uri"), [(host, uri) for host, accounts in bind.BOXED.items() for uri in accounts])
+def test_a_router_that_answers_for_every_dns_server(answers: Looked, host: str, uri: str) -> None:
+    assert answers[0][f"{uri}, boxed, on {host}"]["findings"] == bind.BOXED[host][uri]
+
+
+def test_what_the_server_itself_says_is_told_only_where_it_was_heard(answers: Looked) -> None:
+    uri, plain = f"sip:u@plain.example.com|{SERVER}:53", "plain.example.com is 198.51.100.16, and not 198.51.100.66"
+    told = {host: answers[0][f"{uri}, boxed, on {host}"]["summaries"]["intercepted"] for host in ("client", "lan-host")}
+    assert "(dnsmasq-" in told["client"]
+    assert "cannot be told from here" in told["client"]
+    assert plain in told["lan-host"]
+    assert "the same for" in answers[0][f"sip:u@all.example.com|{SERVER}:53, boxed, on lan-host"]["summaries"]["intercepted"]
+    lied = answers[0][f"sip:u@plain.example.com|{HOME}:53"]["summaries"]["address-mismatch"]
+    assert bind.LIE in lied
+    assert "198.51.100.16" in lied
+    assert "split DNS" in lied
 
 
 @pytest.mark.parametrize("uri", bind.OF_IPV4_ALONE)

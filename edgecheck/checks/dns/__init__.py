@@ -1,10 +1,13 @@
 """Does the name lead to the server? RFC 3263 as a phone walks it, every step shown."""
 
+import asyncio
+
 import msgspec
 
 from edgecheck.checks.dns.judge import judge, summarize
 from edgecheck.checks.dns.locate import locate
 from edgecheck.checks.dns.observation import DnsObservation
+from edgecheck.checks.dns.otherwise import ask_otherwise, overhear
 from edgecheck.checks.dns.public import public_address
 from edgecheck.model import draft
 from edgecheck.model.check import Check
@@ -14,10 +17,12 @@ from edgecheck.model.profile import Profile
 
 async def probe(phone: Phone, profile: Profile) -> DnsObservation:
     """Find the targets, and leave them for the checks that follow."""
-    seen = await locate(phone, phone.account.next_hop)
+    place = phone.account.next_hop
+    seen, (public, translated), heard = await asyncio.gather(locate(phone, place), public_address(phone), overhear(phone, place))
     phone.targets = list(seen.targets)
     draft.leave(lambda why: seen)
-    public, translated = await public_address(phone)
+    if not place.numeric:
+        seen = await ask_otherwise(phone, place, seen, heard)
     return msgspec.structs.replace(seen, public_address=public, translated=translated)
 
 

@@ -4,9 +4,10 @@ A name that the DNS decidedly does not have is a failure; a server that says not
 to the server is a warning: some phones stumble over it, and others do not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
+from edgecheck.checks.dns.compared import judge_compared
 from edgecheck.checks.dns.observation import DnsObservation, Step
 from edgecheck.checks.dns.services import BY_NAPTR, services_in_order
 from edgecheck.model.phone import AddressRecord, AliasRecord, NaptrRecord, SrvRecord
@@ -27,9 +28,8 @@ def judge(seen: DnsObservation, profile: Profile) -> tuple[Finding, ...]:
         *_nowhere(seen),
         *_services(seen),
         *_pointers(seen),
-        *_mismatches(seen),
+        *judge_compared(seen),
         *_null(seen),
-        *_inventing(seen),
         *_unpublished(seen),
         *_own_address(seen),
     ]
@@ -42,19 +42,12 @@ def _host(seen: DnsObservation) -> str:
     return seen.asked.partition(":")[2].partition(";")[0]
 
 
-def _said(step: Step) -> str:
-    if step.type == "rule":
-        return f"{step.query}: {step.answer}"
-    whom = "this machine's own way" if step.server == "system" else step.server
-    return f"{step.type} {step.query}, asked of {whom}: {step.answer} ({step.elapsed_ms:g} ms)"
-
-
 def _steps(seen: DnsObservation, *types: str, decisive: bool = True) -> list[Step]:
     return [step for step in seen.steps if step.type in types and (step.decisive or not decisive)]
 
 
 def _way(seen: DnsObservation) -> list[str]:
-    return [_said(step) for step in seen.steps if step.decisive]
+    return [str(step) for step in seen.steps if step.decisive]
 
 
 def _trouble(seen: DnsObservation) -> Verdict:
@@ -93,7 +86,7 @@ def _failing(seen: DnsObservation) -> Iterator[Finding]:
         summary=f"{what}.",
         expected="an answer",
         observed=first.rcode,
-        evidence=tuple(_said(step) for step in (*failing, *spoke[:1])),
+        evidence=tuple(str(step) for step in (*failing, *spoke[:1])),
         reference="RFC 1035 section 4.1.1",
     )
 
@@ -143,7 +136,7 @@ def _transports_of(seen: DnsObservation) -> str:
 
 
 def _addresses_of(seen: DnsObservation, name: str) -> list[Step]:
-    return [step for step in seen.steps if step.type in ("A", "AAAA") and step.query == name]
+    return [step for step in seen.steps if step.decisive and step.type in ("A", "AAAA") and step.query == name]
 
 
 def _services(seen: DnsObservation) -> Iterator[Finding]:
@@ -151,7 +144,7 @@ def _services(seen: DnsObservation) -> Iterator[Finding]:
     for step in _steps(seen, "SRV"):
         for record in services_in_order([each for each in step.records if isinstance(each, SrvRecord)]):
             asked = _addresses_of(seen, record.target)
-            proof = (_said(step), *(_said(each) for each in asked))
+            proof = (str(step), *(str(each) for each in asked))
             where = f"{step.query} -> {record.target}:{record.port}"
             has = any(isinstance(each, AddressRecord) for one in asked for each in one.records)
             if asked and not has and all(each.rcode in _TOLD for each in asked):
@@ -204,55 +197,9 @@ def _pointers(seen: DnsObservation) -> Iterator[Finding]:
                 summary=f"The NAPTR record for {record.service} points to {to}, where there is no SRV record; {rest}.",
                 expected=f"an SRV record at {to}",
                 observed=asked.rcode if asked is not None and asked.rcode != "NOERROR" else "no SRV record",
-                evidence=(_said(step), *([_said(asked)] if asked is not None else [])),
+                evidence=(str(step), *([str(asked)] if asked is not None else [])),
                 reference="RFC 3263 section 4.1",
             )
-
-
-def _mismatches(seen: DnsObservation) -> Iterator[Finding]:
-    for each in seen.comparisons:
-        if set(each.one_says) & set(each.other_says) or not (each.one_says or each.other_says):
-            continue
-        system = "this machine's own way (hosts file, its DNS servers)"
-        one, other = _list(each.one_says), _list(each.other_says)
-        yield _mismatch(
-            each.name,
-            f"{each.name} is {one} for the DNS server {each.one}, and {other} for {system}: a hosts file, split DNS, or a resolver that "
-            "does not tell the truth",
-            expected=one,
-            observed=other,
-            evidence=tuple(_said(step) for step in seen.steps if step.query == each.name),
-        )
-    by_service = [target for target in seen.targets if target.because.startswith("SRV ")]
-    own = seen.domain_addresses or ()
-    if by_service and own and not set(own) & {target.address for target in by_service}:
-        host = _host(seen)
-        to = ", ".join(dict.fromkeys(target.address for target in by_service))
-        yield _mismatch(
-            host,
-            f"The SRV records of {host} lead to {to}, its own address is {', '.join(own)}: a phone that asks for no SRV records goes "
-            "elsewhere",
-            expected=to,
-            observed=", ".join(own),
-            evidence=tuple(_said(step) for step in seen.steps if step.type in ("SRV", "A", "AAAA")),
-        )
-
-
-def _list(addresses: Sequence[str]) -> str:
-    return ", ".join(addresses) or "not known"
-
-
-def _mismatch(name: str, text: str, *, expected: str, observed: str, evidence: tuple[str, ...]) -> Finding:
-    return Finding(
-        id="dns.address-mismatch",
-        verdict=Verdict.WARN,
-        subject=name,
-        summary=f"{text}.",
-        expected=expected,
-        observed=observed,
-        evidence=evidence,
-        reference="RFC 3263 section 4.2",
-    )
 
 
 def _null(seen: DnsObservation) -> Iterator[Finding]:
@@ -268,24 +215,7 @@ def _null(seen: DnsObservation) -> Iterator[Finding]:
             ),
             expected="the address of a SIP server",
             observed=null[0].address,
-            evidence=tuple(_said(step) for step in seen.steps if step.query == null[0].host),
-        )
-
-
-def _inventing(seen: DnsObservation) -> Iterator[Finding]:
-    if seen.invented:
-        yield Finding(
-            id="dns.invented-answers",
-            verdict=Verdict.WARN,
-            subject="resolver",
-            summary=(
-                f"The DNS server answers {', '.join(seen.invented)} for a name that cannot exist: it makes answers up, so a misspelled "
-                "name leads to a stranger instead of an error."
-            ),
-            expected="NXDOMAIN",
-            observed=", ".join(seen.invented),
-            evidence=(f"a random name under .invalid was answered with {', '.join(seen.invented)}",),
-            reference="RFC 6761 section 6.4",
+            evidence=tuple(str(step) for step in seen.steps if step.query == null[0].host),
         )
 
 
@@ -300,7 +230,7 @@ def _unpublished(seen: DnsObservation) -> Iterator[Finding]:
             summary=f"The DNS names servers for {others}, none for {asked.upper()}, which the address asks for: perhaps it is not offered.",
             expected=f"an SRV record for {asked.upper()}",
             observed=f"SRV records for {others}",
-            evidence=tuple(_said(step) for step in seen.steps if step.type == "SRV"),
+            evidence=tuple(str(step) for step in seen.steps if step.type == "SRV"),
             reference="RFC 3263 section 4.2",
         )
 

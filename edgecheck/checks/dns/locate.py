@@ -21,15 +21,16 @@ MOST_TARGETS = 12
 DEFAULT_PORTS = {service.transport: service.port for service in SERVICES}
 
 
-async def locate(phone: Phone, place: Place) -> DnsObservation:
-    """Find where a request for this place goes."""
-    return await _Search(phone, place).go()
+async def locate(phone: Phone, place: Place, via: str | None = None) -> DnsObservation:
+    """Find where a request for this place goes. ``via``: by this DNS server alone, and nothing is compared."""
+    return await _Search(phone, place, via).go()
 
 
 class _Search:
-    def __init__(self, phone: Phone, place: Place) -> None:
+    def __init__(self, phone: Phone, place: Place, via: str | None) -> None:
         self.phone = phone
         self.place = place
+        self.via = via
         self.steps: list[Step] = []
         self.targets: list[Target] = []
         self.left_out: list[str] = []
@@ -38,7 +39,7 @@ class _Search:
 
     async def go(self) -> DnsObservation:
         place = self.place
-        draft.leave(lambda why: self._observed(None, None, (), None))
+        self._leave(lambda why: self._observed(None, None, (), None))
         others: tuple[str, ...] | None = None
         transport = plain_transport(place)
         if place.numeric:
@@ -53,10 +54,15 @@ class _Search:
         comparisons: tuple[Comparison, ...] = ()
         invented: tuple[str, ...] | None = None
         if not place.numeric:
-            comparisons = await self._compare()
-            draft.leave(lambda why: self._observed(others, domain, comparisons, None))
+            comparisons = await self._compare() if self.via is None else ()
+            self._leave(lambda why: self._observed(others, domain, comparisons, None))
             invented = await self._invented()
         return self._observed(others, domain, comparisons, invented)
+
+    def _leave(self, made: draft.Draft) -> None:
+        """What is asked for comparison alone is no draft of the whole."""
+        if self.via is None:
+            draft.leave(made)
 
     def _observed(
         self,
@@ -127,7 +133,7 @@ class _Search:
         host = self.place.host
         await self._ask_addresses(host)
         addresses = self._known(host)
-        if not addresses:
+        if not addresses and self.via is None:
             # A hosts file, mDNS, or no DNS server at all: what the system itself knows is what most phones on it would use.
             self.by_system = await self._look_up(host, decisive=True)
             addresses = self.by_system.addresses
@@ -140,7 +146,7 @@ class _Search:
         """Each question once."""
         if (name, type) not in self.answers:
             self.phone.progress(len(self.steps), 0, f"{type} {name}")
-            answer = await self.phone.resolve(name, type)
+            answer = await self.phone.resolve(name, type, self.via)
             self.answers[name, type] = answer
             self.steps.append(step_of(answer, decisive))
         return self.answers[name, type]
@@ -183,7 +189,7 @@ class _Search:
     # --- what a phone does not ask ------------------------------------------------------------------------------------------------
 
     async def _compare(self) -> tuple[Comparison, ...]:
-        """The same names by the system's own way, and, where a server was chosen, by this machine's own servers."""
+        """The same names by the system's own way."""
         names = list(dict.fromkeys(target.host for target in self.targets))[:3] or [self.place.host]
         out = []
         chosen = self.phone.account.resolver
@@ -209,7 +215,7 @@ class _Search:
         """``.invalid`` never exists (RFC 6761 section 6.4): a resolver that gives it an address makes answers up."""
         if not any(answer.told for answer in self.answers.values()):
             return None
-        answer = await self.phone.resolve(f"edgecheck-{self.phone.token(6)}.invalid", "A")
+        answer = await self.phone.resolve(f"edgecheck-{self.phone.token(6)}.invalid", "A", self.via)
         return answer.addresses if answer.told else None
 
 

@@ -1,0 +1,102 @@
+"""The same asked otherwise, as no phone asks it: of this machine's own DNS server where another one was chosen, over TCP, and of an address
+that nobody has. Two answers alone do not say who lies; these say who answers."""
+
+import asyncio
+
+import msgspec
+
+from edgecheck.checks.dns.locate import locate, step_of
+from edgecheck.checks.dns.observation import Comparison, DnsObservation, Step
+from edgecheck.model.account import Place
+from edgecheck.model.phone import NOWHERE, NOWHERE6, AddressRecord, Phone
+from edgecheck.wire.address import Endpoint, parse_endpoint
+
+TOLD = ("NOERROR", "NXDOMAIN")
+OVER_TCP = " over TCP"
+_ASKED = ("NAPTR", "SRV", "A", "AAAA")
+
+
+class Overheard(msgspec.Struct, frozen=True, kw_only=True):
+    """What an address that nobody has answered; fields as in ``DnsObservation``."""
+
+    intercepted: bool | None = None
+    intercepted_stream: bool | None = None
+    interceptor: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+async def overhear(phone: Phone, place: Place) -> Overheard:
+    """Ask where nobody can answer. An address needs no DNS, and no such question."""
+    first = phone.account.resolver or next(iter(phone.resolvers), None)
+    if first is None or place.numeric:
+        return Overheard()
+    host = NOWHERE6 if ":" in parse_endpoint(first).host else NOWHERE
+    if phone.source_for(host) is None:
+        return Overheard()
+    nowhere = str(Endpoint(host, 53))
+    name = f"edgecheck-{phone.token(6)}.invalid"
+    answer = await phone.resolve(name, "A", nowhere, hasty=True)
+    if answer.rcode in ("TIMEOUT", "UNREACHABLE"):
+        return Overheard(intercepted=False)
+    stream, itself = await asyncio.gather(phone.resolve(name, "A", nowhere, stream=True, hasty=True), phone.identity(nowhere))
+    steps = [step_of(answer, False)]
+    if itself:
+        steps.append(_identity(nowhere, itself))
+    return Overheard(intercepted=True, intercepted_stream=stream.rcode != "TIMEOUT", interceptor=itself, steps=tuple(steps))
+
+
+def _identity(server: str, said: str) -> Step:
+    return Step(query="its own name", type="identity", answer=said, server=server, decisive=False)
+
+
+async def ask_otherwise(phone: Phone, place: Place, seen: DnsObservation, heard: Overheard) -> DnsObservation:
+    """The observation with what other ways to ask say."""
+    chosen = phone.account.resolver
+    own = next((server for server in phone.resolvers if phone.source_for(parse_endpoint(server).host)), None)
+    told = any(step.server == chosen and step.rcode in TOLD for step in seen.steps)
+    steps = [*seen.steps, *heard.steps]
+    comparisons = list(seen.comparisons)
+    by_own: DnsObservation | None = None
+    over_tcp: Comparison | None = None
+    if chosen and told:
+        servers = (chosen, *([own] if own and own != chosen else []))
+        waiting = asyncio.gather(*map(phone.identity, servers))
+        over_tcp, by_own = await asyncio.gather(_over_tcp(phone, place, seen, heard), _by_own(phone, place, servers))
+        steps += [_identity(server, said) for server, said in zip(servers, await waiting, strict=True) if said]
+    elif heard.intercepted:
+        over_tcp = await _over_tcp(phone, place, seen, heard)
+    if by_own is not None:
+        steps += [msgspec.structs.replace(step, decisive=False) for step in by_own.steps if step.type != "rule"]
+        if all(step.rcode in TOLD for step in by_own.steps if step.type in _ASKED):
+            one, other = (tuple(map(str, each.targets)) for each in (seen, by_own))
+            comparisons.append(Comparison(name=place.host, one=chosen or "", other=own or "", one_says=one, other_says=other))
+    return msgspec.structs.replace(
+        seen,
+        steps=tuple(steps),
+        comparisons=(*comparisons, *([over_tcp] if over_tcp else [])),
+        own_server=own if by_own else None,
+        invented_by_own=by_own.invented if by_own else None,
+        intercepted=heard.intercepted,
+        intercepted_stream=heard.intercepted_stream,
+        interceptor=heard.interceptor,
+    )
+
+
+async def _by_own(phone: Phone, place: Place, servers: tuple[str, ...]) -> DnsObservation | None:
+    return await locate(phone, place, servers[1]) if servers[1:] else None
+
+
+async def _over_tcp(phone: Phone, place: Place, seen: DnsObservation, heard: Overheard) -> Comparison | None:
+    """The addresses of the first target over TCP, of the very server that was asked for them; None: it does not answer over TCP, or
+    what answers there is the box on the way."""
+    name = seen.targets[0].host if seen.targets else place.host
+    asked = [step for step in seen.steps if step.query == name and step.type in ("A", "AAAA") and step.rcode in TOLD]
+    if not asked or heard.intercepted_stream:
+        return None
+    server = asked[0].server
+    answers = await asyncio.gather(*(phone.resolve(name, kind, server, stream=True) for kind in ("A", "AAAA")))
+    if not all(answer.told for answer in answers):
+        return None
+    before = tuple(record.address for step in asked for record in step.records if isinstance(record, AddressRecord))
+    now = tuple(address for answer in answers for address in answer.addresses)
+    return Comparison(name=name, one=server, other=f"{server}{OVER_TCP}", one_says=before, other_says=now)
