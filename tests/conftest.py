@@ -1,7 +1,7 @@
-"""What holds for every test: how the suite is spread over processes, that no clock decides, and that whatever a run keeps for its user is
-kept in a folder of the test run."""
+"""What holds for every test: how the suite is spread over processes, that no clock decides, that whatever a run keeps for its user is
+kept in a folder of the test run, and that programs which tests start are compiled once, not at each start."""
 
-import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,10 +39,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def a_home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Programs that a test starts inherit it."""
-    before = os.environ.get("XDG_DATA_HOME")
-    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
-    yield
-    if before is None:
-        del os.environ["XDG_DATA_HOME"]
-    else:
-        os.environ["XDG_DATA_HOME"] = before
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Where no byte code may be kept beside the sources (``PYTHONDONTWRITEBYTECODE``, as containers like to set it), the programs that tests
+    start keep it in pytest's cache: compiling all of edgecheck costs each of some hundred processes more than its imports."""
+    with pytest.MonkeyPatch.context() as environment:
+        if sys.dont_write_bytecode and pytestconfig.cache is not None:
+            environment.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+            environment.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.cache.mkdir("bytecode")))
+        yield

@@ -218,7 +218,7 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     """Ours, with the repository importable; without what could make a child behave otherwise than at a user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EDGECHECK_", "PYTEST_", "COV_", "COVERAGE_"))}
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**kept, "PATH": _search_path(), "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+    return {**kept, "PATH": _search_path(), "PYTHONPATH": path, **(extra or {})}
 
 
 def _numbered(script: str) -> str:
