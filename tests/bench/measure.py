@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.lab.ground import REPOSITORY, Ground
 
 _STOPWATCH = str(Path(__file__).with_name("stopwatch.py"))
-# The laboratory's programs write no byte code; an installed edgecheck has it. With this (empty) they do, and the first run warms it up.
+# Where the environment forbids byte code (containers like to), an installed edgecheck has it all the same. With this (empty) the first run writes it.
 WARM = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
