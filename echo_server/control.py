@@ -226,6 +226,7 @@ def _table(session: Session, series: int, sender: str, low: int, high: int) -> S
 def _pushed(session: Session, request: control.Push) -> control.Pushed:
     _within("series", request.series, 0, 65535)
     _within("items", len(request.items), 1, session.bounds.streams_per_source)
+    _within("hops", request.hops, 0, 255)
     rows = []
     for item in request.items:
         _within("item", item, 0, 65535)
@@ -237,8 +238,8 @@ def _pushed(session: Session, request: control.Push) -> control.Pushed:
         else:
             _within("pushes", stream.pushed + 1, 1, MOST_PUSHES)
             stream.pushed += 1
-            stream.write(probe.serialize(probe.Probe(probe.Kind.PROBE, session.name, request.series, item)))
-            rows.append(control.PushRow(item=item, state="sent"))
+            stream.push(probe.serialize(probe.Probe(probe.Kind.PROBE, session.name, request.series, item)), request.hops)
+            rows.append(control.PushRow(item=item, state="expired" if stream.expired else "sent"))
     return control.Pushed(id=request.id, rows=tuple(rows))
 
 

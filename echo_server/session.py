@@ -44,10 +44,21 @@ class KeptStream:
     def __init__(self) -> None:
         self.write: Callable[[bytes], None] | None = None
         """Sends; given by whoever owns the connection, None when it is gone."""
+        self.write_expiring: Callable[[bytes, int], None] | None = None
+        """The same, to expire so many hops away."""
+        self.expired = False
+        """An ICMP error has told of what was to expire."""
         self.pushed = 0
         """How often that was done."""
         self.lost: Literal["", "reset", "ended", "closed"] = ""
         """How the connection ended: by a RST that came in, by the other end otherwise, by this server."""
+
+    def push(self, data: bytes, hops: int) -> None:
+        """Send unasked; with ``hops``, to expire so many hops away (nothing is sent where that cannot be had)."""
+        if not hops and self.write is not None:
+            self.write(data)
+        elif hops and self.write_expiring is not None:
+            self.write_expiring(data, hops)
 
 
 class Session:

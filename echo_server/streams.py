@@ -13,6 +13,7 @@ from typing import Any
 from echo_server.conversation import Conversation
 from echo_server.core import EchoServer
 from echo_server.limits import Bounds, is_loopback, network
+from echo_server.listeners import limit_hops
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Transport
 
@@ -23,6 +24,8 @@ _PAUSE_S = 0.25
 """How long a stream rests whose source has had its answers for this second."""
 _WRITE_BUFFER = 1 << 18
 _SWEEP_S = 1.0
+_ERROR_LOOK_S = 0.02
+_ERROR_LOOKS = 50
 
 ProtocolFactory = Callable[[Endpoint], asyncio.Protocol]
 
@@ -201,6 +204,7 @@ class ConversationProtocol(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(_WRITE_BUFFER)
         self.conversation.write = transport.write
+        self.conversation.write_expiring = self._write_expiring
         self._registry.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -231,6 +235,29 @@ class ConversationProtocol(asyncio.Protocol):
             self.conversation.feed(self._backlog[: 16 * _SLICE], monotonic())
         self.conversation.end(monotonic())
         self._transport = None
+
+    def _write_expiring(self, data: bytes, hops: int) -> None:
+        """The first copy; what the system repeats lives as long as any."""
+        transport = self._transport
+        if transport is None or transport.get_write_buffer_size():
+            return
+        sock = transport.get_extra_info("socket")
+        usual = limit_hops(sock, hops)
+        try:
+            transport.write(data)
+        finally:
+            limit_hops(sock, usual)
+        self._look_for_error(_ERROR_LOOKS)
+
+    def _look_for_error(self, looks: int) -> None:
+        """An established connection survives such an error, and Linux keeps it until something is acknowledged: the repetition, 0.2 s
+        after the first copy at the earliest."""
+        if self._transport is None or not looks:
+            return
+        if self._transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EHOSTUNREACH:
+            self.conversation.expired = True
+        else:
+            self._loop.call_later(_ERROR_LOOK_S, self._look_for_error, looks - 1)
 
     def _work(self) -> None:
         transport = self._transport

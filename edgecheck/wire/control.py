@@ -475,6 +475,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True, tag="push"):
     """Of the first Binding request on each connection, which named it; and of the probes."""
     items: tuple[int, ...]
     """Of the same requests: which connections."""
+    hops: int = 0
+    """The probe's first copy expires that many hops away, 1 to 255; its repetitions do not. 0 = an ordinary one."""
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True, tag="pushed"):
@@ -486,9 +488,10 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True, tag="pushed"):
 
 class PushRow(msgspec.Struct, frozen=True, kw_only=True):
     item: int
-    state: Literal["sent", "reset", "ended", "closed", "unknown"]
+    state: Literal["sent", "reset", "ended", "closed", "expired", "unknown"]
     """``sent``: the connection stands at this end, the probe was handed to the system. ``reset``: a RST came in. ``ended``: the other end,
-    or something in its name, closed it. ``closed``: this server did. ``unknown``: no such connection in this session."""
+    or something in its name, closed it. ``closed``: this server did. ``expired``: as ``sent``, and an ICMP error told of what was
+    to expire. ``unknown``: no such connection in this session."""
 
 
 class Ping(msgspec.Struct, frozen=True, kw_only=True, tag="ping"):

@@ -63,6 +63,20 @@ def test_without_a_rule_on_a_quiet_router_the_cause_is_told_alone(thrift: str) -
     assert set(found.values()) == {("no-rule",)}, found
 
 
+@pytest.mark.parametrize("wall", WALLS)
+def test_a_router_that_tells_of_no_expired_tcp(wall: str) -> None:
+    """What it says of UDP proves nothing about TCP: there its silence leaves open whether there is a rule."""
+    truth, facts = WALLS[wall]
+    for seed, loss in enumerate((0.0, 0.1)):
+        random.seed(seed)
+        edge = ExpiringEdge(Nat(**PORT_RESTRICTED), Weather(loss=loss, seed=seed), tells_of_tcp=False, seed=seed, **facts)
+        found = told(lambda edge=edge: edge)  # type: ignore[misc]
+        assert all(truth in each for each in found.values()), (seed, found)
+        if wall in ("no rule", "another machine, silent") and not loss:
+            assert {"no-rule", "wrong-host"} <= set(found["tcp 5060"]), found
+            assert found["udp 5060"] == (("no-rule",) if wall == "no rule" else ("wrong-host", "filtered-behind"))
+
+
 @pytest.mark.parametrize("silence", [0.5, 0.9, 1.0])
 def test_a_router_within_is_not_taken_for_the_box(silence: float) -> None:
     """Both bear the public address. Where the box is silent, a machine right behind it is as far as the router within."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from echo_server.conversation import Conversation
 from echo_server.core import EchoServer
 from echo_server.effects import Closing, MediaOpening, Reply
 from echo_server.inquiry import Inquiring
@@ -345,7 +346,11 @@ class Edge:
 
         stream = FakeStream(self, Endpoint(self.source, port), to, hear)
         talk.write = push
+        talk.write_expiring = lambda data, hops: self._expire(talk, to, seen, hops)
         return stream
+
+    def _expire(self, talk: Conversation, source: Endpoint, to: Endpoint, hops: int) -> None:
+        """What the server sends on a connection is to expire on the way: nobody says anything here."""
 
     async def read_router(self) -> RouterFacts:
         self.router_asked += 1

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from echo_server.conversation import Conversation
 from echo_server.outbound import Outbound
 from echo_server.prober import Attempt, Dialing
 from echo_server.roles import endpoint
@@ -66,9 +67,11 @@ class ExpiringEdge(Edge):
         upstream: Sequence[Thrift] | None = None,
         inner: Sequence[Thrift] = (),
         provider_drops: frozenset[int] = frozenset(),
+        tells_of_tcp: bool = True,
         seed: int = 0,
     ) -> None:
-        """``inner``: routers between the box and this machine, seen from outside under the box's address."""
+        """``inner``: routers between the box and this machine, seen from outside under the box's address. ``tells_of_tcp``: whether the box
+        tells of expired TCP at all."""
         super().__init__(nat or Nat(), weather)
         self.box = box or Thrift()
         self.rejects = rejects
@@ -76,6 +79,7 @@ class ExpiringEdge(Edge):
         self.upstream = tuple(upstream) if upstream is not None else (Thrift(), Thrift())
         self.inner = tuple(inner)
         self.provider_drops = provider_drops
+        self.tells_of_tcp = tells_of_tcp
         self.counted = Counters(0, 0)
         self.service = msgspec.structs.replace(self.service, capabilities=(*self.service.capabilities, "hop-limit"))
         self.random = random.Random(seed)
@@ -97,6 +101,16 @@ class ExpiringEdge(Edge):
             self.nat.outbound("tcp", port, to)
         await asyncio.sleep(timeout)
         raise LocalFailure("timeout", f"Could not connect to {to}: no answer in time.")
+
+    def _expire(self, talk: Conversation, source: Endpoint, to: Endpoint, hops: int) -> None:
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            talk.expired = True
+
+        met = None if self.weather.drops(loop.time()) else self._meets("tcp", source, to.port, hops)
+        if isinstance(met, tuple) and not self.weather.drops(loop.time()):
+            loop.call_later(met[0] + 2 * self.weather.delay, end)
 
     # ---- from outside
 
@@ -131,6 +145,8 @@ class ExpiringEdge(Edge):
             return self._tells(self.box, source, (3, 13), self.nat.public) if self.rejects else None
         hops -= len(self.upstream) + 1
         if hops <= 0:
+            if transport == "tcp" and not self.tells_of_tcp:
+                return None
             return self._tells(self.box, source, (11, 0), self.nat.public)
         if stranger is not None:
             wait = {"silent": None, "refuses": 0.0, "absent": ABSENT_S}[stranger]

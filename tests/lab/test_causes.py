@@ -29,6 +29,8 @@ def nft(namespace: str, chain: str, hook: str, *lines: str, priority: str = "fil
 
 
 SIP = "th dport 5060-5061"
+UNTOLD_TCP = nft("home", "mute", "output", "icmp type time-exceeded @th,136,8 6 drop")
+"""It says nothing of TCP segments that expire (byte 17 of the error: the quoted protocol), and tells of all else."""
 BOTH = "meta l4proto { tcp, udp }"
 
 
@@ -100,6 +102,19 @@ CASES = (
         plan=routed(forwards=(Forward(ports="5060-5061", to=LAN_HOST),)),
         more=nft("lan-host", "host", "input", f"{BOTH} {SIP} drop"),
         causes=("wrong-host", "filtered-behind"),
+    ),
+    Case(
+        name="wrong host, silent, behind a router that tells of no expired TCP",
+        plan=routed(forwards=(Forward(ports="5060-5061", to=LAN_HOST),)),
+        more=UNTOLD_TCP + nft("lan-host", "host", "input", f"{BOTH} {SIP} drop"),
+        causes=("wrong-host", "filtered-behind"),
+        differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host")),
+    ),
+    Case(
+        name="no rule, and a router that tells of no expired TCP",
+        more=UNTOLD_TCP,
+        causes=("no-rule",),
+        differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host")),
     ),
     Case(
         name="everything goes to another machine",

@@ -76,7 +76,22 @@ def test_pushes_are_bounded(memory: type[InMemory]) -> None:
     assert session.streams == {}
 
 
-@pytest.mark.parametrize("fields", [{"series": 70_000, "items": (1,)}, {"series": 1, "items": ()}, {"series": 1, "items": (-1,)}, {"series": 1, "items": tuple(range(300))}])
+def test_what_is_to_expire_is_told_of_only_when_the_system_was(memory: type[InMemory]) -> None:
+    server = memory()
+    session = server.session()
+    written: list[bytes] = []
+    expiring: list[int] = []
+    talk = server.core.open_stream("A1", "tcp", Endpoint("203.0.113.7", 40000), 1.0)
+    talk.write, talk.write_expiring = written.append, lambda data, hops: expiring.append(hops)
+    talk.feed(named(session.name, 3, 0), 1.0)
+    assert [row.state for row in server.ask(session, control.Push, series=3, items=(0,), hops=2).rows] == ["sent"]
+    assert (expiring, written) == ([2], [])
+    talk.expired = True
+    assert [row.state for row in server.ask(session, control.Push, series=3, items=(0,)).rows] == ["expired"]
+    assert (expiring, len(written)) == ([2], 1)
+
+
+@pytest.mark.parametrize("fields", [{"series": 1, "items": (1,), "hops": 256}, {"series": 70_000, "items": (1,)}, {"series": 1, "items": ()}, {"series": 1, "items": (-1,)}, {"series": 1, "items": tuple(range(300))}])
 def test_what_makes_no_sense_is_declined(memory: type[InMemory], fields: dict[str, object]) -> None:
     server = memory()
     assert isinstance(server.ask(server.session(), control.Push, **fields), control.Declined)

@@ -15,6 +15,7 @@ import asyncio
 import math
 from typing import NamedTuple
 
+from edgecheck.checks.port_forwarding.expiring_tcp import tells_of_tcp
 from edgecheck.checks.port_forwarding.observation import Icmp
 from edgecheck.checks.port_forwarding.paired import expired, taken_there
 from edgecheck.checks.port_forwarding.udp import icmp_of, request
@@ -121,6 +122,7 @@ class _Box:
             silent = [key for key in [("udp", port) for port in udp] + [("tcp", row.port) for row in rows] if key not in led_on]
             open_ones = [key for key in silent if key[1] not in (canary, *reset)]
             if open_ones or any(not value for value in led_on.values()):
+                open_ones = await self._weighable(open_ones, led_on, box)
                 led_on |= await self._taken(open_ones, canary if ("udp", canary) not in led_on else None, box)
         else:
             led_on = {key: value for key, value in led_on.items() if value}
@@ -145,6 +147,13 @@ class _Box:
                 return box, any(expired(error) for error in before)
             box -= 1  # what was nearer had been lost
         return box, True
+
+    async def _weighable(self, keys: list[tuple[str, int]], led_on: dict[tuple[str, int], bool], box: int) -> list[tuple[str, int]]:
+        """Without those of TCP, where the box is not known to tell of TCP that expires: its silence about them means nothing."""
+        known = any(value for (transport, _), value in led_on.items() if transport == "tcp")
+        if known or not any(transport == "tcp" for transport, _ in keys) or await tells_of_tcp(self.net, box):
+            return keys
+        return [key for key in keys if key[0] != "tcp"]
 
     async def _taken(self, keys: list[tuple[str, int]], canary: int | None, hops: int) -> dict[tuple[str, int], bool]:
         """Of the silent ones those that the box took for certain; and so of the canary, if that was silent."""
