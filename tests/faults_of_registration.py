@@ -152,6 +152,24 @@ def _beyond_nat() -> PhoneWorld:
     return PhoneWorld().udp_at(SERVER, peer)
 
 
+def _slow_registrar(seconds: float) -> Callable[[], PhoneWorld]:
+    """Answers OPTIONS at once; each REGISTER so much later, its copies not at all."""
+
+    def build() -> PhoneWorld:
+        known: set[bytes] = set()
+
+        def peer(data: bytes, source: Endpoint) -> Iterable[Reply]:
+            if data.startswith(b"OPTIONS"):
+                yield Reply(response(data, source))
+            elif data not in known:
+                known.add(data)
+                yield Reply(response(data, source, 403, "Slow"), delay=seconds)
+
+        return PhoneWorld().udp_at(SERVER, peer)
+
+    return build
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(name="wrong password", world=_registrar(password="other"), cause="wrong-credentials"),
     Fault(name="wrong authentication user", world=_registrar(auth_user="55512345"), cause="wrong-credentials"),
@@ -206,6 +224,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(name="silence to REGISTER, OPTIONS answered", world=udp(_mute_to_register), cause="ignored"),
     Fault(name="UDP silent, TCP answers", world=tcp(OverTcp()), cause="wrong-transport"),
     Fault(name="100 and nothing more", world=says(100, "Trying"), cause="no-final-answer"),
+    Fault(name="a final answer just before Timer F", world=_slow_registrar(31.9), cause="forbidden"),
+    Fault(name="a final answer just after Timer F", world=_slow_registrar(32.5), cause="answered-too-late"),
     Fault(name="ICMP port unreachable", world=udp(lambda data, source: [Icmp()]), cause="unreachable"),
     Fault(name="ICMP from a router", world=udp(lambda data, source: [Icmp(3, 13, "192.0.2.1")]), cause="unreachable"),
     Fault(name="TCP reset", world=tcp(Refuse()), account=TCP, cause="unreachable"),

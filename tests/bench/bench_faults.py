@@ -11,14 +11,16 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from edgecheck.checks.registration.judge import BY_STATUS
 from tests.bench.measure import Bars, conditions, table
 from tests.checks.doctoring import visit
 from tests.faults_of_registration import FAULTS
 from tests.lab import bind, kamailio_tls
-from tests.lab.registrations import ALG, BEHIND_ALG, KAMAILIO, verdicts, visit_all, visit_behind_alg
-from tests.lab.topology import Plan, Topology
+from tests.lab.registrations import ALG, BEHIND_ALG, CODES, KAMAILIO, OPEN, verdicts, visit_all, visit_behind_alg
+from tests.lab.sipp_oddities import ODDITIES
+from tests.lab.topology import Topology
 
 Row = tuple[str, str, str, str, bool]
 """Where, fault, wanted, found, whether it is right."""
@@ -37,18 +39,24 @@ def in_memory() -> list[Row]:
 def in_the_laboratory() -> list[Row]:
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        with Topology(Plan(), directory / "ground") as topology:
-            by_account, by_code = visit_all(topology, directory)
+        with Topology(OPEN, directory / "ground") as topology:
+            heard = visit_all(topology, directory / "open", ODDITIES)
         with Topology(BEHIND_ALG, directory / "alg ground") as topology:
-            by_account |= visit_behind_alg(topology, directory)
+            watched = visit_behind_alg(topology, directory / "alg", ODDITIES)
     rows: list[Row] = []
-    for name, (_, expected) in (KAMAILIO | ALG).items():
-        found = verdicts(by_account[name])
-        rows.append(("Kamailio", name, _told(expected), _told(found), found == expected))
-    for code, result in by_code.items():
-        found, expected = verdicts(result), {BY_STATUS[code]: "fail"}
-        rows.append(("SIPp", str(code), _told(expected), _told(found), found == expected))
+    for name, (_, expected) in KAMAILIO.items():
+        rows += (_row("Kamailio", name, expected, heard[name]), _row("Kamailio, SIP ALG", name, ALG[name], watched[name]))
+    for code in CODES:
+        rows.append(_row("SIPp", str(code), {BY_STATUS[code]: "fail"}, heard[code]))
+    for each in ODDITIES:
+        rows.append(_row("SIPp", each.name, each.expected, heard[each.name]))
+        rows.append(_row("SIPp, SIP ALG", each.name, each.behind_alg or each.expected, watched[each.name]))
     return rows
+
+
+def _row(where: str, name: str, expected: dict[str, str], result: dict[str, Any]) -> Row:
+    found = verdicts(result)
+    return where, name, _told(expected), _told(found), found == expected
 
 
 def of_names() -> list[Row]:

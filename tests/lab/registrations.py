@@ -7,14 +7,14 @@ from typing import Any
 from edgecheck.checks.registration.judge import BY_STATUS
 from edgecheck.report import schema
 from tests.json_schema import conforms
-from tests.lab import kamailio, sipp_server
+from tests.lab import kamailio, sipp_oddities, sipp_server
 from tests.lab.ground import LabError, python
 from tests.lab.routers import KernelRouter
+from tests.lab.sipp_oddities import ODDITIES, Oddity
 from tests.lab.topology import ALTERNATE, SERVER, WAN, Plan, Topology
 
 CHECK = "registration"
-CODES = tuple(sorted(set(BY_STATUS) - {420, 430, 439, 491}))
-"""Those four the doctor answers with another request, which SIPp takes for one of the same, finished call."""
+CODES = tuple(sorted(BY_STATUS))
 
 
 def account(user: str, address: str = SERVER, password: str = kamailio.PASSWORD, **options: Any) -> dict[str, Any]:
@@ -31,7 +31,6 @@ def visit(topology: Topology, wanted: list[dict[str, Any]]) -> list[dict[str, An
     for report in reports:
         conforms(report, schema.render())
     assert {report["client"]["public_address"] for report in reports} <= {WAN, None}, "what the servers saw"
-    assert any(report["client"]["public_address"] for report in reports)
     return [next(check for check in report["checks"] if check["id"] == CHECK) for report in reports]
 
 
@@ -63,26 +62,56 @@ KAMAILIO: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
-ALG: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    "SIP ALG on the way": (account("alice"), {"registered": "pass", "reachable": "pass", "alg": "warn"}),
-    "SIP ALG and a wrong password": (account("bob", password="wrong"), {"wrong-credentials": "fail", "alg": "warn"}),
-    "TCP past an ALG that watches UDP": (account("carol", f"{SERVER};transport=tcp"), FINE),
-}
+def _watched(name: str) -> dict[str, str]:
+    """What is found of it behind a router with the kernel's SIP ALG, which watches plain UDP."""
+    case, expected = KAMAILIO[name]
+    if "transport=" in case["account"] or name == "nothing listens":
+        return expected
+    if name == "no NAT handling":
+        expected = FINE  # the ALG has put the public address into the Contact
+    return {cause: verdict for cause, verdict in expected.items() if cause != "seen-as"} | {"alg": "warn"}
+
+
+ALG = {name: _watched(name) for name in KAMAILIO}
+OPEN = Plan(home=KernelRouter(filtering="endpoint-independent"))
+"""A NAT that lets in answers from wherever they come."""
 BEHIND_ALG = Plan(home=KernelRouter(sip_alg=("udp",)))
+"""One that lets in only whom it has called, and reads SIP."""
+LATE = tuple(each for each in ODDITIES if each.slow)
+BRIEF = tuple(each for each in ODDITIES if not each.slow)
+BRIEF_BEHIND_ALG = tuple(each for each in BRIEF if each.behind_alg is None)
+Results = dict[str | int, Any]
+"""By name of the account or oddity, or by status code: the check's result."""
 
 
-def visit_behind_alg(topology: Topology, directory: Path) -> dict[str, Any]:
-    """The same behind a router with the kernel's SIP ALG on UDP."""
-    kamailio.start(topology, directory / "alg", SERVER)
-    return dict(zip(ALG, visit(topology, [case for case, _ in ALG.values()]), strict=True))
+def visit_all(topology: Topology, directory: Path, oddities: tuple[Oddity, ...] = BRIEF) -> Results:
+    """Every Kamailio account, each of SIPp's codes and these oddities at once, on one ground."""
+    sipp_server.start(topology, directory / "sipp", CODES)
+    return _visit(topology, directory, oddities, {code: account(str(code), sipp_server.ADDRESS) for code in CODES})
 
 
-def visit_all(topology: Topology, directory: Path) -> tuple[dict[str, Any], dict[int, Any]]:
-    """Every Kamailio account and each of SIPp's codes at once, on one ground: the check's result of each."""
+def visit_behind_alg(topology: Topology, directory: Path, oddities: tuple[Oddity, ...] = BRIEF_BEHIND_ALG) -> Results:
+    """The same behind a router with the kernel's SIP ALG on UDP, without the codes."""
+    return _visit(topology, directory, oddities, {})
+
+
+def _visit(topology: Topology, directory: Path, oddities: tuple[Oddity, ...], more: dict[str | int, dict[str, Any]]) -> Results:
     kamailio.start(topology, directory / "md5", SERVER)
     kamailio.start(topology, directory / "sha256", ALTERNATE, algorithm="SHA-256", most_expires=60)
-    sipp_server.start(topology, directory / "sipp", CODES)
-    cases = [case | ({"ca": str(directory / "md5" / "ca.pem")} if case.get("ca") else {}) for case, _ in KAMAILIO.values()]
-    wanted = cases + [account(str(code), f"{SERVER}:{sipp_server.PORT}") for code in CODES]
-    results = visit(topology, wanted)
-    return dict(zip(KAMAILIO, results, strict=False)), dict(zip(CODES, results[len(KAMAILIO) :], strict=True))
+    authority = {"ca": str(directory / "md5" / "ca.pem")}
+    cases: dict[str | int, dict[str, Any]] = {name: case | (authority if case.get("ca") else {}) for name, (case, _) in KAMAILIO.items()}
+    cases |= more | accounts_of(oddities)
+    sipp_oddities.start(topology, directory / "oddities", oddities)
+    return dict(zip(cases, visit(topology, list(cases.values())), strict=True))
+
+
+def visit_late(topology: Topology, directory: Path, oddities: tuple[Oddity, ...]) -> Results:
+    """These oddities alone."""
+    sipp_oddities.start(topology, directory / "oddities", oddities)
+    cases = accounts_of(oddities)
+    return dict(zip(cases, visit(topology, list(cases.values())), strict=True))
+
+
+def accounts_of(oddities: tuple[Oddity, ...]) -> dict[str | int, dict[str, Any]]:
+    """By name."""
+    return {each.name: account("alice", sipp_oddities.address(each)) for each in oddities}

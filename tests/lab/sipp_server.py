@@ -4,13 +4,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.lab.ground import LabError, Program
-from tests.lab.topology import SERVER, Topology
+from tests.lab.topology import Topology
 
-PORT = 5070
-_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n<scenario name="status">\n'
+ADDRESS = "198.51.100.100"
+"""Its own, at the server; port 5060."""
+_HEAD = '''<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE scenario SYSTEM "sipp.dtd">
+<scenario name="status">
+  <label id="1"/>
+'''
 _SEND = """  <send condexec="is{code}"><![CDATA[
 SIP/2.0 {code} From SIPp
-[last_Via:];received=[remote_ip];rport=[remote_port]
+[last_Via:]
 [last_From:]
 [last_To:];tag=sipp[call_number]
 [last_Call-ID:]
@@ -29,16 +34,19 @@ _EXTRA = {
 
 
 def start(topology: Topology, directory: Path, codes: Iterable[int]) -> Program:
-    """Start it at UDP 5070 of the server's primary address; returns when it answers."""
+    """Start it; returns when it answers."""
     codes = tuple(codes)
     directory.mkdir(parents=True, exist_ok=True)
+    topology.ground.shell(f"ip -n server addr add {ADDRESS}/24 dev eth0")
     matches = "".join(f'    <ereg regexp="sip:{code}@" search_in="hdr" header="To:" assign_to="is{code}"/>\n' for code in codes)
     answers = "".join(_SEND.format(code=code, extra=_EXTRA.get(code, "")) for code in codes)
     file = directory / "status.xml"
-    file.write_text(f'{_HEAD}  <recv request="REGISTER|OPTIONS" regexp_match="true"><action>\n{matches}  </action></recv>\n{answers}</scenario>\n')
-    program = topology.ground.spawn("server", "sipp", "-sf", str(file), "-i", SERVER, "-p", str(PORT), "-nostdin")
+    file.write_text(f'{_HEAD}  <recv request="REGISTER|OPTIONS" regexp_match="true"><action>\n{matches}  </action></recv>\n{answers}  <nop next="1"/>\n</scenario>\n')
+    # What comes between an answer and the next step is left to its next copy.
+    options = ("-i", ADDRESS, "-bind_local", "-p", "5060", "-nostdin", "-default_behaviors", "all,-abortunexp")
+    program = topology.ground.spawn("server", "sipp", "-sf", str(file), *options)
     for _ in range(60):
-        if topology.ground.run("server", "sipsak", "-s", f"sip:{codes[0]}@{SERVER}:{PORT}").returncode in (0, 1):
+        if topology.ground.run("server", "sipsak", "-s", f"sip:{codes[0]}@{ADDRESS}").returncode in (0, 1):
             return program
         if program.process.poll() is not None:
             break

@@ -2,6 +2,9 @@
 
 import json
 import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,27 +13,54 @@ from edgecheck.checks.registration.judge import BY_STATUS
 from tests.lab import kamailio
 from tests.lab.conftest import Laboratory
 from tests.lab.ground import python
-from tests.lab.registrations import ALG, BEHIND_ALG, CODES, KAMAILIO, verdicts, visit_all, visit_behind_alg
-from tests.lab.topology import CLIENT, SERVER, WAN, Plan
+from tests.lab.registrations import (
+    ALG,
+    BEHIND_ALG,
+    BRIEF,
+    BRIEF_BEHIND_ALG,
+    CODES,
+    KAMAILIO,
+    LATE,
+    OPEN,
+    Results,
+    verdicts,
+    visit_all,
+    visit_behind_alg,
+    visit_late,
+)
+from tests.lab.sipp_oddities import Oddity
+from tests.lab.topology import CLIENT, SERVER, WAN, Plan, Topology
 
 pytestmark = pytest.mark.lab
+
+
 @pytest.fixture(scope="module")
-def behind_nat(laboratory: Laboratory) -> tuple[dict[str, Any], dict[int, Any]]:
-    """Everything at once on one ground: what each Kamailio account and each of SIPp's codes came to."""
+def grounds(laboratory: Laboratory) -> tuple[Results, Results]:
+    """Everything at once behind two NATs, an open one and a strict one with a SIP ALG: what each account and oddity came to."""
     laboratory.need("kamailio", "sipp", "sipsak")
-    with laboratory.stand(Plan(), "registration") as topology:
-        return visit_all(topology, laboratory.directory("registrars"))
+
+    def play(plan: Plan, visit: Callable[[Topology, Path], Results]) -> Results:
+        with laboratory.stand(plan, "registration") as topology:
+            return visit(topology, laboratory.directory("registrars"))
+
+    with ThreadPoolExecutor(2) as pool:
+        playing = pool.submit(play, OPEN, visit_all), pool.submit(play, BEHIND_ALG, visit_behind_alg)
+        return playing[0].result(), playing[1].result()
+
+
+def shown(result: dict[str, Any]) -> str:
+    return json.dumps(result["findings"], indent=1)
 
 
 @pytest.mark.parametrize("name", KAMAILIO)
-def test_kamailio(behind_nat: tuple[dict[str, Any], dict[int, Any]], name: str) -> None:
-    result = behind_nat[0][name]
-    assert verdicts(result) == KAMAILIO[name][1], json.dumps(result["findings"], indent=1)
+def test_kamailio(grounds: tuple[Results, Results], name: str) -> None:
+    result = grounds[0][name]
+    assert verdicts(result) == KAMAILIO[name][1], shown(result)
     assert kamailio.PASSWORD not in json.dumps(result)
 
 
-def test_what_was_registered_is_gone(behind_nat: tuple[dict[str, Any], dict[int, Any]]) -> None:
-    registered = [result["observation"] for result in behind_nat[0].values() if result["observation"]["ending"] == "registered"]
+def test_what_was_registered_is_gone(grounds: tuple[Results, Results]) -> None:
+    registered = [grounds[0][name]["observation"] for name in KAMAILIO if grounds[0][name]["observation"]["ending"] == "registered"]
     assert len(registered) == 9
     for seen in registered:
         assert seen["removed"] is True
@@ -39,26 +69,56 @@ def test_what_was_registered_is_gone(behind_nat: tuple[dict[str, Any], dict[int,
         assert seen["seen_as"].startswith(f"{WAN}:")
 
 
-def test_the_algorithm_is_the_servers(behind_nat: tuple[dict[str, Any], dict[int, Any]]) -> None:
-    used = {name: {attempt["algorithm"] for attempt in behind_nat[0][name]["observation"]["attempts"]} for name in ("MD5", "SHA-256")}
+def test_the_algorithm_is_the_servers(grounds: tuple[Results, Results]) -> None:
+    used = {name: {attempt["algorithm"] for attempt in grounds[0][name]["observation"]["attempts"]} for name in ("MD5", "SHA-256")}
     assert used == {"MD5": {None, "MD5"}, "SHA-256": {None, "SHA-256"}}
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_sipp_says(behind_nat: tuple[dict[str, Any], dict[int, Any]], code: int) -> None:
-    result = behind_nat[1][code]
-    assert verdicts(result) == {BY_STATUS[code]: "fail"}, json.dumps(result["findings"], indent=1)
+def test_sipp_says(grounds: tuple[Results, Results], code: int) -> None:
+    result = grounds[0][code]
+    assert verdicts(result) == {BY_STATUS[code]: "fail"}, shown(result)
     assert f"{code} From SIPp" in result["findings"][0]["summary"]
 
 
-def test_the_kernels_sip_alg_gives_itself_away(laboratory: Laboratory) -> None:
-    laboratory.need("kamailio", "sipsak")
-    with laboratory.stand(BEHIND_ALG, "registration alg") as topology:
-        results = visit_behind_alg(topology, laboratory.directory("registrar alg"))
-    assert {name: verdicts(result) for name, result in results.items()} == {name: expected for name, (_, expected) in ALG.items()}
-    refused = results["SIP ALG and a wrong password"]["findings"][0]
+@pytest.mark.parametrize("oddity", BRIEF, ids=lambda oddity: oddity.name)
+def test_an_oddity(grounds: tuple[Results, Results], oddity: Oddity) -> None:
+    result = grounds[0][oddity.name]
+    assert verdicts(result) == oddity.expected, shown(result)
+
+
+@pytest.mark.parametrize("name", ALG)
+def test_kamailio_behind_the_kernels_sip_alg(grounds: tuple[Results, Results], name: str) -> None:
+    """It gives itself away, and whatever else is told stays right."""
+    result = grounds[1][name]
+    assert verdicts(result) == ALG[name], shown(result)
+
+
+@pytest.mark.parametrize("oddity", BRIEF_BEHIND_ALG, ids=lambda oddity: oddity.name)
+def test_an_oddity_behind_the_kernels_sip_alg(grounds: tuple[Results, Results], oddity: Oddity) -> None:
+    result = grounds[1][oddity.name]
+    assert verdicts(result) == oddity.expected, shown(result)
+
+
+def test_behind_an_alg_it_is_named_beside_a_wrong_password(grounds: tuple[Results, Results]) -> None:
+    refused = grounds[1]["wrong password"]["findings"][0]
     assert refused["id"] == "registration.wrong-credentials"
     assert "ALG" in refused["summary"], "it fits as well as a wrong password does"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("plan", "alg"), [(OPEN, False), (BEHIND_ALG, True)], ids=["open NAT", "strict NAT and SIP ALG"])
+def test_what_takes_the_whole_of_timer_f(laboratory: Laboratory, plan: Plan, alg: bool) -> None:
+    """And answers from elsewhere behind a strict NAT: they are silence, and told as silence."""
+    laboratory.need("sipp")
+    oddities = LATE + tuple(each for each in BRIEF if alg and each.behind_alg is not None)
+    with laboratory.stand(plan, "timer f") as topology:
+        results = visit_late(topology, laboratory.directory("late"), oddities)
+    wanted = {each.name: each.behind_alg if alg and each.behind_alg else each.expected for each in oddities}
+    assert {name: verdicts(result) for name, result in results.items()} == wanted
+    for each in oddities:
+        if alg and each.behind_alg is not None:
+            assert "answers sent from another address or port, which a NAT drops" in shown(results[each.name])
 
 
 def test_the_command_and_its_bundle(laboratory: Laboratory) -> None:

@@ -174,7 +174,8 @@ def _ignored(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         return found("no-response", INCONCLUSIVE, seen, text, reference=reference)
     text = (
         f"{way(decisive)} answers OPTIONS and meets REGISTER with silence ({_why(decisive)}): the way is open, so the server (or a "
-        "guard before it) ignores this account or this address, or no registrar is there."
+        "guard before it) ignores this account or this address, or no registrar is there, or what answers REGISTER answers from another "
+        "address or port, which a NAT drops."
     )
     facts = (f"{answered} of 3 OPTIONS answered, with {seen.options_copies} copies",)
     return found("ignored", FAIL, seen, text, evidence=facts, reference=reference)
@@ -197,7 +198,25 @@ def _unseen_nat(seen: RegistrationObservation) -> str:
     return ""
 
 
+def _too_late(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    """A final answer that came when every phone has given up. Was it slow, or did the line lose the earlier ones?"""
+    text = f"{way(decisive)} answered {decisive.words}: a phone gives up after 32 s and never sees it"
+    # What comes at once to other requests shows that the line is not to blame.
+    answered, copies = _measured(seen, decisive)
+    chance = chance_of_silence(answered + (seen.options_answered or 0), copies + seen.options_copies, decisive.copies)
+    slow = chance < WRONG_BY_CHANCE
+    text += (
+        "; other requests are answered at once, so what is slow is the registrar, or what it asks (a database, another server)."
+        if slow
+        else ": the server is slow, or the line loses most packets."
+    )
+    verdict = FAIL if slow else INCONCLUSIVE
+    return found("answered-too-late", verdict, seen, text, observed=decisive.words, reference="RFC 3261 section 17.1.2.2")
+
+
 def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
+    if decisive.trouble == "late":
+        return _too_late(seen, decisive)
     if seen.options_answered:
         return _ignored(seen, decisive)
     trouble = decisive.trouble
@@ -228,9 +247,15 @@ def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         "no-response",
         FAIL if enough else INCONCLUSIVE,
         seen,
-        f"No answer from {way(decisive)}: {_why(decisive)}.",
+        f"No answer from {way(decisive)}: {_why(decisive)}.{_SILENT if decisive.transport == 'udp' else ''}",
         reference="RFC 3261 section 17.1.2",
     )
+
+
+_SILENT = (
+    " A firewall, a server that is off or ignores this address, or answers sent from another address or port, which a NAT drops: "
+    "a capture at the server tells these apart."
+)
 
 
 def _answered_otherwise(seen: RegistrationObservation, decisive: Attempt) -> Finding:
@@ -248,15 +273,23 @@ def _fell_silent(seen: RegistrationObservation, decisive: Attempt) -> Finding | 
     last = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")][-1]
     if seen.ending != "unanswered" or decisive.status is None or last.status is not None or last.target != decisive.target:
         return None
+    if last.trouble == "late":
+        return _too_late(seen, last)
     to = "the request with credentials" if last.credentials and not decisive.credentials else "the next request"
     text = f"{way(last)} answered ({answer(decisive)}), and then met {to} with silence: {_why(last)}."
     heard = [attempt for attempt in seen.attempts if attempt.target == last.target and attempt.status is not None]
     if last.transport == "udp":  # the answers that came measure the loss
-        chance = chance_of_silence(len(heard), sum(attempt.copies for attempt in heard), last.copies)
+        chance = chance_of_silence(*_measured(seen, last), last.copies)
         verdict = FAIL if chance < WRONG_BY_CHANCE else INCONCLUSIVE
     else:  # TCP repeats what is lost, later and later: where answers were late already, the next one may take minutes
         verdict = FAIL if all(attempt.elapsed_s < _PROMPT_S for attempt in heard) else INCONCLUSIVE
     return found("no-response", verdict, seen, text, reference="RFC 3261 section 17.1.2")
+
+
+def _measured(seen: RegistrationObservation, silent: Attempt) -> tuple[int, int]:
+    """Answers from the place of this attempt, and the copies that it took to get them: the loss of the line."""
+    heard = [attempt for attempt in seen.attempts if attempt.target == silent.target and attempt.status is not None]
+    return len(heard), sum(attempt.copies for attempt in heard)
 
 
 def _why(attempt: Attempt) -> str:

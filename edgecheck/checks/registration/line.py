@@ -10,6 +10,7 @@ from edgecheck.checks.registration.credentials import challenges_of
 from edgecheck.checks.registration.dialogue import option_tags, redirections, seconds
 from edgecheck.checks.registration.observation import Attempt, Challenged, Inbound, Purpose, Trouble
 from edgecheck.checks.tls.names import match
+from edgecheck.model.check import Arrival
 from edgecheck.model.phone import Link, Phone, Target
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
@@ -18,7 +19,7 @@ from edgecheck.wire.transaction import TIMEOUT, ClientTransaction, method_of
 _MOST_ARRIVALS = 400
 """In one transaction: a server that never stops talking is left."""
 _BABBLE_COPIES = 5
-"""Who has answered so many copies, and never with SIP, will not begin to."""
+"""Who has answered so many copies, and never with an answer to them, will not begin to."""
 _MOST_INBOUND = 20
 _ICMP_ENOUGH = 2
 """Errors about so many copies: the first one may be about a moment (RFC 1122 section 4.2.3.9 calls them soft)."""
@@ -32,6 +33,13 @@ class Heard(NamedTuple):
     message: sip.Message | None
     """The final answer."""
     attempt: Attempt
+
+
+class Arrived(NamedTuple):
+    """A message and when it came, on the phone's clock."""
+
+    message: sip.Message
+    at: float
 
 
 class Line:
@@ -54,6 +62,8 @@ class Line:
         self._garbage: list[bytes] = []
         self._past: list[ClientTransaction] = []
         """Late copies of answers to these are nothing new."""
+        self._late: dict[str, Arrived] = {}
+        """First final answers to requests that had been given up, by branch."""
         self._tag = phone.token(4)
 
     async def ask(
@@ -108,9 +118,31 @@ class Line:
                 self._serve(message, str(arrival.source))
             elif transaction is not None and transaction.receive(message, self.phone.now()):
                 source = source or (str(arrival.source) if (message.status or 0) >= 200 else None)
-            elif not any(past.owns(message) for past in self._past):
-                self._strangers.append((message, str(arrival.source)))
+            else:
+                self._astray(message, arrival)
         return source
+
+    def _astray(self, message: sip.Message, arrival: Arrival) -> None:
+        """An answer to nothing that is waited for."""
+        past = next((each for each in self._past if each.owns(message)), None)
+        if past is None:
+            self._strangers.append((message, str(arrival.source)))
+        elif past.final is None and (message.status or 0) >= 200:
+            self._late.setdefault(past.branch, Arrived(message, arrival.at))
+
+    async def late(self, attempt: Attempt, branch: str, began: float, ends: float) -> Attempt:
+        """The attempt with what came after it was given up, if anything does until then."""
+
+        def came() -> bool:
+            self.read()
+            return branch in self._late
+
+        await self.phone.until(came, max(0.0, ends - self.phone.now()))
+        found = self._late.get(branch)
+        if found is None:
+            return attempt
+        words = f"{found.message.status} {(found.message.reason or '')[:120]}".strip() + f" after {found.at - began:.1f} s"
+        return replace(attempt, trouble="late", words=words)
 
     def _serve(self, message: sip.Message, source: str) -> None:
         try:
@@ -137,7 +169,8 @@ class Line:
         return len(self._quotes()) - quoted >= min(_ICMP_ENOUGH, transaction.copies) and transaction.copies >= _ICMP_ENOUGH
 
     def _stopped(self, transaction: ClientTransaction, quoted: int, heard_before: int) -> bool:
-        babbles = len(self._garbage) >= transaction.copies >= _BABBLE_COPIES
+        wrong = len(self._garbage) + sum(_similar(transaction, message) for message, _ in self._strangers)
+        babbles = wrong >= transaction.copies >= _BABBLE_COPIES
         return babbles or self._broken() or self._refused(transaction, quoted) or self._read - heard_before > _MOST_ARRIVALS
 
     def _attempt(

@@ -10,9 +10,10 @@ from edgecheck.model.check import Observation
 Purpose = Literal["fetch", "register", "remove", "reach"]
 """``reach`` is an OPTIONS to the own address of record: does it come back to us?"""
 Trouble = Literal[
-    "silent", "provisional-only", "refused", "reset", "closed", "no-route", "timeout", "icmp", "tls", "tls-silent", "not-sip", "mismatched",
-    "local",
-]
+    "silent", "late", "provisional-only", "refused", "reset", "closed", "no-route", "timeout", "icmp", "tls", "tls-silent", "not-sip",
+    "mismatched", "local",
+]  # fmt: skip
+"""``late``: a final answer came, after the request had been given up."""
 Ending = Literal[
     "registered",
     "challenged",

@@ -24,6 +24,7 @@ from edgecheck.model.profile import Profile
 from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
+from edgecheck.wire.transaction import TIMEOUT
 
 EXPIRES_S = 120
 """Long enough to look around, short enough to be gone soon should the removal be lost."""
@@ -32,6 +33,8 @@ REACH_S = 3.0
 """Registrars that test their bindings mostly do so at once; whoever calls after that is not waited for."""
 _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
+_LATE_S = 4.0
+"""After Timer F: an answer that comes now came too late, which is another fault than none."""
 _CONTROLS = 3
 """OPTIONS that measure the loss of a way on which REGISTER, or the connection for it, met silence."""
 _CONNECT_S = 5.0
@@ -71,6 +74,8 @@ class _Visit:
         self.proved: bool | None = None
         self._cseq = 0
         self._may_remain = False
+        self._given_up: tuple[str, float] | None = None
+        """Branch and beginning of the REGISTER that got no final answer in all the time that a phone has."""
 
     async def go(self) -> None:
         pending = targets_of(self.phone)
@@ -95,6 +100,9 @@ class _Visit:
                 break
         if self.seen.ending == "unanswered":
             await self._ask_others()
+            if self.line is not None and self._given_up is not None:
+                branch, began = self._given_up
+                self.attempts[-1] = await self.line.late(self.attempts[-1], branch, began, began + TIMEOUT + _LATE_S)
         elif self.line is not None and hides_nat(self.line.way.local.host, self.line.target):
             self._note(answer_diverted=await diverted(self.phone, self.line.target, self._options_through))
 
@@ -112,7 +120,7 @@ class _Visit:
             return Elsewhere()
         self.line = Line(self.phone, target, link, self.redirected_to)
         self._note(local=str(link.local))
-        patience = 32.0 if not self.attempts else _FAILOVER_S
+        patience = TIMEOUT if not self.attempts else _FAILOVER_S
         step, answer = await self._round("fetch", None, 0, last, patience)
         if not isinstance(step, Done) or answer is None:
             return step
@@ -126,7 +134,7 @@ class _Visit:
         assert self.line is not None
         contact = messages.contact_uri(self.account, self.line.way)
         self._note(contact_sent=contact)
-        step, answer = await self._round("register", contact, self.dialogue.expires, last, 32.0)
+        step, answer = await self._round("register", contact, self.dialogue.expires, last, TIMEOUT)
         if not isinstance(step, Done) or answer is None:
             return step
         self._may_remain = True
@@ -187,15 +195,15 @@ class _Visit:
 
     async def _remove(self, contact: str) -> None:
         self.phone.progress(0, 0, "removing our binding")
-        step, answer = await self._round("remove", contact, 0, True, 32.0)
+        step, answer = await self._round("remove", contact, 0, True, TIMEOUT)
         if not isinstance(step, Done) or answer is None:
             return
         left = read_listing(answer, contact, self.names.instance, self.before)
-        self._may_remain = left.own is not None
+        self._may_remain = left.own is not None and left.own.expires_s != 0  # some list what is gone once more, with its end
         self._note(removed=not self._may_remain)
         if self.seen.displaced:
             # Some list only what was registered just now: what is listed again was never gone.
-            step, answer = await self._round("fetch", None, 0, True, 32.0)
+            step, answer = await self._round("fetch", None, 0, True, TIMEOUT)
             listed = {binding.contact for binding in read_listing(answer, None, None).bindings} if answer else set(self.seen.displaced)
             self._note(displaced=tuple(contact for contact in self.seen.displaced if contact not in listed))
 
@@ -211,10 +219,12 @@ class _Visit:
             branch = self._branch()
             algorithm = self.credentials.algorithm if not self.line.distrust else None
             request = self._request(self.line, contact, self.dialogue.expires if expires else 0, branch, algorithm is not None)
+            began = self.phone.now()
             heard = await self.line.ask(request, branch, purpose, credentials=algorithm, timeout=patience)
             self.attempts.append(heard.attempt)
             self._learn(heard.attempt)
             if heard.message is None:
+                self._given_up = (branch, began) if heard.attempt.elapsed_s >= TIMEOUT else None
                 self._end("unanswered")
                 return Elsewhere(), None
             step = self.dialogue.weigh(
@@ -303,8 +313,10 @@ class _Visit:
         self._note(other_transports=tuple(str(other) for other, (answered, _) in zip(others, tried[controls:], strict=True) if answered))
 
     def _options_through(self, way: messages.Way, branch: str) -> bytes:
+        # A Call-ID each: several at once in one call confuse servers.
+        names = self.names._replace(call_id=self.phone.token(12))
         self._cseq += 1
-        return messages.options(self.account, self.names, way, uri=self.uri, branch=branch, cseq=self._cseq)
+        return messages.options(self.account, names, way, uri=self.uri, branch=branch, cseq=self._cseq)
 
     async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> tuple[bool, int]:
         """Whether it was answered, and the copies that were sent."""

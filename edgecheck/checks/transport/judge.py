@@ -199,8 +199,10 @@ def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[T
         )
     if sibling is not None:
         return "tcp-silent", False, f"{what} {where}, while {sibling.transport.upper()} is answered there: filtered, or not served"
+    elsewhere = ", answers sent from another address or port, which a NAT drops," if attempt.transport == "udp" else ""
     return "silent", False, (
-        f"{what} {where}: a firewall on either side, a server that is off or ignores strangers, or a stale address{_private(attempt)}"
+        f"{what} {where}: a firewall on either side, a server that is off or ignores strangers{elsewhere or ','} or a stale address"
+        f"{_private(attempt)}"
     )
 
 
