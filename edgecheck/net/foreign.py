@@ -34,53 +34,35 @@ def without_session(address: str, control_port: int, source: str) -> EdgeNetwork
     """The network through which an echo server is asked with which no session came about: its ports are taken to be the usual ones."""
     reach: tuple[tuple[control.Transport, int], ...] = (("tcp", 80), ("udp", 443), ("tls", 443), ("udp", 5090), ("tcp", 5090))
     offered = tuple(control.ReachPort(transport=transport, port=port) for transport, port in reach if port != control_port)
-    return EdgeNetwork(
-        RealTransport(source, Bell()),
-        NoSession(),
-        control.Service(address=address, reach=offered),
-        limits=control.Limits(),
-        session_name=secrets.token_bytes(control.SESSION_SIZE),
-        observed=source,
-        primary_host=address,
-        memory=host.memory(source, address),
-        pace=0,
-        rtt=0.05,
-        control_port=control_port,
-    )
+    return _network(control.Service(address=address, reach=offered), source, control_port=control_port)
 
 
 def stun_only(address: str, port: int, source: str) -> EdgeNetwork:
     """The network through which a foreign STUN server is asked."""
-    network = EdgeNetwork(
-        RealTransport(source, Bell()),
-        NoSession(),
-        control.Service(address=address, stun_ports=(port, port)),
-        limits=control.Limits(),
-        session_name=secrets.token_bytes(control.SESSION_SIZE),
-        observed=source,
-        primary_host=address,
-        memory=host.memory(source, address),
-        pace=0,
-        rtt=0.05,
-    )
+    network = _network(control.Service(address=address, stun_ports=(port, port)), source)
     network.gate.open()
     return network
 
 
 def without_server(address: str, source: str, progress: Callable[[int, int, str], None]) -> EdgeNetwork:
     """The network through which a SIP server that is not ours is asked."""
+    return _network(control.Service(address=address), source, progress=progress)
+
+
+def _network(service: control.Service, source: str, **more: Any) -> EdgeNetwork:
+    """What there is without a session: the system's own address is all that is known of ours, and a round trip is guessed."""
     return EdgeNetwork(
         RealTransport(source, Bell()),
         NoSession(),
-        control.Service(address=address),
+        service,
         limits=control.Limits(),
         session_name=secrets.token_bytes(control.SESSION_SIZE),
         observed=source,
-        primary_host=address,
-        memory=host.memory(source, address),
+        primary_host=service.address,
+        memory=host.memory(source, service.address),
         pace=0,
         rtt=0.05,
-        progress=progress,
+        **more,
     )
 
 

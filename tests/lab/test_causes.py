@@ -28,6 +28,11 @@ def nft(namespace: str, chain: str, hook: str, *lines: str, priority: str = "fil
     return f"ip netns exec {namespace} nft -f - <<'END'\ntable ip {chain} {{ chain more {{ type {kind} hook {hook} priority {priority};\n{body}\n}}\n}}\nEND\n"
 
 
+def provider(rule: str) -> str:
+    """A rule of the provider's for what goes towards the home."""
+    return nft("core", "provider", "forward", f'iifname "services" {rule}')
+
+
 SIP = "th dport 5060-5061"
 UNTOLD_TCP = nft("home", "mute", "output", "icmp type time-exceeded @th,136,8 6 drop")
 """It says nothing of TCP segments that expire (byte 17 of the error: the quoted protocol), and tells of all else."""
@@ -154,30 +159,30 @@ CASES = (
     Case(
         name="the provider drops SIP, and the rule is right",
         plan=routed(forwards=PBX),
-        more=nft("core", "provider", "forward", f'iifname "services" {BOTH} {SIP} drop'),
+        more=provider(f"{BOTH} {SIP} drop"),
         causes=("no-rule", "provider-drops"),
     ),
     Case(
         name="the provider drops new SIP flows alone, and there is no rule",
-        more=nft("core", "provider", "forward", f'iifname "services" ct state new {BOTH} {SIP} drop'),
+        more=provider(f"ct state new {BOTH} {SIP} drop"),
         causes=("no-rule", "provider-drops"),
     ),
     Case(
         name="the provider lets nothing in unasked, and the rule is right",
         plan=routed(forwards=PBX),
-        more=nft("core", "provider", "forward", f'iifname "services" ct state new {BOTH} drop'),
+        more=provider(f"ct state new {BOTH} drop"),
         causes=("no-rule", "provider-drops"),
     ),
     Case(
         name="the provider rejects",
         plan=routed(forwards=PBX),
-        more=nft("core", "provider", "forward", f'iifname "services" {BOTH} {SIP} reject with icmp type admin-prohibited'),
+        more=provider(f"{BOTH} {SIP} reject with icmp type admin-prohibited"),
         causes=("provider-drops",),
     ),
     Case(
         name="the provider resets",
         plan=routed(forwards=PBX),
-        more=nft("core", "provider", "forward", 'iifname "services" tcp dport 5060-5061 reject with tcp reset'),
+        more=provider("tcp dport 5060-5061 reject with tcp reset"),
         causes=("router-refuses", "provider-drops"),
         differing={"UDP 5060": ()},
     ),

@@ -1,44 +1,26 @@
-"""Each simulated NAT is what its name says: proved with plain packets, before edgecheck is judged by it.
-
-What does not arrive is proved by what arrives behind it: a marker sent later over a pair of addresses known to be open.
-"""
+"""Each simulated NAT is what its name says: proved with plain packets, before edgecheck is judged by it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import pytest
 
 from tests.lab.conftest import Laboratory
+from tests.lab.ends import Ends, both_ends
 from tests.lab.nats import ADM, APDM, BY_KERNEL, EIM, Nat
-from tests.lab.packets import Packets
-from tests.lab.topology import ALTERNATE, SERVER, WAN, Topology
+from tests.lab.topology import SERVER, WAN, Topology
 
 pytestmark = pytest.mark.lab
 
 
-class Bench(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Bench(Ends):
     nat: Nat
-    topology: Topology
-    client: Packets
-    server: Packets
 
     @property
     def public(self) -> str:
         """The address under which the client is seen outside."""
         return WAN if self.nat.behind else self.topology.client
-
-    def mapped(self, name: str, to: str = "a1") -> tuple[str, int]:
-        """Send from the client's socket ``name`` to the server's ``to``; the source that the server sees."""
-        host = SERVER if to.startswith("a") else ALTERNATE
-        self.client.send(name, (host, 3478 if to.endswith("1") else 3479), b"hello")
-        return self.server.receive(to)[1]
-
-    def arrives(self, name: str, mapped: tuple[str, int], *senders: str) -> list[str]:
-        """Which of these server sockets can reach the client's ``name``, that has sent to a1 already."""
-        for sender in senders:
-            self.server.send(sender, mapped, sender.encode())
-        self.server.send("a1", mapped, b"marker")
-        return [data.decode() for data, _ in self.client.until(name, b"marker")]
 
 
 @pytest.fixture(scope="module", params=BY_KERNEL, ids=lambda nat: nat.name)
@@ -51,13 +33,8 @@ def standing(request: pytest.FixtureRequest, laboratory: Laboratory) -> Iterator
 def bench(standing: tuple[Nat, Topology]) -> Iterator[Bench]:
     nat, topology = standing
     topology.forget()
-    client, server = Packets(topology.ground, "client"), Packets(topology.ground, "server")
-    for name, host in (("a", SERVER), ("b", ALTERNATE)):
-        server.bind(f"{name}1", 3478, host)
-        server.bind(f"{name}2", 3479, host)
-    yield Bench(nat, topology, client, server)
-    client.stop()
-    server.stop()
+    with both_ends(topology) as (client, server):
+        yield Bench(topology, client, server, nat=nat)
 
 
 def test_mapping(bench: Bench) -> None:

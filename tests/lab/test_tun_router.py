@@ -3,13 +3,13 @@
 import itertools
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.lab.alg import method
 from tests.lab.conftest import Laboratory
-from tests.lab.packets import Packets
+from tests.lab.ends import Ends, both_ends
 from tests.lab.sip_samples import answer, request
 from tests.lab.topology import ALTERNATE, CLIENT, SERVER, WAN, Plan, Topology, UserRouter
 from tests.lab.user_nat import AD, APD, EI
@@ -19,25 +19,10 @@ _SEEN = {EI: 1, AD: 2, APD: 3}
 _ADMITTED = {EI: ["a2", "b1"], AD: ["a2"], APD: []}
 
 
-class Bench(NamedTuple):
-    topology: Topology
-    client: Packets
-    server: Packets
-
+class Bench(Ends):
     def be(self, **sections: Any) -> None:
         """The router has these options from now on."""
         self.topology.reconfigure("home", changes={"nat": {"mapping": EI}, **sections})
-
-    def mapped(self, name: str, to: str = "a1") -> tuple[str, int]:
-        host = SERVER if to.startswith("a") else ALTERNATE
-        self.client.send(name, (host, 3478 if to.endswith("1") else 3479), b"hello")
-        return self.server.receive(to)[1]
-
-    def arrives(self, name: str, mapped: tuple[str, int], *senders: str) -> list[str]:
-        for sender in senders:
-            self.server.send(sender, mapped, sender.encode())
-        self.server.send("a1", mapped, b"marker")
-        return [data.decode() for data, _ in self.client.until(name, b"marker")]
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +33,12 @@ def topology(laboratory: Laboratory) -> Iterator[Topology]:
 
 @pytest.fixture
 def bench(topology: Topology) -> Iterator[Bench]:
-    client, server = Packets(topology.ground, "client"), Packets(topology.ground, "server")
-    for name, host in (("a", SERVER), ("b", ALTERNATE)):
-        server.bind(f"{name}1", 3478, host)
-        server.bind(f"{name}2", 3479, host)
-    server.bind("sip", 5060, SERVER)
-    server.bind("other sip", 5080, SERVER)
-    made = Bench(topology, client, server)
-    made.be()
-    yield made
-    client.stop()
-    server.stop()
+    with both_ends(topology) as (client, server):
+        server.bind("sip", 5060, SERVER)
+        server.bind("other sip", 5080, SERVER)
+        made = Bench(topology, client, server)
+        made.be()
+        yield made
 
 
 @pytest.mark.parametrize(("mapping", "filtering"), list(itertools.product(_SEEN, _ADMITTED)))

@@ -162,12 +162,19 @@ class Router:
 
     # --- translation ---
 
-    def _leave(self, packet: bytes, now: float) -> list[bytes]:
+    def _read(self, packet: bytes) -> tuple[bytes, ip.Header] | None:
+        """The whole datagram that this packet completes, with the TTL that it came with; None where it completes none."""
         whole = self._reassembly.whole(packet)
         found = ip.read(whole) if whole is not None else None
         if whole is None or found is None:
+            return None
+        return ip.with_ttl(whole, min(255, whole[8] + 1)), found
+
+    def _leave(self, packet: bytes, now: float) -> list[bytes]:
+        read = self._read(packet)
+        if read is None:
             return []
-        whole = ip.with_ttl(whole, min(255, whole[8] + 1))
+        whole, found = read
         if found.protocol == ip.ICMP and ip.quoted(whole) is not None:
             return self._error_out(whole, now)
         self._open_pinholes(whole, found, now)
@@ -205,11 +212,10 @@ class Router:
                 _write(self.inner, part)
 
     def _enter(self, packet: bytes, now: float) -> list[bytes]:
-        whole = self._reassembly.whole(packet)
-        found = ip.read(whole) if whole is not None else None
-        if whole is None or found is None:
+        read = self._read(packet)
+        if read is None:
             return []
-        whole = ip.with_ttl(whole, min(255, whole[8] + 1))
+        whole, found = read
         if found.protocol == ip.ICMP and ip.quoted(whole) is not None:
             return self._error_in(whole, now)
         if self.nat is None:

@@ -46,43 +46,28 @@ def _lifetime(seen: LifetimeObservation, kind: Kind, lived: Bounds, field: str) 
         return _undecided(seen, kind, lived, seen.reasons.get(field, "no reason noted"))
     what = "An idle UDP mapping" if kind == "packet" else "The mapping of a stream, once that pauses,"
     does = f"{what} lives {span(lived)}"
-    expected = f"{ENOUGH_S} s at least; RFC 4787 asks for {REQUIRED_S} s"
-    evidence = (*_evidence(seen, kind), *_about_inbound(seen))
-    if high is not None and high <= VERY_SHORT_S:
+
+    def finding(id: str, verdict: Verdict, what_follows: str) -> Finding:
         return Finding(
-            id="mapping-lifetime.very-short",
-            verdict=Verdict.FAIL,
+            id=id,
+            verdict=verdict,
             subject=_SUBJECT[kind],
-            summary=f"{does}: ordinary keep-alives (every 24 to 30 s) come too late, and in between nothing from outside gets in.",
-            expected=expected,
+            summary=f"{does}: {what_follows}.",
+            expected=f"{ENOUGH_S} s at least; RFC 4787 asks for {REQUIRED_S} s",
             observed=span(lived),
-            evidence=evidence,
+            evidence=(*_evidence(seen, kind), *_about_inbound(seen)),
             reference=_REFERENCE,
         )
+
+    if high is not None and high <= VERY_SHORT_S:
+        late = "ordinary keep-alives (every 24 to 30 s) come too late, and in between nothing from outside gets in"
+        return finding(id="mapping-lifetime.very-short", verdict=Verdict.FAIL, what_follows=late)
     if high is not None and high <= ENOUGH_S and low >= VERY_SHORT_S:
         late = "comes too late" if high <= 30 else "leaves hardly any margin"
-        return Finding(
-            id="mapping-lifetime.short",
-            verdict=Verdict.WARN,
-            subject=_SUBJECT[kind],
-            summary=f"{does}: a keep-alive every 30 s {late}{_instead(seen)}.",
-            expected=expected,
-            observed=span(lived),
-            evidence=evidence,
-            reference=_REFERENCE,
-        )
+        return finding(id="mapping-lifetime.short", verdict=Verdict.WARN, what_follows=f"a keep-alive every 30 s {late}{_instead(seen)}")
     if low >= ENOUGH_S:
-        less = high is not None and high <= REQUIRED_S and low < REQUIRED_S
-        return Finding(
-            id="mapping-lifetime.long-enough",
-            verdict=Verdict.PASS,
-            subject=_SUBJECT[kind],
-            summary=f"{does}: a keep-alive every 30 s holds it{f' (RFC 4787 asks for {REQUIRED_S} s)' if less else ''}.",
-            expected=expected,
-            observed=span(lived),
-            evidence=evidence,
-            reference=_REFERENCE,
-        )
+        less = f" (RFC 4787 asks for {REQUIRED_S} s)" if high is not None and high <= REQUIRED_S and low < REQUIRED_S else ""
+        return finding(id="mapping-lifetime.long-enough", verdict=Verdict.PASS, what_follows=f"a keep-alive every 30 s holds it{less}")
     return _undecided(seen, kind, lived, f"{span(lived)} is all that was proved")
 
 

@@ -226,22 +226,28 @@ def _dns(seen: OutboundObservation) -> Finding:
 def _undecided(rows: Sequence[OutboundTarget]) -> Finding:
     reasons = list(dict.fromkeys(row.reason for row in rows))
     more = "" if len(reasons) == 1 else ", among other reasons"
-    return Finding(
-        id="outbound.undecided",
-        verdict=Verdict.INCONCLUSIVE,
-        subject=names(rows),
-        summary=f"Whether this network lets {names(rows)} out could not be told: {reasons[0]}{more}.",
-        observed=", ".join(dict.fromkeys(row.state for row in rows)),
-        evidence=evidence(rows),
-    )
+    text = f"Whether this network lets {names(rows)} out could not be told: {reasons[0]}{more}."
+    return _of(rows, id="outbound.undecided", verdict=Verdict.INCONCLUSIVE, summary=text)
 
 
 def _limited(rows: Sequence[OutboundTarget]) -> Finding:
+    text = f"Not open, and nothing that this profile needs: {names(rows)}."
+    return _of(rows, id="outbound.limited", verdict=Verdict.PASS, summary=text)
+
+
+def _open(rows: Sequence[OutboundTarget]) -> Finding:
+    text = f"This network lets {names(rows)} out, and the answers back."
+    return _of(rows, id="outbound.open", verdict=Verdict.PASS, summary=text, expected="open")
+
+
+def _of(rows: Sequence[OutboundTarget], *, id: str, verdict: Verdict, summary: str, expected: str = "") -> Finding:
+    """What is said of these ports alike, with their states as they are."""
     return Finding(
-        id="outbound.limited",
-        verdict=Verdict.PASS,
+        id=id,
+        verdict=verdict,
         subject=names(rows),
-        summary=f"Not open, and nothing that this profile needs: {names(rows)}.",
+        summary=summary,
+        expected=expected,
         observed=", ".join(dict.fromkeys(row.state for row in rows)),
         evidence=evidence(rows),
     )
@@ -253,18 +259,6 @@ def _not_offered(rows: Sequence[OutboundTarget]) -> Finding:
         verdict=Verdict.SKIPPED,
         subject=names(rows),
         summary=f"Not tested: the echo server does not answer on {names(rows)}.",
-    )
-
-
-def _open(rows: Sequence[OutboundTarget]) -> Finding:
-    return Finding(
-        id="outbound.open",
-        verdict=Verdict.PASS,
-        subject=names(rows),
-        summary=f"This network lets {names(rows)} out, and the answers back.",
-        expected="open",
-        observed="open",
-        evidence=evidence(rows),
     )
 
 

@@ -11,7 +11,7 @@ from edgecheck.checks.sip_alg.compare import Difference, compare
 from edgecheck.checks.sip_alg.messages import Step, marked, split_item
 from edgecheck.checks.sip_alg.observation import Change, Harm, MessageFacts, Proof, SipProbe, State
 from edgecheck.checks.sip_alg.phone import Called, PhoneLog
-from edgecheck.checks.sip_alg.reading import as_text, level_of
+from edgecheck.checks.sip_alg.reading import as_change, as_text, level_of
 from edgecheck.wire import control
 
 NAMES = {Step.CALLED_OPTIONS: "incoming OPTIONS", Step.CALLED_INVITE: "incoming INVITE"}
@@ -118,24 +118,13 @@ def _compare_requests(
             text = f"it is delivered to port {port} of this machine instead of {log.local.port}: the phone does not hear it"
             harms.append(Harm(level="inconsistent", direction="request", text=text))
         known = {(change.where, change.action) for change in changes}
-        changes += [_change("request", name, one) for one in differences if (one.where, one.action) not in known]
+        changes += [as_change("request", name, one) for one in differences if (one.where, one.action) not in known]
 
 
 def _answer_changes(name: str, called: Called, arrived: bytes) -> list[Change]:
-    return [_change("response", name, difference) for difference in compare(_like(called, arrived), arrived)]
+    return [as_change("response", name, difference) for difference in compare(_like(called, arrived), arrived)]
 
 
 def _like(called: Called, arrived: bytes) -> bytes:
     """Which of the phone's answers this is: the same bytes, or else the fewest differences."""
     return arrived if arrived in called.answers else min(dict.fromkeys(called.answers), key=lambda data: len(compare(data, arrived)))
-
-
-def _change(direction: str, message: str, difference: Difference) -> Change:
-    return Change(
-        direction="request" if direction == "request" else "response",
-        where=difference.where,
-        action=difference.action,
-        sent=difference.sent,
-        arrived=difference.arrived,
-        message=message,
-    )

@@ -89,7 +89,7 @@ def _read_request(ends: BothEnds, sents: Sequence[Sent], out: StepReading) -> li
         out.request = "rewritten" if out.changes else "unchanged"
         if ends.log.transport == "udp":
             absorbed, (moved, _) = datagrams.absorbed(ends, sents), datagrams.moved(ends)
-            out.changes += [_change("request", name, difference) for difference in (absorbed, moved) if difference is not None]
+            out.changes += [as_change("request", name, difference) for difference in (absorbed, moved) if difference is not None]
             out.harms += [datagrams.harm_of_moving(moved)] if moved is not None else []
     elif any(is_final(answer.data) for answer in foreign):
         out.request = "answered-by-other"
@@ -225,7 +225,7 @@ def read_probe(ends: BothEnds, method: str) -> SipProbe:
     made, _ = datagrams.doubled(ends)
     for reading in steps:
         if made is not None and reading.arrived is not None and reading.arrived > reading.copies:
-            changes.append(_change("request", NAMES[reading.step], made))
+            changes.append(as_change("request", NAMES[reading.step], made))
             break
     harms = tuple({(h.level, h.direction, h.text): h for reading in steps for h in reading.harms}.values())
     level = level_of(request, response, changes, harms)
@@ -294,10 +294,11 @@ def read_channel(ends: BothEnds) -> Channel:
 
 def _add(out: StepReading, direction: str, message: str, differences: Iterable[Difference]) -> None:
     known = {(change.direction, change.where, change.action) for change in out.changes}
-    out.changes += [_change(direction, message, d) for d in differences if (direction, d.where, d.action) not in known]
+    out.changes += [as_change(direction, message, d) for d in differences if (direction, d.where, d.action) not in known]
 
 
-def _change(direction: str, message: str, difference: Difference) -> Change:
+def as_change(direction: str, message: str, difference: Difference) -> Change:
+    """A difference, with the message and the way on which it was seen: ``request`` or ``response``."""
     return Change(
         direction="request" if direction == "request" else "response",
         where=difference.where,
