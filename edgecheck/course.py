@@ -231,7 +231,7 @@ def judged(check: Check, observation: Observation, profile: Profile, duration: f
         if cut_short is None:
             summary = check.summarize(observation, findings)
         else:
-            findings, summary = _standing(check, findings, cut_short)
+            findings, summary = _standing(check, findings, check.known(observation), cut_short)
     except Exception:
         failed = _fault(check, traceback.format_exc(), duration)
         return msgspec.structs.replace(failed, observation=msgspec.to_builtins(observation), cut_short=cut_short)
@@ -246,12 +246,13 @@ def judged(check: Check, observation: Observation, profile: Profile, duration: f
     )
 
 
-def _standing(check: Check, findings: Sequence[Finding], why: str) -> tuple[tuple[Finding, ...], str]:
+def _standing(check: Check, findings: Sequence[Finding], known: str, why: str) -> tuple[tuple[Finding, ...], str]:
     """What a part of the measurement proves, and that the rest is missing; in one sentence, too."""
     stand = tuple(finding for finding in findings if finding.id.removeprefix(f"{check.id}.") in check.stands)
-    told = [finding.summary.rstrip(".") for finding in sorted(stand, key=_gravity) if finding.verdict in _TOLD]
+    told = [finding.summary.rstrip(".") for finding in sorted(stand, key=_gravity) if finding.verdict in _TOLD][:2]
+    told = told or ([known] if known else [])
     rest = "the rest could" if told else "could"
-    return (*stand, _not_finished(check, why)), "; ".join((*told[:2], f"{rest} not be finished: {why}"))
+    return (*stand, _not_finished(check, why)), "; ".join((*told, f"{rest} not be finished: {why}"))
 
 
 _TOLD = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
@@ -274,7 +275,7 @@ def skipped(check: Check, why: str) -> CheckResult:
 
 def _not_finished(check: Check, why: str) -> Finding:
     text = f"could not be finished: {why}"
-    return Finding(id=f"{check.id}.undecided", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=text, evidence=(why,))
+    return Finding(id=f"{check.id}.cut-short", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=text, evidence=(why,))
 
 
 def _undecided(check: Check, why: str, duration: float) -> CheckResult:

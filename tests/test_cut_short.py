@@ -350,7 +350,7 @@ def test_what_stands_is_told_and_nothing_else() -> None:
     assert result.observation == {"known": (1, 2), "reason": "the server was lost: it went"}
     assert [(finding.id, finding.verdict) for finding in result.findings] == [
         ("one.proved", Verdict.WARN),
-        ("one.undecided", Verdict.INCONCLUSIVE),
+        ("one.cut-short", Verdict.INCONCLUSIVE),
     ]
     assert (result.verdict, result.cut_short) == (Verdict.INCONCLUSIVE, "the server was lost: it went")
     assert result.summary == "Proved; the rest could not be finished: the server was lost: it went"

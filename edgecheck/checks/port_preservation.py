@@ -340,4 +340,5 @@ CHECK = Check(
     summarize=summarize,
     unfit=lambda profile: "" if signaling_ports(profile) or profile.rtp else "the profile names no SIP port and no RTP range",
     stands=frozenset({"remapped"}),
+    known=lambda seen: f"{_kept(seen)} so far" if seen.tested else "",
 )

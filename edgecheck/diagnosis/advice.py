@@ -43,6 +43,8 @@ def _find_out(facts: Facts, untold: list[Finding]) -> tuple[str, ...]:
     special = [step for finding in untold for step in _specific(facts, finding)]
     if special:
         return tuple(dict.fromkeys(special))
+    # What was lost with the server, or left when the run was stopped, needs no other remedy than that loss.
+    untold = [finding for finding in untold if not finding.id.endswith(".cut-short")] or untold[:1]
     if len({finding.id for finding in untold}) == 1:
         return (*untold[0].remedies, *_general(untold[0]))[:1]
     checks = dict.fromkeys(finding.id.partition(".")[0] for finding in untold)

@@ -79,6 +79,10 @@ def _untold(facts: Facts) -> str:
         return whole(of_all[0].summary)
     if first.id.startswith("control.") or len(untold) == len(facts.results) == 1:
         return whole(first.summary)
+    if all(finding.id.endswith(".cut-short") for finding in facts.troubles() if finding.verdict is Verdict.INCONCLUSIVE):
+        why = next((result.cut_short for result in untold if result.cut_short), "it was cut short")
+        named = join([result.id for result in untold])
+        return f"The run was not finished ({why}): {named} could not be told; nothing is known to be wrong."
     words = clause(first)
     if len(untold) == 1 and "could not be told" in words:
         return f"Nothing is known to be wrong, but {words}."

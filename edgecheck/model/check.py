@@ -327,5 +327,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     stands: frozenset[str] = frozenset()
     """Causes (``remapped``) that a part of the measurement proves, whatever the rest would have shown. Of a check that was cut short no
     other finding is told: it may rest on what is missing. See ``model.draft``."""
+    known: Callable[[Any], str] = lambda seen: ""
+    """What an observation that was cut short holds, as a clause that claims no more; empty = nothing worth a word."""
     unfit: Callable[[Profile], str] = lambda profile: ""
     """Why this profile has nothing to ask here; empty when it has."""

@@ -25,7 +25,7 @@ CHECKS = {check.id for check in (*ALL, *DOCTOR)}
 
 
 COURSES = [PACKAGE / name for name in ("course.py", "runner.py", "doctor.py")]
-OF_EVERY_CHECK = {"undecided", "fault", "skipped"}
+OF_EVERY_CHECK = {"cut-short", "fault", "skipped"}
 """What the runner says of any check: ``f"{check.id}.fault"``."""
 
 

@@ -33,5 +33,6 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe,
     judge=judge,
+    known=lambda seen: f"{len(seen.steps)} steps of the search were made" if seen.steps else "",
     summarize=summarize,
 )

@@ -10,7 +10,7 @@ The whole takes as long as the longest time, and ends sooner where two times in 
 What proves an answer, and what could make it a lie, stands in ``flows``; what follows from the answers in ``bounds`` and ``judge``.
 """
 
-from edgecheck.checks.mapping_lifetime.judge import judge, summarize
+from edgecheck.checks.mapping_lifetime.judge import judge, known, summarize
 from edgecheck.checks.mapping_lifetime.observation import LifetimeObservation
 from edgecheck.checks.mapping_lifetime.probe import probe_network
 from edgecheck.model.check import Check
@@ -24,5 +24,6 @@ CHECK = Check(
     judge=judge,
     summarize=summarize,
     lengthy=True,
+    known=known,
     stands=frozenset({"very-short", "short", "long-enough", "sip-longer", "sip-shorter", "tcp-short", "tcp-long-enough"}),
 )

@@ -190,3 +190,8 @@ def summarize(seen: LifetimeObservation, findings: tuple[Finding, ...]) -> str:
     tcp = f", a TCP connection {span(seen.tcp_s)}" if seen.tcp_s is not None and seen.tcp_s[0] is not None else ""
     setting = f"set keep-alives (qualify_frequency, keepalive_interval) to {every} s" if every else "no keep-alive is frequent enough"
     return f"an idle UDP mapping lives {span(seen.udp_s)}{stream}{tcp}: {setting}"
+
+
+def known(seen: LifetimeObservation) -> str:
+    """Of a check that was cut short: ``an idle UDP mapping lives at least 45 s``."""
+    return ", ".join(f"{name} lives {span(lived)}" for name, lived in _proved(seen))

@@ -17,6 +17,7 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe_network,
     judge=judge,
+    known=lambda seen: f"{seen.local_address} is seen outside as {seen.mapped_address}" if seen.mapped_address else "",
     stands=frozenset({"filtering", "pooling"}),
     summarize=summarize,
 )

@@ -22,6 +22,6 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
-    stands=frozenset({"forwarded", "blocked", "refused", "answered", "undecided", "not-tested", *CAUSES}),
+    stands=frozenset({"forwarded", "blocked", "refused", "answered", "not-tested", *CAUSES}),
     unfit=lambda profile: "" if inbound(profile) else "the profile needs no port forwarded",
 )

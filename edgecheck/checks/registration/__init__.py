@@ -4,6 +4,7 @@ REGISTER as RFC 3261 section 10 has it, with digest (RFC 7616, 8760), outbound (
 answer. It leaves nothing behind but what it says, and sends a refused password twice at most.
 """
 
+from edgecheck.checks.registration.evidence import sentence
 from edgecheck.checks.registration.judge import judge, summarize
 from edgecheck.checks.registration.observation import RegistrationObservation
 from edgecheck.checks.registration.probe import probe_account
@@ -16,6 +17,7 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe_account,
     judge=judge,
+    known=lambda seen: sentence(seen.attempts[-1]) if seen.attempts else "",
     stands=frozenset({"registered", "contact-rewritten", "expires-shortened", "reachable", "seen-as"}),
     summarize=summarize,
 )

@@ -8,7 +8,7 @@ ports are judged is told in ``rounds``.
 from edgecheck.checks.rtp_range.judge import judge
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.checks.rtp_range.probe import probe_network
-from edgecheck.checks.rtp_range.summary import summarize
+from edgecheck.checks.rtp_range.summary import known, summarize
 from edgecheck.model.check import Check
 
 __all__ = ["CHECK", "RtpObservation"]
@@ -21,6 +21,7 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
-    stands=frozenset({"inbound-blocked", "outbound-blocked", "return-blocked", "remapped", "undecided", "in-use"}),
+    stands=frozenset({"inbound-blocked", "outbound-blocked", "return-blocked", "remapped", "in-use"}),
+    known=known,
     unfit=lambda profile: "" if profile.rtp else "the profile names no RTP range",
 )

@@ -49,3 +49,10 @@ def _alike(words: str) -> tuple[str, str]:
 def _span(ranges: Ranges, size: int, most: int = 3) -> str:
     """A few ranges by their ends, many by their number."""
     return port_ranges.text(ranges) if len(ranges) <= most else f"{port_ranges.count(ranges)} of {size} ports"
+
+
+def known(seen: RtpObservation) -> str:
+    """Of a check that was cut short: ``2048 of 10001 ports receive from outside``."""
+    counts = ((seen.inbound_open, "receive from outside"), (seen.outbound_open, "reach the server"))
+    size = seen.range[1] - seen.range[0] + 1
+    return " and ".join(f"{count} of {size} ports {words}" for count, words in counts if count)

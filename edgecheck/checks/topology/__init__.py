@@ -23,5 +23,6 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
+    known=lambda seen: f"{len(seen.hops)} hops were seen" if len(seen.hops) > 1 else "",
     stands=frozenset({"single-nat", "several-addresses", "several-routes"}),
 )

@@ -86,7 +86,7 @@ class _Routers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @cache
 def explanations() -> dict[str, Explanation]:
-    """Every page by finding id; ``*.fault`` and ``*.skipped`` hold for every check."""
+    """Every page by finding id; ``*.fault``, ``*.skipped`` and ``*.cut-short`` hold for every check."""
     pages = msgspec.convert(tomllib.loads((_FOLDER / "explanations.toml").read_text("utf-8")), dict[str, Explanation])
     for row in sheet.rows():
         pages[row.finding_id] = Explanation(
