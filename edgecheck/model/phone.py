@@ -294,6 +294,10 @@ class Phone(Protocol):
         ``server_name`` is the SNI; the SIP domain when None.
         """
 
+    async def connects(self, to: Endpoint, *, hops: int | None = None) -> Literal["open", "refused", "silent"]:
+        """Whether a TCP connection comes about, in little more than a second; it is closed at once. ``hops``: for how many its packets
+        live. Never raises for what the network does."""
+
     def read_certificate(self, data: bytes) -> Certificate | None:
         """What stands in it (DER); None: it cannot be read."""
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,6 +27,8 @@ from edgecheck.wire.address import Endpoint, parse_host
 _LOOK_UP_S = 8.0
 _LATE_ALERT_S = 0.5
 """Over TLS 1.3 a server refuses a missing client certificate only after our end has finished."""
+_CONNECTS_S = 1.4
+"""A SYN and its second copy, a second later."""
 _TLS_AGAIN_S = 1.5
 """For a server that was silent to an earlier TLS greeting."""
 _CONNECT_REASONS = {"timeout": "no-answer"}
@@ -137,6 +139,14 @@ class SocketPhone:
             return await self._web_socket(target, name, timeout)
         stream, handshake = await self._connect(target, name, timeout)
         return link.StreamLink(stream, target.transport, self._ways.note, handshake)
+
+    async def connects(self, to: Endpoint, *, hops: int | None = None) -> Literal["open", "refused", "silent"]:
+        try:
+            stream = await self._ways.connect(to, _CONNECTS_S, hops)
+        except LocalFailure as error:
+            return "refused" if error.reason in ("refused", "reset") else "silent"
+        stream.close()
+        return "open"
 
     async def _connect(self, target: Target, server_name: str, timeout: float) -> tuple[Stream, Handshake | None]:
         """TCP, and TLS where the transport wants it. Raises ``LocalFailure``."""

@@ -55,8 +55,8 @@ class Ways:
         self._sockets.append(socket)
         return socket
 
-    async def connect(self, to: Endpoint, timeout: float) -> Stream:
-        return await self._transport(to).connect(to, 0, timeout, tls=False)
+    async def connect(self, to: Endpoint, timeout: float, hops: int | None = None) -> Stream:
+        return await self._transport(to).connect(to, 0, timeout, tls=False, ttl=hops)
 
     def note(self, packet: Packet) -> None:
         """Write down what a socket or stream carried; ``at`` is on the loop's clock."""

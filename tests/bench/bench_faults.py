@@ -78,6 +78,10 @@ def of_certificates() -> list[Row]:
         wanted = (reached or {}) | trusted
         found = (seen[behind]["transport"] if reached is not None else {}) | seen[behind]["tls"]
         rows.append(("Kamailio, ports", behind, _told(wanted), _told(found), found == wanted))
+    for name, (_, _, places) in kamailio_tls.BOXED.items():
+        for place, wanted in places.items():
+            found = seen[f"{place}, {name}"]["tls"]
+            rows.append(("TLS, boxes", f"{name}, {place}", _told(wanted), _told(found), found == wanted))
     return rows
 
 

@@ -164,23 +164,6 @@ def test_a_certificate_that_only_sni_brings_out(root: Identity, tmp_path: Path) 
     assert set(found) == {"sni-needed"}
 
 
-def test_a_certificate_made_up_for_any_name_is_an_interception(root: Identity, tmp_path: Path) -> None:
-    def mint(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        connection.context = certificates.settings(tmp_path, issue(name or "none", root, names=(name or "none",)))
-
-    outer = certificates.settings(tmp_path, issue("box", root, names=("box",)))
-    outer.sni_callback = mint
-    _, found = look(OverTls(outer), tmp_path, root)
-    assert found["intercepted"].verdict is Verdict.FAIL
-
-
-def test_the_name_of_an_inspecting_box_is_a_hint_with_both_causes(tmp_path: Path) -> None:
-    box = issue("Sophos SSL CA", authority=True)
-    _, found = look(OverTls(certificates.settings(tmp_path, issue(DOMAIN, box, names=(DOMAIN,)), box)), tmp_path)
-    assert found["intercepted"].verdict is Verdict.WARN
-    assert "or the server is of that maker" in found["intercepted"].summary
-
-
 class Says(TcpPeer):
     """Answers anything with this."""
 

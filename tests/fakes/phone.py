@@ -190,9 +190,11 @@ class _Transport:
     async def open_udp(self, port: int) -> MemoryUdp:
         return MemoryUdp(self._world, self.bell, self._port(port))
 
-    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool) -> MemoryStream:
+    async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> MemoryStream:
         self._world.connected.append(to)
         peer = self._world.tcp.get(to)
+        if ttl is not None and ttl < self._world.hops.get(to, 3):
+            peer = None
         if isinstance(peer, Lossy):
             peer = peer.next()
         if peer is None:
@@ -221,6 +223,8 @@ class PhoneWorld:
         """What the system's own way knows; None: the same as the DNS server."""
         self.sent: list[tuple[Endpoint, Endpoint, bytes]] = []
         self.connected: list[Endpoint] = []
+        self.hops: dict[Endpoint, int] = {}
+        """How many hops away a TCP port is; three, where it is not told."""
         self.sockets: list[MemoryUdp] = []
         self.last_port = 40_000
         self.zone = Zone(zone)

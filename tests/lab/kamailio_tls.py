@@ -1,12 +1,14 @@
 """A real Kamailio outside, with a TLS port for each kind of certificate, and SIP over WebSocket on one of them."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tests.fakes.certificates import Identity, issue
 from tests.lab.ground import LabError, Program, python
 from tests.lab.routers import KernelRouter
+from tests.lab.tls_box import TlsBox
 from tests.lab.topology import SERVER, Plan, Topology
 
 DOMAIN = "pbx.example.com"
@@ -67,6 +69,32 @@ PORTS: dict[str, tuple[dict[str, str] | None, dict[str, str]]] = {
 delivers to the port in the Via."""
 
 
+INTERCEPTED = {"intercepted": "fail"}
+BOXED: dict[str, tuple[str, bool, dict[str, dict[str, str]]]] = {
+    "a box at the provider": (
+        "core",
+        True,
+        {"5061;transport=tls": INTERCEPTED, "5061;transport=wss": INTERCEPTED, "5068;transport=tls": INTERCEPTED},
+    ),
+    "a scanner on this machine": ("client", True, {"5070;transport=tls": INTERCEPTED}),
+    "a server that makes certificates on demand": (
+        "server",
+        True,
+        {"5071;transport=tls": {"unknown-authority": "fail", "intercepted": "warn", "sni-needed": "warn"}},
+    ),
+    "a relay in the router": (
+        "home",
+        False,
+        {
+            "5064;transport=tls": {"incomplete-chain": "fail"},
+            "5065;transport=tls": {"self-signed": "fail"},
+            "5069;transport=tls": {"intercepted": "warn"},
+        },
+    ),
+}
+"""All at once, each with ports of its own: where it stands, whether it opens TLS, and what ``tls`` then finds. The last two are honest."""
+
+
 def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
     """A root, and by port what is shown there, with Kamailio's settings for it."""
     root = issue("Lab Root", authority=True)
@@ -122,7 +150,15 @@ def look_at_all(topology: Topology, folder: Path) -> dict[str, Any]:
     _, root = start(topology, folder)
     web = python("-u", "-m", "http.server", "5074", "--bind", SERVER, "--directory", str(folder))
     topology.ground.spawn("server", *web, ready="Serving")
-    return reach(topology, root, [f"{DOMAIN}:{behind}" for behind in PORTS])
+    found = reach(topology, root, [f"{DOMAIN}:{behind}" for behind in PORTS])
+    with ExitStack() as boxes:
+        for name, (where, substitutes, places) in BOXED.items():
+            ports = tuple({int(place.partition(";")[0]) for place in places})
+            boxes.enter_context(TlsBox(topology.ground, where, folder / name, ports=ports, substitutes=substitutes))
+        names = {place: name for name, (_, _, places) in BOXED.items() for place in places}
+        seen = reach(topology, root, [f"{DOMAIN}:{place}" for place in names])
+    found |= {f"{place}, {names[place]}": result for place, result in seen.items()}
+    return found
 
 
 def reach(topology: Topology, root: Path, places: list[str]) -> dict[str, Any]:

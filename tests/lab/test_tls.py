@@ -22,3 +22,8 @@ def test_each_port_is_told_for_what_it_is(seen: dict[str, Any], behind: str) -> 
     reached, trusted = PORTS[behind]
     assert seen[behind]["tls"] == trusted
     assert reached in (None, seen[behind]["transport"])
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name, (_, _, places) in kamailio_tls.BOXED.items() for place in places])
+def test_who_ends_tls_on_the_way(seen: dict[str, Any], name: str, place: str) -> None:
+    assert seen[f"{place}, {name}"]["tls"] == kamailio_tls.BOXED[name][2][place]

@@ -4,6 +4,8 @@ import asyncio
 import datetime
 from collections.abc import Mapping
 
+from edgecheck.checks.tls.between import Between, look_between
+from edgecheck.checks.tls.inspectors import inspector
 from edgecheck.checks.tls.judge import judge, summarize
 from edgecheck.checks.tls.names import told
 from edgecheck.checks.tls.observation import TlsObservation, TlsServer
@@ -64,13 +66,19 @@ async def _look(phone: Phone, target: Target, domain: str, numeric: bool) -> Tls
             facts, below = old, True
     without_name: str | None = None
     minted: bool | None = None
-    if facts.chain and not below and name is not None:
-        bare = await phone.handshake(to, None)
-        without_name = "same" if bare.chain[:1] == facts.chain[:1] else "other" if bare.chain else _why(bare)
+    minted_by: str | None = None
+    if facts.chain and not below:
+        if name is not None:
+            bare = await phone.handshake(to, None)
+            without_name = "same" if bare.chain[:1] == facts.chain[:1] else "other" if bare.chain else _why(bare)
         invented = f"edgecheck-{phone.token(6)}.invalid"
         asked = await phone.handshake(to, invented)
         other = phone.read_certificate(asked.chain[0]) if asked.chain else None
         minted = other is not None and invented in told(other)
+        minted_by = other.issuer if other is not None and minted else None
+    chain = _read(phone, facts)
+    doubt = bool(chain) and (not facts.trusted or minted_by == chain[0].issuer or inspector(chain[0].issuer) is not None)
+    between = await look_between(phone, to, name) if doubt and not below else Between()
     return TlsServer(
         target=str(target),
         host=target.host,
@@ -80,13 +88,17 @@ async def _look(phone: Phone, target: Target, domain: str, numeric: bool) -> Tls
         version=facts.version,
         cipher=facts.cipher,
         below_floor=below,
-        chain=_read(phone, facts),
+        chain=chain,
         trusted=facts.trusted,
         verify_code=facts.verify_code,
         verify_words=facts.verify_words,
         client_certificate_requested=facts.client_certificate_requested,
         without_name=without_name,
         minted=minted,
+        minted_by=minted_by,
+        nowhere=between.nowhere,
+        nowhere_issuer=between.nowhere_issuer,
+        near=between.near,
         heard=repr(facts.heard[:60])[1:] if facts.heard else "",
     )
 

@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Iterator
 from typing import Literal
 
+from edgecheck.checks.tls.inspectors import inspector
+from edgecheck.checks.tls.interception import beside, interception, made_up, signs
 from edgecheck.checks.tls.names import match, told
 from edgecheck.checks.tls.observation import TlsObservation, TlsServer
 from edgecheck.model.phone import Certificate
@@ -33,11 +35,6 @@ SOON_DAYS = 21
 """A certificate of Let's Encrypt that was not renewed 30 days before its end: something is stuck."""
 _UNREACHED = ("refused", "reset", "no-answer", "no-route", "no-descriptors", "permission", "port-in-use")
 _SELF_SIGNED, _UNTRUSTED_ROOT = 18, 19
-_INSPECTORS = (
-    "fortigate", "fortinet", "sophos", "zscaler", "netskope", "blue coat", "palo alto", "untangle", "sonicwall", "watchguard",
-    "check point", "kaspersky", "eset ssl filter", "avast", "bitdefender", "squid", "mitmproxy", "proxy ca",
-)  # fmt: skip
-"""Parts of names under which inspecting boxes and virus scanners issue certificates. A hint, and told as one."""
 
 
 def judge(seen: TlsObservation, profile: Profile) -> tuple[Finding, ...]:
@@ -88,12 +85,16 @@ def _evidence(server: TlsServer, seen: TlsObservation) -> tuple[str, ...]:
         )
     if server.client_certificate_requested:
         out.append("the server sent a CertificateRequest")
+    out += signs(server, seen.seen_at)
     if server.heard:
         out.append(f"what came back began with {server.heard}")
     return tuple(out)
 
 
 def _of(server: TlsServer, seen: TlsObservation) -> Iterator[Finding]:
+    if server.chain and interception(server, server.chain[0]) is not None:
+        yield from _intercepted(server, server.chain[0], seen)
+        return
     found = [*_no_handshake(server, seen), *_version(server, seen), *_client(server, seen)]
     if server.chain and server.failure in (None, "alert"):
         leaf = server.chain[0]
@@ -220,7 +221,7 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
     if leaf.self_issued:
         text = (
             f"The certificate of {server.target} is self-signed ({leaf.subject}): a phone accepts it only if this very certificate was "
-            "installed on it, or if it checks nothing."
+            f"installed on it, or if it checks nothing.{beside(server)}"
         )
         yield _finding("self-signed", Verdict.FAIL, server, seen, text, "a certificate of an authority", leaf.issuer, "RFC 5280 section 6")
         return
@@ -228,6 +229,7 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
         return  # dates are at fault, and told by their own findings
     if last.self_issued or server.verify_code == _UNTRUSTED_ROOT:
         text = f"The certificate of {server.target} comes from {last.issuer!r}, an authority that is not in this machine's store."
+        text += beside(server)
         yield _finding("unknown-authority", Verdict.FAIL, server, seen, text, "a known authority", last.issuer, "RFC 5280 section 6")
         return
     missing = f"{server.target} does not send the certificate of its issuer, {last.issuer!r}, and this machine does not know that issuer"
@@ -246,18 +248,26 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
 
 
 def _intercepted(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> Iterator[Finding]:
-    if server.minted:
+    """Signs of a box on the way; a proved one is told in place of everything else, for the certificate is the box's."""
+    proof = interception(server, leaf)
+    if proof is not None:
         text = (
-            f"At {server.target} a certificate is made up for whatever name is asked for, even one that cannot exist: a box between (TLS "
-            f"inspection) or the server itself issues them as {leaf.issuer!r}. Through an inspecting box SIP over TLS does not work."
+            f"A box on the way opens TLS at {server.target} and shows a certificate of its own (issuer: {leaf.issuer}): {proof}. Which "
+            "certificate the server has cannot be seen from here. Through such a box SIP over TLS usually fails, and it can read along."
         )
         yield _finding("intercepted", Verdict.FAIL, server, seen, text, "the server's own certificate", leaf.issuer)
-        return
-    named = next((word for word in _INSPECTORS if word in leaf.issuer.lower()), None)
-    if named is not None:
+    elif made_up(server, leaf):
         text = (
-            f"The certificate of {server.target} is issued by {leaf.issuer!r}, a name that TLS inspection uses: a box between opens the "
-            "connection, or the server is of that maker and shows its factory certificate. Compare its fingerprint with the server's own."
+            f"At {server.target} a certificate is made up for whatever name is asked for, even one that cannot exist, signed by "
+            f"{leaf.issuer}: a box on the way does so (TLS inspection), and so does a server that issues certificates on demand. From "
+            "another network, the same authority means the server."
+        )
+        yield _finding("intercepted", Verdict.WARN, server, seen, text, "one certificate", leaf.issuer)
+    elif (maker := inspector(leaf.issuer)) is not None:
+        text = (
+            f"The certificate of {server.target} is issued by {leaf.issuer}, a name that TLS inspection of {maker.maker} uses: a box on "
+            "the way opens the connection, or the server is of that maker and shows its factory certificate. Compare its fingerprint with "
+            "the server's own."
         )
         yield _finding("intercepted", Verdict.WARN, server, seen, text, "the server's own authority", leaf.issuer)
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from edgecheck.checks.tls.between import Nowhere
 from edgecheck.model.check import Observation
 from edgecheck.model.phone import Certificate
 
@@ -33,6 +34,16 @@ class TlsServer(msgspec.Struct, frozen=True, kw_only=True):
     """Without SNI: ``same``, ``other`` (another certificate), or why TLS was not opened; None: not tried."""
     minted: bool | None = None
     """Whether a certificate for a made-up name was shown when that name was asked for by SNI; None: not tried."""
+    minted_by: str | None = None
+    """Its issuer."""
+    nowhere: Nowhere | None = None
+    """What an address that nobody has (192.0.2.233) did at the same port: ``nothing``, ``connected``, ``tls`` (an alert), ``certificate``;
+    None: not asked, for the certificate is beyond doubt."""
+    nowhere_issuer: str | None = None
+    """Of the certificate shown there."""
+    near: bool | None = None
+    """Whether something within the first hop takes the connection, while other ports of the address are farther away; None: not asked, or
+    it cannot be told."""
     heard: str = ""
     """The beginning of an answer that was no TLS."""
 
