@@ -6,10 +6,11 @@ from edgecheck.diagnosis import knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import explained, rank
-from edgecheck.diagnosis.words import join, subjects
+from edgecheck.diagnosis.words import fitting, join, subjects
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
 
+_RTP_BLOCKED = "rtp-range.inbound-blocked"
 _MOST = 6
 """Steps told; more would not be read, and every finding carries its own remedies."""
 
@@ -19,8 +20,8 @@ def advise(facts: Facts) -> tuple[str, ...]:
     steps: dict[str, None] = {}
     follows = explained(facts)
     troubles = [finding for finding in facts.troubles() if not any(finding is other for other in follows)]
-    kinds = {finding.id: finding for finding in reversed(troubles)}
-    known = [finding for finding in troubles if kinds[finding.id] is finding and finding.verdict is not Verdict.INCONCLUSIVE]
+    kinds = {_kind(finding): finding for finding in reversed(troubles)}
+    known = [finding for finding in troubles if kinds[_kind(finding)] is finding and finding.verdict is not Verdict.INCONCLUSIVE]
     known.sort(key=rank)
     alone = len(known) == 1 and bool(follows)
     for finding in known:
@@ -58,8 +59,14 @@ def remedies(facts: Facts, finding: Finding) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*finding.remedies, *_specific(facts, finding), *_general(finding))))
 
 
+def _kind(finding: Finding) -> tuple[str, ...]:
+    """What is told once for all findings that are alike: RTP is not let in for one cause here and for another there."""
+    return (finding.id, *fitting(finding)) if finding.id == _RTP_BLOCKED else (finding.id,)
+
+
 def _general(finding: Finding) -> tuple[str, ...]:
-    page = knowledge.explanation(finding.id)
+    causes = fitting(finding) if finding.id == _RTP_BLOCKED else ()
+    page = knowledge.explanation(f"port-forwarding.{causes[0]}" if len(causes) == 1 else finding.id)
     return page.do if page else ()
 
 
@@ -94,13 +101,15 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+_FIREWALLS = "ufw status, firewall-cmd --list-all, nft list ruleset, iptables-save; FreePBX: Connectivity > Firewall"
+
+
 def _host_firewall(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """The ports by name, and RTP that does not arrive: whatever else keeps it out, it has to be let in there, too."""
     dropped = subjects(facts.having(finding.id, verdicts=(finding.verdict,)))
     rtp = facts.ranges("inbound_blocked") and facts.profile.rtp
     also = f" and, for RTP, UDP {rtp[0]}-{rtp[1]}" if rtp else ""
-    where = "ufw status, firewall-cmd --list-all, nft list ruleset, iptables-save; FreePBX: Connectivity > Firewall"
-    return (f"In this machine's own firewall, let in {dropped}{also} (look at: {where}), and run this again.",)
+    return (f"In this machine's own firewall, let in {dropped}{also} (look at: {_FIREWALLS}), and run this again.",)
 
 
 def _how_to_forward(facts: Facts) -> str:
@@ -176,22 +185,42 @@ def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 
 def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    whole, blocked = facts.profile.rtp, facts.ranges("inbound_blocked")
+    """By its cause; where none is known alone, there may be no rule, or a wrong one."""
+    whole, blocked, causes = facts.profile.rtp, facts.ranges("inbound_blocked"), fitting(finding)
     if whole is None:
         return ()
+    if causes == ("carrier-grade-nat",):
+        return _public_address(facts, finding)
+    if causes == ("wrong-host",):
+        return (f"Let the router's rule for {finding.subject} (RTP) lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
+    if causes == ("host-firewall",):
+        return (f"In this machine's own firewall, let in {finding.subject} (look at: {_FIREWALLS}), and run this again.",)
+    tell = tuple(step for step in finding.remedies if step.startswith("To tell which"))
+    if causes and "no-rule" not in causes:
+        return tell
     if facts.having("port-forwarding.host-firewall", verdicts=(Verdict.FAIL, Verdict.WARN)):
         rule = f"{_lower(_open(facts))} UDP {whole[0]}-{whole[1]} to {facts.here}.{_how_to_forward(facts)}"
         return (f"Should RTP still not arrive then: {rule}",)
+    step = f"{_open(facts)} UDP {whole[0]}-{whole[1]} (RTP) to {facts.here}.{_how_to_forward(facts)}"
+    return (" ".join(filter(None, (_typing_error(facts, finding, whole, blocked), step))), *tell)
+
+
+def _typing_error(facts: Facts, finding: Finding, whole: tuple[int, int], blocked: ports.Ranges) -> str:
+    """What is wrong with the rule, by what it lets in."""
     low, high = whole
-    step = f"{_open(facts)} UDP {low}-{high} (RTP) to {facts.here}.{_how_to_forward(facts)}"
+    wanted = f"profile {facts.profile.name} uses {low}-{high}."
+    if "for TCP alone" in finding.summary:
+        return "The RTP rule seems to be for TCP: RTP is UDP."
     if blocked == (whole,) or not blocked:
-        return (step,)
+        return ""
+    if finding.subject.endswith(" ports)"):
+        return f"The RTP rule seems to let in every other port; {wanted}"
     if len(blocked) == 1 and blocked[0][1] == high:
-        return (f"The RTP rule seems to end at {blocked[0][0] - 1}; profile {facts.profile.name} uses {low}-{high}. {step}",)
+        return f"The RTP rule seems to end at {blocked[0][0] - 1}; {wanted}"
     if len(blocked) == 1 and blocked[0][0] == low:
-        return (f"The RTP rule seems to begin at {blocked[0][1] + 1}; profile {facts.profile.name} uses {low}-{high}. {step}",)
+        return f"The RTP rule seems to begin at {blocked[0][1] + 1}; {wanted}"
     some = ports.text(blocked[:3]) + (" ..." if len(blocked) > 3 else "")
-    return (f"RTP {some} is missing in the rule or taken by another one; profile {facts.profile.name} uses {low}-{high}. {step}",)
+    return f"RTP {some} is missing in the rule or taken by another one; {wanted}"
 
 
 def _open(facts: Facts) -> str:

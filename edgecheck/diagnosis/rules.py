@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from typing import NamedTuple
 
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.words import clause, few, join, subjects, verb
+from edgecheck.diagnosis.words import clause, few, fitting, join, subjects, verb
 from edgecheck.model.verdict import Finding, Verdict
 
 
@@ -93,8 +93,8 @@ def _one_of_several(one: str, many: str) -> Callable[[Facts, Found], str]:
 
     def told(facts: Facts, found: Found) -> str:
         parts = []
-        for fits in dict.fromkeys(map(_fitting, found)):
-            names = verb(subjects(finding for finding in found if _fitting(finding) == fits), one, many)
+        for fits in dict.fromkeys(map(fitting, found)):
+            names = verb(subjects(finding for finding in found if fitting(finding) == fits), one, many)
             causes = " or ".join(_FITTING.get(cause, cause.replace("-", " ")) for cause in fits)
             if len(fits) > _MOST_FITTING:
                 causes = f"{len(fits)} causes fit, see below"
@@ -102,11 +102,6 @@ def _one_of_several(one: str, many: str) -> Callable[[Facts, Found], str]:
         return join(parts)
 
     return told
-
-
-def _fitting(finding: Finding) -> tuple[str, ...]:
-    causes = finding.observed.partition(": ")[2]
-    return tuple(causes.split(" or ")) if causes else ()
 
 
 _MOST_FITTING = 2
@@ -137,6 +132,13 @@ def _alg(one: str, many: str, what: str) -> Callable[[Facts, Found], str]:
         return join(parts)
 
     return told
+
+
+def _rtp_not_let_in(facts: Facts, found: Found) -> str:
+    """The ports of each cause, and the cause."""
+    if not any(map(fitting, found)):
+        return _rtp("inbound_blocked", "does not arrive")(facts, found)
+    return _one_of_several("does not arrive", "do not arrive")(facts, found).replace("UDP ", "RTP ")
 
 
 def _rtp(field: str, does: str) -> Callable[[Facts, Found], str]:
@@ -302,7 +304,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(("port-forwarding.blocked",), Effect.CLOSED, _one_of_several("does not arrive", "do not arrive")),
     Rule(("port-forwarding.refused",), Effect.CLOSED, _one_of_several("is refused", "are refused")),
-    Rule(("rtp-range.inbound-blocked",), Effect.SILENT, _rtp("inbound_blocked", "does not arrive")),
+    Rule(("rtp-range.inbound-blocked",), Effect.SILENT, _rtp_not_let_in),
     Rule(("rtp-range.outbound-blocked",), Effect.SILENT, _rtp("outbound_blocked", "does not get out")),
     Rule(("rtp-range.return-blocked",), Effect.SILENT, _rtp("return_blocked", "gets no answer back")),
     Rule(

@@ -28,6 +28,12 @@ def join(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])}{comma} and {parts[-1]}"
 
 
+def fitting(finding: Finding) -> tuple[str, ...]:
+    """The causes that a finding tells of, the likeliest first: ``blocked: no-rule or provider-drops``."""
+    causes = finding.observed.partition(": ")[2]
+    return tuple(causes.split(" or ")) if causes else ()
+
+
 def few(ranges: ports.Ranges) -> str:
     """The first ranges, and how many more there are."""
     if not ranges:

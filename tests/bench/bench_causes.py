@@ -3,7 +3,7 @@
     python -m tests.bench.bench_causes [--only WORD] [--workers 3] [--raw FOLDER] [--verbose]
 
 A case is a scenario of ``tests.lab`` with a ``truth``, one of the laboratory's mutations of an ALG (``alg_scenarios``), or one of its ports
-that are not reached (``test_causes``). Each stands a network of its own, runs edgecheck there with every check that takes no minutes (a scenario that names checks: with those), and holds
+that are not reached (``test_causes``, ``test_rtp_causes``). Each stands a network of its own, runs edgecheck there with every check that takes no minutes (a scenario that names checks: with those), and holds
 what the report asserts against the truth:
 
 - *right*: every cause is asserted, and nothing that is not so;
@@ -34,6 +34,8 @@ from tests.lab.scenarios import SCENARIOS
 from tests.lab.scenarios_of_causes import LOOKALIKES
 from tests.lab.test_causes import CASES as PORTS
 from tests.lab.test_causes import Case as Port
+from tests.lab.test_rtp_causes import CASES as STRETCHES
+from tests.lab.test_rtp_causes import Case as Stretches
 from tests.lab.topology import Plan, Topology, UserRouter
 from tests.lab.truth import Judged, Judgement, Truth, asserted, judge
 from tests.lab.user_nat import EI
@@ -72,7 +74,7 @@ class Outcome(NamedTuple):
 def cases(only: str) -> Iterator[Case]:
     """Every scenario whose truth is told."""
     scenarios = [Case(one, one.truth) for one in (*SCENARIOS, *LOOKALIKES) if one.truth is not None]
-    for one in (*scenarios, *map(_of_mutation, MUTATIONS), *map(_of_port, PORTS)):
+    for one in (*scenarios, *map(_of_mutation, MUTATIONS), *map(_of_port, PORTS), *map(_of_stretches, STRETCHES)):
         if only in one.scenario.name:
             yield one
 
@@ -85,6 +87,15 @@ def _of_port(case: Port) -> Case:
     fits = tuple(f"port-forwarding.{cause}" for cause in several)
     truth = Truth(causes=alone, fits=fits)
     return Case(Scenario(name=f"port {case.name}", description="", plan=case.plan, options=("port-forwarding",), expected={}), truth, case.more)
+
+
+def _of_stretches(case: Stretches) -> Case:
+    """The same for stretches of the RTP range."""
+    told = list(case.causes.values())
+    alone = tuple(dict.fromkeys(f"rtp-range.{causes[0]}" for causes in told if len(causes) == 1))
+    several = next((causes for causes in told if len(causes) > 1), ())
+    truth = Truth(causes=alone, fits=tuple(f"rtp-range.{cause}" for cause in several))
+    return Case(Scenario(name=f"rtp {case.name}", description="", plan=case.plan, options=("rtp-range",), expected={}), truth, case.more)
 
 
 def _of_mutation(case: Mutation) -> Case:

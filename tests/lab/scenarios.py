@@ -44,7 +44,7 @@ RULES: tuple[Scenario, ...] = (
             "rtp-range": {"inbound_open": _EARLY, "inbound_blocked": [[RTP[0] + _EARLY, RTP[1]]]},
         },
         {"rtp-range": "fail"},
-        truth=Truth(causes=("rtp-range.inbound-blocked",)),
+        truth=Truth(causes=("rtp-range.no-rule",)),
     ),
     behind(
         "wrong host",

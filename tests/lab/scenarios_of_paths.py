@@ -158,6 +158,6 @@ PATHS: tuple[Scenario, ...] = (
             "sip-alg": NO_ALG,
         },
         verdicts={"rtp-range": "fail", "port-forwarding": "pass"},
-        truth=Truth(causes=("rtp-range.inbound-blocked",)),
+        truth=Truth(causes=("rtp-range.no-rule",)),
     ),
 )

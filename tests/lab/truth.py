@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any, Literal, NamedTuple
 
+from edgecheck.checks.port_forwarding.causes import CAUSES
+
+_RTP_BLOCKED = "rtp-range.inbound-blocked"
 Judgement = Literal["right", "inconclusive", "wrong"]
 SYMPTOMS = (
     "*.undecided",
@@ -53,9 +56,20 @@ class Judged(NamedTuple):
 
 
 def asserted(report: Mapping[str, Any]) -> list[str]:
-    """The ids of failures and warnings, each once."""
-    found = [finding["id"] for check in report["checks"] for finding in check["findings"] if finding["verdict"] in ("fail", "warn")]
+    """The ids of failures and warnings, each once. Where RTP is blocked for one cause, that is asserted: ``rtp-range.no-rule``."""
+    found = [_claim(finding) for check in report["checks"] for finding in check["findings"] if finding["verdict"] in ("fail", "warn")]
     return list(dict.fromkeys(found))
+
+
+def _claim(finding: Mapping[str, Any]) -> str:
+    cause = finding["observed"].partition(": ")[2]
+    return f"rtp-range.{cause}" if finding["id"] == _RTP_BLOCKED and cause in CAUSES else str(finding["id"])
+
+
+def _of_ports(one: str) -> str:
+    """The same cause as ``port-forwarding`` tells it: where it keeps SIP out it keeps RTP out."""
+    check, _, cause = one.partition(".")
+    return f"port-forwarding.{cause}" if check == "rtp-range" and cause in CAUSES else one
 
 
 def judge(report: Mapping[str, Any], truth: Truth) -> Judged:
@@ -63,11 +77,13 @@ def judge(report: Mapping[str, Any], truth: Truth) -> Judged:
     ids = asserted(report)
     expected = [cause.split("|") for cause in truth.causes]
     named = {one for choice in expected for one in choice}
-    wrong = [one for one in ids if one not in named and not _like(one, truth.also) and (not _like(one, SYMPTOMS) or _like(one, truth.forbidden))]
+    free = [one for one in ids if not {one, _of_ports(one)} & named and not _like(one, truth.also) and not _like(_of_ports(one), truth.also)]
+    wrong = [one for one in free if not _like(one, SYMPTOMS) or _like(one, truth.forbidden)]
     if wrong:
         return Judged("wrong", f"asserted: {', '.join(wrong)}")
     listed = [{f"{check}.{cause}" for cause in causes} for check, causes in _listed(report)]
-    astray = [sorted(causes) for causes in listed if not any(one in named or one in truth.fits or _like(one, truth.also) for one in causes)]
+    told = [causes | {*map(_of_ports, causes)} for causes in listed]
+    astray = [sorted(causes) for causes in told if not any(one in named or one in truth.fits or _like(one, truth.also) for one in causes)]
     if astray:
         return Judged("wrong", f"none of those that are said to fit is so: {' or '.join(astray[0])}")
     hops = _hops(report)

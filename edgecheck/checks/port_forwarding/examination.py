@@ -38,10 +38,17 @@ class Rounds(NamedTuple):
     counters: tuple[Counters | None, Counters | None]
     """Before and after."""
     began: float
+    earlier: tuple[int, int] = (0, 0)
+    """Control packets (arrived, sent) of rounds just before, on the same path."""
 
 
-async def examine(net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int]) -> tuple[list[PortRow], Path | None]:
-    """The rows with what tells their causes apart, and the path. Ports that were reached cost nothing."""
+async def examine(
+    net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int], *, patient: bool = True
+) -> tuple[list[PortRow], Path | None]:
+    """The rows with what tells their causes apart, and the path. Ports that were reached cost nothing.
+
+    Not ``patient``: what takes seconds is left out, and more causes fit.
+    """
     wanted = [row for row in rows if row.state in NOT_REACHED]
     strangers = [row for row in rows if row.state == "answered" and not row.asked]
     if not wanted and not strangers:
@@ -53,7 +60,7 @@ async def examine(net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[
     open_questions = [row for row in wanted if path.cgnat is not True and row.here in (None, "nothing")]
     if open_questions:
         crossing = NOTHING
-        if net.source != net.observed:
+        if patient and net.source != net.observed:
             if any(row.icmp is not None for row in wanted):
                 await net.sleep(REFILL_S)
             crossing = await cross(net, _ports(open_questions, "udp"), _ports(open_questions, "tcp"), avoid, 1 - kept, path.owner_hop)
@@ -65,14 +72,16 @@ async def examine(net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[
             canary_passed_on=crossing.canary,
             canary_tcp=crossing.canary_tcp,
         )
-        wanted = await _later(net, await _punched(net, _crossed(wanted, crossing), path, rounds), path, rounds)
+        wanted = await _punched(net, _crossed(wanted, crossing), path, rounds)
+        wanted = await _later(net, wanted, path, rounds) if patient else wanted
     return _with(rows, wanted), path
 
 
 def _kept(rounds: Rounds) -> float:
     """The share of packets that was not lost, one way; by Laplace's rule, so that a short lucky control promises little."""
-    sent = rounds.udp.control_sent + rounds.tcp.control_sent
-    return (rounds.udp.control_arrived + rounds.tcp.control_arrived + 1) / (sent + 2)
+    arrived, sent = rounds.earlier
+    sent += rounds.udp.control_sent + rounds.tcp.control_sent
+    return (arrived + rounds.udp.control_arrived + rounds.tcp.control_arrived + 1) / (sent + 2)
 
 
 def _path(seen: topology.TopologyObservation) -> Path:

@@ -59,8 +59,8 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
         summary = f"{asked} is answered by another machine than this one ({row.answered_by}): the router leads it there."
     elif fits:
         cause = fits[0] if len(fits) == 1 else state
-        summary = f"{asked} {_why(seen, row, fits)}"
-        remedies = _telling(seen, row, fits)
+        summary = f"{asked} {why(seen, row, fits)}"
+        remedies = telling(seen, row, fits)
     else:
         summary = {
             "forwarded": f"{asked} arrives: unsolicited packets reach this machine.",
@@ -84,7 +84,7 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
     )
 
 
-def _why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> str:
+def why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> str:
     """The cause, or all that fit."""
     words = _words(seen, row)
     if len(fits) == 1:
@@ -93,7 +93,7 @@ def _why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> st
     return f"{happens}: {', or '.join(CAUSES[cause].clause.format(**words) for cause in fits)}."
 
 
-def _telling(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> tuple[str, ...]:
+def telling(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> tuple[str, ...]:
     """What would tell the causes apart, where several fit."""
     if len(fits) == 1:
         return ()

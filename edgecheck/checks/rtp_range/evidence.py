@@ -1,5 +1,7 @@
 """The proof that goes with a finding: what was sent, and what both ends counted."""
 
+from edgecheck.checks.port_forwarding.evidence import evidence as evidence_of_ports
+from edgecheck.checks.rtp_range.causes import Blocked, differing
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.wire import ports as port_ranges
 
@@ -19,6 +21,14 @@ def evidence(seen: RtpObservation) -> tuple[str, ...]:
     if seen.alternate_answers is not None:
         out.append("contacted afterwards, the alternate address " + ("answered" if seen.alternate_answers else "did not answer"))
     return tuple(out)
+
+
+def evidence_of_cause(seen: RtpObservation, group: Blocked) -> tuple[str, ...]:
+    """What was seen of the ports that were examined."""
+    if seen.examined is None or not group.rows:
+        return ()
+    over_tcp = tuple(f"TCP {port}: connections from {seen.examined.prober} arrived" for port in group.over_tcp)
+    return (*differing(seen, group), *evidence_of_ports(seen.examined, list(group.rows)), *over_tcp)
 
 
 def short(text: str, most: int = 120) -> str:

@@ -26,8 +26,16 @@ class Inbound:
         """So many of them, the first ones, are judged to the end."""
         self.doubtful: set[int] = set()
         """Ports that arrived, which proves no rule."""
+        self._series = 0
+        self.refused = False
+        """Whether ICMP errors came back for the ports that were asked last: a router may save its next ones then."""
         alternate = run.net.alternate
         self.contacted = run.net.memory.contacted(alternate.host) if alternate else None
+
+    @property
+    def controls(self) -> tuple[int, int]:
+        """Packets known to have a way through (arrived, sent) in the rounds in which others stayed silent."""
+        return sum(tally.guides_arrived for tally in self.tallies), sum(tally.guides_sent for tally in self.tallies)
 
     async def test(self, listening: Listening) -> None:
         """The never-contacted address sends to every port of the batch."""
@@ -52,6 +60,8 @@ class Inbound:
             await judge_range(tally, fire, net.pace, run.dice, hopeless=at is None)
             if at is None and tally.missing():
                 run.reasons["undecided"] = NO_CONTROL_FLOW
+            account = await net.account(self._series) if tally.blocked else None
+            self.refused |= bool(account and account.errors)
             self.doubtful |= await weigh(run, tally.open, self.contacted, (contact, at), bare)
             self.weighed += 1
         finally:
@@ -65,6 +75,7 @@ class Inbound:
     ) -> Round:
         run, net, (contact, at) = self.run, self.run.net, pair
         series, control_series = net.new_series(), net.new_series()
+        self._series = series
         order = [*asked, *guides]
         run.dice.shuffle(order)
         step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)

@@ -1,6 +1,7 @@
 """What is said of an observation. Pure: a saved report is judged by the same lines."""
 
-from edgecheck.checks.rtp_range.evidence import evidence, short
+from edgecheck.checks.rtp_range.causes import Blocked, apart, blocked_inward, sentence
+from edgecheck.checks.rtp_range.evidence import evidence, evidence_of_cause, short
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -17,8 +18,9 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
     proof = evidence(seen)
     findings: list[Finding] = []
 
-    def add(cause: str, verdict: Verdict, ranges: Ranges, summary: str, expected: str, observed: str) -> None:
-        subject = short(port_ranges.text(ranges)) if ranges else f"{low}-{high}"
+    def add(cause: str, verdict: Verdict, ranges: Ranges, summary: str, expected: str, observed: str, why: Blocked | None = None) -> None:
+        text = why.text if why else port_ranges.text(ranges)
+        subject = short(text) if ranges else f"{low}-{high}"
         findings.append(
             Finding(
                 id=f"rtp-range.{cause}",
@@ -27,18 +29,24 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
                 summary=summary,
                 expected=expected,
                 observed=observed,
-                evidence=proof,
+                evidence=(*proof, *evidence_of_cause(seen, why)) if why else proof,
+                remedies=apart(seen, why) if why else (),
                 reference="RFC 3550 section 11",
             )
         )
 
-    if seen.inbound_blocked:
-        text = short(port_ranges.text(seen.inbound_blocked))
+    for group in blocked_inward(seen):
+        text = short(group.text)
         rest = f"; {seen.inbound_open} of {size} ports receive" if seen.inbound_open else ""
-        summary = f"RTP to {text} never arrives from outside{rest}."
         if inward is Verdict.PASS:
             summary = f"RTP to {text} does not come in unasked, which this profile does not need."
-        add("inbound-blocked", inward, seen.inbound_blocked, summary, "every port receives", text)
+            add("inbound-blocked", inward, group.ranges, summary, "every port receives", text)
+        elif group.fits:
+            summary = f"RTP to {text} {sentence(seen, group)}{rest}."
+            add("inbound-blocked", inward, group.ranges, summary, "every port receives", f"{text}: {' or '.join(group.fits)}", group)
+        else:
+            summary = f"RTP to {text} never arrives from outside{rest}."
+            add("inbound-blocked", inward, group.ranges, summary, "every port receives", text)
     if seen.outbound_blocked:
         vouched = set(port_ranges.expand(seen.outbound_vouched))
         doubtful = port_ranges.compress(set(port_ranges.expand(seen.outbound_blocked)) - vouched)

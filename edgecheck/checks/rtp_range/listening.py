@@ -3,6 +3,7 @@
 import random
 from typing import Literal
 
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation
 from edgecheck.checks.rtp_range.rounds import HEALTHY, Round
 from edgecheck.checks.unsolicited import sender
 from edgecheck.model.check import Network, PortBatch, UdpSocket
@@ -60,6 +61,8 @@ class Run:
         self.udp_alive = False
         """Whether any control flow could be set up."""
         self.reasons: dict[str, str] = {}
+        self.examined: ForwardingObservation | None = None
+        """A few of the blocked ports, for their cause."""
 
     @property
     def every(self) -> range:

@@ -1,5 +1,6 @@
 """What ``rtp-range`` saw: ranges of ports, by direction."""
 
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation
 from edgecheck.model.check import Observation
 from edgecheck.wire.ports import Ranges
 
@@ -43,5 +44,8 @@ class RtpObservation(Observation, frozen=True, kw_only=True):
     alternate_answers: bool | None = None
     """Whether the alternate address answered when contacted afterwards; None = not needed, or not tried."""
     alternate_contacted_s: float | None = None
+    examined: ForwardingObservation | None = None
+    """What ``port-forwarding`` would have seen of a few of the ports blocked inward, for their cause; None = there were none, or none was
+    wanted, or the server was lost before."""
     reasons: dict[str, str] = {}
     """Why something is None or undecided."""

@@ -30,11 +30,13 @@ class Outbound:
         self.remapped: set[int] = set()
         self.unheard: set[int] = set()
         """Ports for which the server could not listen."""
+        self.tested = False
         self._opening: asyncio.Task[set[int]] | None = None
 
     async def test(self, listening: Listening) -> None:
         """Every port of the batch sends to a media port of the server, which counts the packet and returns it."""
         run, net = self.run, self.run.net
+        self.tested = True
         run.done += len(listening.batch.busy)
         usable = listening.ports
         if net.service.media is None or not usable:

@@ -1,11 +1,14 @@
 """The examination: inward of all batches first, then outward; and what came of both, put together."""
 
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation
 from edgecheck.checks.rtp_range.canaries import needed
+from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
 from edgecheck.checks.rtp_range.listening import Run
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.rounds import Tally
+from edgecheck.checks.rtp_range.stretches import stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
 from edgecheck.model.check import Network
@@ -23,18 +26,33 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     batches = [every[start : start + size] for start in range(0, len(every), size)]
     draft.leave(lambda why: _observed(run, inward, outward, None, why))
     if len(batches) == 1:
-        with await run.open(batches[0]) as listening:
+        with await run.open(every) as listening:
             outward.open_media_meanwhile(listening.ports)
             await inward.test(listening)
-            await outward.test(listening)
+            if not _to_examine(run, inward, profile):
+                await outward.test(listening)
     else:
-        for direction in (inward, outward):
-            for batch in batches:
-                with await run.open(batch) as listening:
-                    await direction.test(listening)
+        await _one_by_one(run, inward, batches)
+    if _to_examine(run, inward, profile):
+        blocked = port_ranges.compress(_together(inward.tallies)[1])
+        run.examined = await look_into(net, profile, blocked, inward.controls, refused=inward.refused)
+    if not outward.tested:
+        await _one_by_one(run, outward, batches)
     in_open, in_blocked, _ = _together(inward.tallies)
     answers = await alternate_answers(net) if in_blocked and not in_open else None
     return _observed(run, inward, outward, answers)
+
+
+async def _one_by_one(run: Run, direction: Inbound | Outbound, batches: list[list[int]]) -> None:
+    for batch in batches:
+        with await run.open(batch) as listening:
+            await direction.test(listening)
+
+
+def _to_examine(run: Run, inward: Inbound, profile: Profile) -> bool:
+    """Whether ports are blocked, and a cause is wanted; several public addresses prove nothing blocked."""
+    wanted = profile.expect.rtp_inbound != "ignore" and run.leaves_from == run.net.observed
+    return wanted and any(tally.blocked for tally in inward.tallies)
 
 
 def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None, why: str = "") -> RtpObservation:
@@ -65,6 +83,10 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
     if in_blocked and run.leaves_from != run.net.observed:
         reasons["undecided"] = SEVERAL_ADDRESSES.format(control=run.net.observed, media=run.leaves_from)
         in_unsure, in_blocked = in_unsure | in_blocked, set()
+    late = _came_late(in_blocked, run.examined)
+    if late:
+        reasons["undecided"] = "they did not arrive, and one of them did when it was asked once more"
+        in_unsure, in_blocked = in_unsure | late, in_blocked - late
     in_unsure = (in_unsure | doubtful).difference(run.busy)
     out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
     tallies = [*inward.tallies, *outward.tallies, *outward.back]
@@ -94,8 +116,16 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         guides_arrived=sum(tally.guides_arrived for tally in tallies),
         alternate_answers=answers,
         alternate_contacted_s=inward.contacted,
+        examined=run.examined if in_blocked else None,
         reasons=reasons,
     )
+
+
+def _came_late(blocked: set[int], examined: ForwardingObservation | None) -> set[int]:
+    """Stretches of which a port arrived when it was examined."""
+    arrived = {row.port for row in examined.ports if row.transport == "udp" and row.arrived} if examined else set()
+    found = stretches(port_ranges.compress(blocked)) if arrived else []
+    return {port for stretch in found if arrived.intersection(stretch.members) for port in stretch.members}
 
 
 def _together(tallies: list[Tally]) -> tuple[set[int], set[int], set[int]]:

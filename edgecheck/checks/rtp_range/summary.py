@@ -1,5 +1,6 @@
 """The whole check in one sentence. Pure."""
 
+from edgecheck.checks.rtp_range.causes import Blocked, blocked_inward
 from edgecheck.checks.rtp_range.judge import untold_either_way
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.model.verdict import Finding, Verdict
@@ -14,7 +15,7 @@ def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
     asked_in = () if ("undecided", Verdict.SKIPPED) in unneeded else seen.inbound_undecided
     silence, unsure = set(port_ranges.expand(seen.inbound_blocked)), set(port_ranges.expand(seen.inbound_undecided))
     troubles: list[tuple[Ranges, str, str]] = [
-        (() if ("inbound-blocked", Verdict.PASS) in unneeded else seen.inbound_blocked, "{} never arrives", "{} never arrive"),
+        *([] if ("inbound-blocked", Verdict.PASS) in unneeded else map(_never_arrive, blocked_inward(seen))),
         (seen.outbound_blocked, "{} does not reach the server", "{} do not reach the server"),
         (seen.return_blocked, "{} gets no answer back", "{} get no answer back"),
         (asked_in, *_alike("whether {} can be reached could not be told")),
@@ -39,6 +40,11 @@ def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
     said = [words.format(_span(ranges, high - low + 1)) for ranges, words in told]
     said += [f"{way} not tested" for way, count in (("inbound", seen.inbound_open), ("outbound", seen.outbound_open)) if count is None]
     return "; ".join(said)
+
+
+def _never_arrive(group: Blocked) -> tuple[Ranges, str, str]:
+    clause = f" ({group.clause})" if group.clause else ""
+    return group.ranges, "{} never arrives" + clause, "{} never arrive" + clause
 
 
 def _alike(words: str) -> tuple[str, str]:

@@ -1,0 +1,183 @@
+"""A cause for every blocked stretch of the RTP range: each, and what looks like it; never a wrong one."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.lab import runs
+from tests.lab.conftest import Laboratory
+from tests.lab.routers import Forward, KernelRouter
+from tests.lab.test_causes import ABSENT, SAVING, nft
+from tests.lab.topology import CLIENT, LAN_HOST, Plan
+
+pytestmark = pytest.mark.lab
+
+UPPER = "10060-10099"
+
+
+def rule(ports: str, to: str = "", *transports: str) -> Forward:
+    return Forward(ports=ports, to=to, transports=transports or ("udp",))
+
+
+def routed(*forwards: Forward, **options: Any) -> Plan:
+    return Plan(home=KernelRouter(forwards=forwards, **options))
+
+
+LOWER = rule("10000-10059")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One edge, and the causes that are to be told for each stretch."""
+
+    name: str
+    plan: Plan = field(default_factory=Plan)
+    more: str = ""
+    """Shell, once the network stands."""
+    causes: Mapping[str, tuple[str, ...]]
+    """Ports as the finding names them -> causes, in order."""
+    besides: tuple[str, ...] = ()
+    """May be told after them, where the machine is slow or the router saves its errors."""
+    says: str = ""
+    """Stands in a finding's sentence."""
+
+    def fits(self, told: Mapping[str, tuple[str, ...]]) -> bool:
+        return told.keys() == self.causes.keys() and all(
+            told[ports][: len(causes)] == causes and set(told[ports][len(causes) :]) <= set(self.besides)
+            for ports, causes in self.causes.items()
+        )
+
+
+CASES = (
+    Case(
+        name="a stretch for each of three causes",
+        plan=routed(rule("10000-10019"), rule("10020-10039", LAN_HOST), rule("10040-10079")),
+        more=nft("client", "host", "input", "udp dport 10050-10059 drop"),
+        causes={"10020-10039": ("wrong-host",), "10050-10059": ("host-firewall",), "10080-10099": ("no-rule",)},
+        besides=("provider-drops", "filtered-behind"),
+        says="the rule ends at 10079",
+    ),
+    Case(name="the rule ends early", plan=routed(LOWER), causes={UPPER: ("no-rule",)}, says="the rule ends at 10059"),
+    Case(name="the rule begins late", plan=routed(rule(UPPER)), causes={"10000-10059": ("no-rule",)}, says="the rule begins at 10060"),
+    Case(
+        name="the rule is for even ports",
+        plan=routed(*(rule(str(port)) for port in range(10_000, 10_100, 2))),
+        causes={"10001-10099 (odd ports)": ("no-rule",)},
+        says="the rule lets in even ports alone",
+    ),
+    Case(
+        name="the rule is for TCP",
+        plan=routed(rule("10000-10099", "", "tcp")),
+        causes={"10000-10099": ("no-rule",)},
+        says="the rule seems to be for TCP alone",
+    ),
+    Case(name="the rule ends early, and the router rejects", plan=routed(LOWER, unsolicited="reject"), causes={UPPER: ("no-rule",)}),
+    Case(
+        name="the rule ends early, and the router rejects and saves its errors",
+        plan=routed(LOWER, unsolicited="reject"),
+        more=SAVING,
+        causes={UPPER: ("no-rule",)},
+        besides=("wrong-host", "provider-drops", "router-refuses"),
+    ),
+    Case(name="the rule ends early, and the router throttles", plan=routed(LOWER, udp_rate=500), causes={UPPER: ("no-rule",)}),
+    Case(name="the rest goes to another machine", plan=routed(LOWER, rule(UPPER, LAN_HOST)), causes={UPPER: ("wrong-host",)}),
+    Case(
+        name="the rest goes to a machine that is not there",
+        plan=routed(LOWER, rule(UPPER, ABSENT)),
+        causes={UPPER: ("wrong-host",)},
+        besides=("filtered-behind",),
+    ),
+    Case(
+        name="the rest goes to a silent machine",
+        plan=routed(LOWER, rule(UPPER, LAN_HOST)),
+        more=nft("lan-host", "host", "input", "udp dport 10060-10099 drop"),
+        causes={UPPER: ("wrong-host", "filtered-behind")},
+    ),
+    Case(
+        name="the router's own filter undoes a part of its rule",
+        plan=routed(rule("10000-10099")),
+        more=nft("home", "more", "forward", 'iifname "wan" udp dport 10060-10099 ct state new drop'),
+        causes={UPPER: ("wrong-host", "filtered-behind")},
+    ),
+    Case(
+        name="a rule that shifts the ports",
+        plan=routed(LOWER),
+        more=nft("home", "more", "prerouting", f'iifname "wan" meta l4proto udp th dport 10060-10099 dnat to {CLIENT}:20060', priority="dstnat - 5"),
+        causes={UPPER: ("no-listener",)},
+    ),
+    Case(
+        name="the host's firewall lets in a part",
+        plan=routed(rule("10000-10099")),
+        more=nft("client", "host", "input", "udp dport 10060-10099 ct state new drop"),
+        causes={UPPER: ("host-firewall",)},
+    ),
+    Case(
+        name="the provider drops a part",
+        plan=routed(rule("10000-10099")),
+        more=nft("core", "provider", "forward", 'iifname "services" udp dport 10060-10099 drop'),
+        causes={UPPER: ("no-rule", "provider-drops")},
+        says="which a missing rule alone does not explain",
+    ),
+    Case(
+        name="the provider rejects a part",
+        plan=routed(rule("10000-10099")),
+        more=nft("core", "provider", "forward", 'iifname "services" udp dport 10060-10099 reject with icmp type admin-prohibited'),
+        causes={UPPER: ("provider-drops",)},
+        besides=("no-rule",),
+    ),
+    Case(
+        name="carrier-grade nat",
+        plan=Plan(home=KernelRouter(forwards=(rule("10000-10099"),)), carrier=KernelRouter()),
+        causes={"10000-10099": ("carrier-grade-nat",)},
+    ),
+    Case(
+        name="one stretch of two causes",
+        plan=routed(LOWER, rule("10060-10079", LAN_HOST)),
+        causes={UPPER: ("wrong-host", "no-rule")},
+        says="not for one cause throughout",
+    ),
+)
+Play = Callable[[Case], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Play]:
+    def run(case: Case) -> dict[str, Any]:
+        directory = laboratory.directory(f"rtp cause {case.name}")
+        with laboratory.stand(case.plan, "rtp cause") as topology:
+            if case.more:
+                topology.ground.shell(case.more)
+            runs.serve(topology, runs.Server(), directory)
+            return runs.run(topology, runs.Server(), directory, "rtp-range")
+
+    with laboratory.together(request, "case", run) as played:
+        yield played
+
+
+def findings(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for check in report["checks"] for one in check["findings"] if one["id"] == "rtp-range.inbound-blocked"]
+
+
+def told(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Ports -> the causes told of them."""
+    out: dict[str, tuple[str, ...]] = {}
+    for finding in findings(report):
+        ports, _, causes = finding["observed"].partition(": ")
+        out[ports] = tuple(causes.split(" or ")) if causes else ()
+    return out
+
+
+EACH_RUN = ("a stretch for each of three causes",)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=() if case.name in EACH_RUN else pytest.mark.slow) for case in CASES]
+)
+def test_cause(play: Play, case: Case) -> None:
+    report = play(case)
+    assert not runs.faults(report), "\n".join(runs.faults(report))
+    evidence = "\n".join(line for finding in findings(report) for line in finding["evidence"])
+    assert case.fits(told(report)), f"{runs.told(report)}\n{told(report)}\n{evidence}"
+    assert not case.says or any(case.says in finding["summary"] for finding in findings(report)), runs.told(report)
