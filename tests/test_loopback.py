@@ -127,6 +127,33 @@ def test_a_server_with_one_address_over_ipv6(tmp_path: Path) -> None:
     assert any("one address only" in note for note in report.notes)
 
 
+def test_a_server_that_is_killed_leaves_what_was_measured(tmp_path: Path) -> None:
+    """By its process id, in the middle of the RTP range's way out: the way in stands, and so does the check before."""
+    with live.server(tmp_path) as running:
+
+        class Killing(Told):
+            def progress(self, id: str, done: int, total: int, note: str) -> None:
+                super().progress(id, done, total, note)
+                if id == "rtp-range" and done > total * 5 // 8:
+                    os.kill(running.process.pid, signal.SIGKILL)
+
+        settings = runner.Settings(target=running.target, profile=profiles.load(str(tmp_path / "small.toml")), pace=400, source=HERE)
+        with asyncio.Runner(loop_factory=event_loop) as loop:
+            report = loop.run(runner.run(settings, Killing()))
+    results = {result.id: result for result in report.checks}
+    assert [finding.id for finding in results["control"].findings] == ["control.lost"]
+    assert results["port-forwarding"].verdict is Verdict.PASS
+    rtp = results["rtp-range"]
+    assert (rtp.verdict, [finding.id for finding in rtp.findings]) == (Verdict.INCONCLUSIVE, ["rtp-range.cut-short"])
+    assert (rtp.cut_short or "").startswith("the server was lost in mid-run")
+    assert (rtp.observation or {})["inbound_open"] == 200
+    assert rtp.summary.startswith("200 of 200 ports receive from outside")
+    assert {results[id].verdict for id in ("nat-behavior", "port-preservation", "sip-alg", "outbound", "host")} == {Verdict.SKIPPED}
+    assert report.verdict is Verdict.INCONCLUSIVE
+    conforms(json.loads(json_report.render(report)), schema.render())
+    assert json_report.render(course.rejudge(report)) == json_report.render(report)
+
+
 # ---- the command
 
 

@@ -23,6 +23,8 @@ MOST_RUNS = 2000
 """Kept at most, over all places; the oldest go first. With ten kilobytes a run, twenty megabytes."""
 KEEP_DAYS = 400
 """Older runs go: last year's figures, and a month to compare them with."""
+LONGEST_PAUSE_DAYS = 62
+"""Between two runs in a row. A longer one, forward or back, may be a clock that jumped: nothing is taken to have grown older by it."""
 _VERSION = 1
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS runs (
@@ -43,6 +45,12 @@ CREATE TABLE IF NOT EXISTS results (
 CREATE INDEX IF NOT EXISTS results_of_run ON results(run);
 PRAGMA user_version = {_VERSION};
 """
+_TOO_OLD = """
+WITH steps AS (SELECT id, julianday(started_at) - lag(julianday(started_at)) OVER (ORDER BY id) AS step FROM runs),
+     times AS (SELECT id, sum(CASE WHEN abs(step) <= ? THEN step ELSE 0 END) OVER (ORDER BY id) AS time FROM steps)
+DELETE FROM runs WHERE id IN (SELECT id FROM times WHERE time < (SELECT time FROM times ORDER BY id DESC LIMIT 1) - ?)
+"""
+"""By the time that passed from run to run, not by what the clock says now: it may be wrong by years, once or at each start."""
 
 
 class HistoryFailed(EdgecheckError):
@@ -106,10 +114,8 @@ class History:
             number = cursor.lastrowid or 0
             rows = [(number, result.id, result.verdict.value, result.summary) for result in report.checks]
             database.executemany("INSERT INTO results VALUES (?, ?, ?, ?)", rows)
-            database.execute(
-                "DELETE FROM runs WHERE id <= ? - ? OR julianday(started_at) < julianday(?) - ?",
-                (number, MOST_RUNS, report.started_at, KEEP_DAYS),
-            )
+            database.execute("DELETE FROM runs WHERE id <= ? - ?", (number, MOST_RUNS))
+            database.execute(_TOO_OLD, (LONGEST_PAUSE_DAYS, KEEP_DAYS))
         return number
 
     def entries(self, most: int, place: Place | None = None) -> list[Entry]:

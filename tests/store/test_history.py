@@ -1,5 +1,6 @@
 """The history: every run kept, whatever else is going on, and nothing that goes wrong stops a run."""
 
+import datetime
 import os
 import signal
 import sqlite3
@@ -62,11 +63,42 @@ def test_the_oldest_go(history, monkeypatch):
     for day in range(1, 6):
         history.keep(run(day))
     assert [entry.id for entry in history.entries(10)] == [5, 4, 3]
-    late = msgspec.structs.replace(run(1), started_at="2027-06-01T00:00:00Z")
-    history.keep(late)
-    assert [entry.id for entry in history.entries(10)] == [6]
     with sqlite3.connect(history.file) as database:
-        assert database.execute("SELECT DISTINCT run FROM results").fetchall() == [(6,)]
+        assert database.execute("SELECT DISTINCT run FROM results ORDER BY run").fetchall() == [(3,), (4,), (5,)]
+
+
+def at(history, *moments):
+    """A run at each of these dates, in the order in which they were made; the dates of those that are left."""
+    for moment in moments:
+        history.keep(msgspec.structs.replace(run(1), started_at=f"{moment}T00:00:00Z"))
+    return [entry.started_at[:10] for entry in reversed(history.entries(10_000))]
+
+
+MONTHS = [f"{year}-{month:02}-01" for year in (2025, 2026) for month in range(1, 13)]
+
+
+def test_old_runs_go(history):
+    kept = at(history, *MONTHS)
+    assert kept == [moment for moment in MONTHS if datetime.date.fromisoformat(moment) >= datetime.date(2026, 12, 1) - datetime.timedelta(400)]
+    assert len(kept) == 14
+
+
+@pytest.mark.parametrize("wrong", ["2099-01-01", "1970-01-01", "2027-06-01", "not a date"])
+def test_a_clock_that_jumps_takes_no_run_away(wrong, history):
+    """Once, for many runs, and to and fro at each start of a machine without a clock of its own."""
+    week = [f"2026-03-{day:02}" for day in range(1, 8)]
+    then = [f"2026-03-{day:02}" for day in range(8, 15)]
+    assert at(history, *week, wrong) == [*week, wrong[:10]]
+    assert at(history, *[wrong] * 30)[:7] == week
+    assert at(history, *then)[:7] == week
+    for day in then:
+        at(history, wrong, day)
+    assert at(history)[:7] == week
+
+
+def test_time_that_passes_while_the_clock_is_wrong_counts(history):
+    shifted = [moment.replace("2026", "2092").replace("2025", "2091") for moment in MONTHS]
+    assert at(history, "2025-06-01", *shifted)[0] == shifted[-14]
 
 
 def test_removed(history):
