@@ -36,7 +36,7 @@ from tests.fakes.phone import PhoneWorld, over_udp
 from tests.fakes.registrar import Registrar
 from tests.fakes.sip_path import Reader, SipPath, does
 from tests.fakes.walls import Walled, walls
-from tests.test_runner import Told
+from tests.fakes.world import Told
 
 CHECKS = {check.id: check for check in (*ALL, *DOCTOR)}
 POINTS = 8

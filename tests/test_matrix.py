@@ -17,7 +17,7 @@ from tests.checks.truth import TRUTH
 from tests.fakes import clock
 from tests.fakes.edge import Edge, Weather
 from tests.fakes.nat import EIGHT, Nat
-from tests.test_runner import World
+from tests.fakes.world import World
 
 PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=())
 RUNS = 20

@@ -18,7 +18,7 @@ from tests.fakes import clock
 from tests.fakes.edge import PRIMARY, Edge, Weather
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import EIGHT, Nat
-from tests.test_runner import World
+from tests.fakes.world import World
 
 PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=())
 A1 = Endpoint(PRIMARY, 3478)

@@ -19,9 +19,9 @@ def stun(host: str, source: str | None, wanted: int | None, json: str | None, no
     """Ask, print both verdicts, return the exit status."""
     import msgspec
 
+    from edgecheck import foreign_stun
     from edgecheck.model.verdict import worst
     from edgecheck.report import text
-    from edgecheck.runner import foreign_stun
 
     output = Output(json=json, no_color=no_color)
     output.check()
@@ -32,7 +32,7 @@ def stun(host: str, source: str | None, wanted: int | None, json: str | None, no
         except Malformed as error:
             raise UsageError(f"--source: {error}.") from None
     with asyncio.Runner(loop_factory=event_loop) as runner:
-        answer = runner.run(foreign_stun(name, port, source, wanted))
+        answer = runner.run(foreign_stun.ask(name, port, source, wanted))
     code = status.of(worst([finding.verdict for finding in answer.findings]))
     if json is not None and not put(json, msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n"):
         code = code if code == status.FAILED else status.UNDECIDED

@@ -7,7 +7,7 @@ import pytest
 
 from edgecheck.checks.nat_behavior import NatObservation
 from edgecheck.cli import invoke
-from edgecheck.runner import ForeignStun
+from edgecheck.foreign_stun import ForeignStun
 from tests.reports import finding
 
 
@@ -27,12 +27,12 @@ def asked(monkeypatch):
     kept = {}
 
     def prepare(value):
-        async def foreign_stun(*arguments):
+        async def ask(*arguments):
             await asyncio.sleep(0)
             kept["arguments"] = arguments
             return value
 
-        monkeypatch.setattr("edgecheck.runner.foreign_stun", foreign_stun)
+        monkeypatch.setattr("edgecheck.foreign_stun.ask", ask)
         return kept
 
     return prepare
