@@ -102,7 +102,7 @@ def _way(name: str, old: _Way, new: _Way) -> Iterable[Change]:
 
 
 def _boxes(facts: Mapping[str, Any]) -> str:
-    boxes = [str(box.get("address")) for box in rows(facts, "located") if box.get("address")]
+    boxes = [str(box.get("address")) for box in rows(facts, "located") if box.get("address") and box.get("up_to_hop") is None]
     return ", ".join(dict.fromkeys(boxes))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edgecheck.diagnosis import knowledge
+from edgecheck.diagnosis import alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import explained, rank
@@ -255,5 +255,5 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "nat-behavior.undecided": _second_address,
     "nat-behavior.filtering-undecided": _second_address,
     "port-forwarding.undecided": _second_address,
-    **dict.fromkeys(("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other"), switch_off),
+    **dict.fromkeys(alg_advice.IDS, switch_off),
 }

@@ -5,12 +5,12 @@ from edgecheck.diagnosis.facts import Facts, RouterFacts
 from edgecheck.diagnosis.words import join
 from edgecheck.model.verdict import Finding
 
-_IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
+IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other", "sip-alg.taken-on-the-way")
 
 
 def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """One step, a line for each part: where it is switched off, and which way round was seen to work. The same for all that an ALG does."""
-    found = facts.having(*_IDS) or (finding,)
+    found = facts.having(*IDS) or (finding,)
     blamed = [facts.blames_located(each) for each in found]
     located = facts.located if any(blamed) else ()
     steps = []
@@ -25,7 +25,7 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
         too = ", too" if len(beyond) < len(located) else ", not your own router"
         whose = "ask whoever runs it (the provider, if it is no second router of yours) to switch its SIP ALG off"
         steps.append(f"{boxes} does it{too}: {whose}.")
-    ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in facts.having(*_IDS)}]
+    ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in facts.having(*IDS)}]
     if ways:
         steps.append(f"Or move the phones and trunks to {join(ways)}: SIP passed untouched there.")
     return ("\n".join(steps),)

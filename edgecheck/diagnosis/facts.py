@@ -133,11 +133,13 @@ class Facts:
 
     @property
     def located(self) -> tuple[Hop, ...]:
-        """The boxes that touch SIP, where they were located."""
+        """The boxes that touch SIP, where they were located, each exactly."""
         rows = self.fact("sip-alg", "located")
         found = []
         for row in rows if isinstance(rows, (list, tuple)) else ():
-            if isinstance(row, dict) and isinstance(row.get("hop"), int) and (row.get("address") or row["hop"] == 0):
+            if not isinstance(row, dict) or row.get("up_to_hop") is not None:
+                continue  # one of two, or a box between them
+            if isinstance(row.get("hop"), int) and (row.get("address") or row["hop"] == 0):
                 found.append(Hop(row["hop"], str(row.get("address") or "this machine itself")))
         return tuple(found)
 

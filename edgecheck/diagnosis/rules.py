@@ -251,6 +251,9 @@ RULES: tuple[Rule, ...] = (
         (*_BY_AN_ALG, "outbound.intercepted", "outbound.blocked", "outbound.undecided"),
         _same_subject,
     ),
+    Rule(
+        ("sip-alg.taken-on-the-way",), Effect.BROKEN, _alg("takes", "take", "SIP before it reaches the server"), _BY_AN_ALG, _same_subject
+    ),
     Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), _BY_AN_ALG, _same_subject),
     Rule(
         ("sip-alg.certificate-replaced",),

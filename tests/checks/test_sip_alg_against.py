@@ -8,7 +8,9 @@ import pytest
 from edgecheck.against import parse_server
 from edgecheck.checks.sip_alg import CHECK
 from edgecheck.checks.sip_alg.against import Aim, message, probe_against
-from edgecheck.checks.sip_alg.observation import SipAlgObservation
+from edgecheck.checks.sip_alg.observation import HopTrial, Located, RoundTrip, SipAlgObservation, Taken, Tally
+from edgecheck.checks.sip_alg.one_sided import Heard, Tried, read
+from edgecheck.checks.sip_alg.taken import Nearer
 from edgecheck.model.errors import UsageError
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict, worst
@@ -75,6 +77,67 @@ def test_whoever_answers_for_nobody_answers_for_all() -> None:
     assert (seen.against.nobody_answered, seen.against.nobody) == (True, "192.0.2.1:5060")
     assert findings["UDP 5060"].id == "sip-alg.answered-by-other"
     assert seen.interference == "destructive"
+
+
+def near(hops: int, router: str, beyond: str) -> Taken:
+    """Proved to be taken there."""
+    three = Tally(sent=3, expired=3)
+    trials = (
+        HopTrial(hops=hops, router=router, sip=Tally(sent=3, answered=3), beside=three),
+        HopTrial(hops=hops + 1, router=beyond, beside=three),
+    )
+    return Taken(server_port=5060, hops=hops, taken=True, trials=trials)
+
+
+def judged(nearer: Nearer, *, nobody_says: bytes = b"") -> tuple[SipAlgObservation, dict[str, Finding]]:
+    """A clean answer over UDP, and what was learned of who gave it."""
+    local, server = Endpoint("192.168.88.2", 40_000), Endpoint(PRIMARY, 5060)
+    nobody = Tried(transport="udp", server=Endpoint("192.0.2.1", 5060), local=local)
+    ways = [Tried(transport="udp", server=server, local=local)]
+    for tried, says in ((ways[0], b"200 OK"), (nobody, nobody_says)):
+        request = message("OPTIONS", AIM, "udp", local)
+        tried.requests["OPTIONS"], tried.sent_at["OPTIONS"] = request, [0.0]
+        if says:
+            tried.answers["OPTIONS"] = [Heard(alg.response(request, says.decode()), tried.server, 0.001)]
+    seen = read("sip:pbx.example", ways, nobody, nearer)
+    return seen, {finding.subject: finding for finding in CHECK.judge(seen, PROFILE)}
+
+
+def test_sip_that_is_taken_on_the_way_names_the_hop_and_both_causes() -> None:
+    trips = (
+        RoundTrip(of="SIP on UDP 5060", by="sip", samples=3, least_ms=0.4),
+        RoundTrip(of="TCP 5060", by="server", samples=3, least_ms=41.0),
+    )
+    seen, findings = judged(Nearer(taken=near(1, "192.168.88.1", "203.0.113.14"), round_trips=trips, gateways=("192.168.88.1",)))
+    found = findings["UDP 5060"]
+    assert (found.id, found.verdict) == ("sip-alg.taken-on-the-way", Verdict.FAIL)
+    assert found.summary.startswith("Hop 1 (192.168.88.1) takes SIP on UDP 5060")
+    assert "answers in the server's place, or it hands SIP on" in found.summary
+    assert "within 0.4 ms" in found.summary
+    assert any("to live for 1 hop (expired at 192.168.88.1): 3 SIP requests to port 5060: 3 answered" in line for line in found.evidence)
+    assert (seen.located, seen.interference) == ((Located(hop=1, address="192.168.88.1", where=("answer",)),), "rewriting")
+
+
+def test_a_soon_answer_alone_is_a_hint_with_all_that_fits() -> None:
+    trips = (
+        RoundTrip(of="SIP on UDP 5060", by="sip", samples=3, least_ms=0.4),
+        RoundTrip(of="TCP 5060", by="server", samples=3, least_ms=41.0),
+    )
+    seen, findings = judged(Nearer(taken=Taken(server_port=5060, hops=5, taken=False), round_trips=trips))
+    found = findings["UDP 5060"]
+    assert (found.id, found.verdict) == ("sip-alg.hint", Verdict.INCONCLUSIVE)
+    assert "lets SIP overtake all else" in found.summary
+    assert "TCP 5060: answered within 41 ms at the soonest, of 3" in found.evidence
+    assert (seen.located, seen.interference) == (None, None)
+
+
+def test_whoever_answers_for_nobody_is_located_by_that() -> None:
+    there = msgspec.structs.replace(near(1, "192.168.88.1", "203.0.113.14"), taken=None, suspected=True, reason="x")
+    seen, findings = judged(Nearer(taken=there, nobody=there), nobody_says=b"200 OK")
+    assert findings["UDP 5060"].id == "sip-alg.answered-by-other"
+    assert findings["UDP 5060"].summary.startswith("Hop 1 (192.168.88.1) answers SIP for everybody")
+    assert len(findings) == 1, "what is said already is not said again as a hint"
+    assert seen.located == (Located(hop=1, address="192.168.88.1", where=("answer",)),)
 
 
 def no_received(direction: str, data: bytes, edge: alg.Edge) -> Fate:

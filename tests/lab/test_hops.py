@@ -1,14 +1,19 @@
 """NAT layers and carrier-grade NAT through real routers, those that answer and those that drop; and the hop of an ALG, named."""
 
+from typing import Any
+
 import pytest
 
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
+from tests.lab.hiding import hide
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.topology import CARRIER, HOME, LAN_HOST, SECOND_WAN, WAN, Plan
 
 pytestmark = pytest.mark.lab
 
+INTERNET = "203.0.113.14"
+"""The first router beyond the edge."""
 EDGES = [
     ("drops", Plan(), 1, False),
     ("answers", Plan(home=KernelRouter(unsolicited="take")), 1, False),
@@ -49,6 +54,38 @@ def test_the_hop_that_rewrites_is_named(laboratory: Laboratory, name: str, plan:
     assert all({"Via", "Contact"} <= set(one["where"]) for one in located)
     if boxes:
         assert HOME in report["headline"]
+
+
+def test_routers_that_hide_are_not_taken_for_their_neighbors(laboratory: Laboratory) -> None:
+    """One counts itself as no hop, the other says nothing of expired packets: bounded, or unknown with the reason, and nobody else blamed."""
+    directory = laboratory.directory("hidden")
+    plan = Plan(home=KernelRouter(mapping="none", filtering="none"), carrier=KernelRouter(sip_alg=("udp",)))
+    with laboratory.stand(plan, "hidden") as topology:
+        topology.ground.shell("ip -n carrier route add 192.168.88.0/24 via 100.64.0.2")
+        runs.serve(topology, runs.Server(), directory)
+        hide(topology, "carrier")
+        behind = runs.run(topology, runs.Server(), directory, "sip-alg")
+        hide(topology, "home")  # now nobody counts but the internet
+        before = runs.run(topology, runs.Server(), directory, "sip-alg")
+        topology.ground.shell("ip netns exec core nft 'add table ip mute; add chain ip mute out { type filter hook output priority 0; }'")
+        topology.ground.shell("ip netns exec core nft add rule ip mute out icmp type time-exceeded drop")
+        mute = runs.run(topology, runs.Server(), directory, "sip-alg")
+    (one,) = located(behind)
+    assert (one["hop"], one["address"], one["up_to_hop"], one["up_to_address"]) == (1, HOME, 2, INTERNET), runs.told(behind)
+    assert "something on the path" in behind["headline"]
+    (one,) = located(before)
+    assert (one["hop"], one["up_to_hop"], one["up_to_address"], one["hidden"]) == (0, 1, INTERNET, HOME), runs.told(before)
+    assert HOME not in before["headline"]
+    assert f"the default router {HOME} (which does not count itself as a hop)" in runs.told(before)
+    seen = runs.observations(mute)["sip-alg"]
+    assert seen["located"] is None
+    assert seen["located_reason"], "why"
+    assert "something on the path" in mute["headline"]
+
+
+def located(report: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = runs.observations(report)["sip-alg"]["located"]
+    return found
 
 
 def test_two_lines_and_two_ways_out(laboratory: Laboratory) -> None:

@@ -9,13 +9,16 @@ And one OPTIONS to an address where nobody can be (RFC 5737): whoever answers th
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from edgecheck import __version__
-from edgecheck.checks.sip_alg.observation import SipAlgObservation
+from edgecheck.checks.hops import SPACING_S
+from edgecheck.checks.sip_alg.observation import RoundTrip, SipAlgObservation, Taken
 from edgecheck.checks.sip_alg.one_sided import Heard, Tried, read
+from edgecheck.checks.sip_alg.taken import TIMED, Climb, Nearer
 from edgecheck.model.check import Network, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import sip
@@ -64,8 +67,57 @@ async def probe_against(net: Network, aim: Aim) -> SipAlgObservation:
         done += 1
         net.progress(done, len(ways) + 1, tried.name)
 
-    await asyncio.gather(*(ask(tried) for tried in (*ways, nobody)))
-    return read(f"sip:{aim.host}", ways, nobody)
+    nearer = Nearer()
+    await asyncio.gather(*(ask(tried) for tried in (*ways, nobody)), _look(net, aim, Endpoint(aim.address, udp_port), nearer))
+    if nobody.answers:
+        nearer.nobody = await climb(net, aim, nobody.server)  # nobody is there: that it is answered is proof enough
+    await _time_streams(net, [tried for tried in ways if tried.transport == "tcp" and tried.connect_s is not None], nearer)
+    nearer.gateways = (await net.machine()).gateways
+    return read(f"sip:{aim.host}", ways, nobody, nearer)
+
+
+async def _look(net: Network, aim: Aim, server: Endpoint, nearer: Nearer) -> None:
+    """Requests that get no further than hop 1, 2, 3...; and a few from afar, for the time that they take."""
+    nearer.taken = await climb(net, aim, server, nearer)
+
+
+async def _time_streams(net: Network, ways: Sequence[Tried], nearer: Nearer) -> None:
+    """A connection is the server's system's own answer."""
+    for tried in ways:
+        took = [tried.connect_s or 0.0]
+        for _ in range(TIMED - 1):
+            began = net.now()
+            try:
+                stream = await net.connect_tcp(tried.server, timeout=1.0)
+            except LocalFailure:
+                continue
+            took.append(net.now() - began)
+            stream.close()
+        nearer.round_trips += (RoundTrip(of=tried.name, by="server", samples=len(took), least_ms=round(min(took) * 1000, 2)),)
+
+
+async def climb(net: Network, aim: Aim, server: Endpoint, nearer: Nearer | None = None) -> Taken | None:
+    """The fewest hops for which a request to this place has to live to be answered; None where this platform does not show who quotes."""
+    if not net.sees_quotes:
+        return None
+    try:
+        socket = await net.open_udp()
+    except LocalFailure as failure:
+        return Taken(server_port=server.port, reason=str(failure))
+
+    def make(number: int) -> tuple[bytes, bytes]:
+        data = message("OPTIONS", aim, "udp", socket.local)
+        return data, (sip.parse_datagram(data).get("Call-ID") or "").partition("@")[0].encode()
+
+    climbing = Climb(net, socket, server, make, lambda data: data.startswith(b"SIP/2.0 "))
+    try:
+        seen = await (climbing.run() if nearer is not None else climbing.run((SPACING_S,)))
+        if nearer is not None and seen.hops is not None:
+            await climbing.time(TIMED)
+            nearer.round_trips += climbing.round_trips()
+    finally:
+        socket.close()
+    return seen
 
 
 async def _over_udp(net: Network, aim: Aim, tried: Tried) -> None:

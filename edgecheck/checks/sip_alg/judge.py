@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from edgecheck.checks.sip_alg import interference
+from edgecheck.checks.sip_alg import interference, judge_taken
 from edgecheck.checks.sip_alg.judge_beside import beside_findings
 from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe
 from edgecheck.checks.sip_alg.one_sided import judge_against, summarize_against
+from edgecheck.checks.sip_alg.taken import name_of
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -38,7 +39,8 @@ class _Case:
         self.who = "something on the path"
         self.several = False
         """Who does it are several."""
-        """The hops that do it, where they were found."""
+        self.near: tuple[str, ...] = ()
+        """What was seen of requests that cannot get far."""
         self.name = channel.name
         self.probes = [p for p in probes if (p.transport, p.server_port) == (channel.transport, channel.server_port)]
         self.pinholes = [hole for hole in pinholes if (hole.transport, hole.server_port) == (channel.transport, channel.server_port)]
@@ -88,11 +90,15 @@ def _cases(seen: SipAlgObservation) -> list[_Case]:
     # What was sent beside and could not be told says nothing about the channel; what was told does.
     told = [probe for probe in seen.beside if probe.interference is not None]
     cases = [_Case(channel, (*seen.probes, *seen.incoming, *told), seen.pinholes) for channel in seen.channels]
-    # Followed hop by hop was the first channel of UDP on which a request is rewritten.
-    followed = [case for case in cases if case.channel.transport == "udp" and any(p.request == "rewritten" for p in case.probes)]
+    # Followed hop by hop was the first channel of UDP on which somebody else answers, or else the first on which a request is rewritten.
+    udp = [case for case in cases if case.channel.transport == "udp"]
+    followed = [case for case in udp if any(probe.stolen for probe in case.probes)]
+    followed = followed or [case for case in udp if any(probe.request == "rewritten" for probe in case.probes)]
     if followed and seen.located:
         followed[0].several = len(seen.located) > 1
-        followed[0].who = _list([f"hop {one.hop} ({one.address})" if one.hop else "this machine itself" for one in seen.located])
+        followed[0].who = _list([name_of(one) for one in seen.located])
+    if followed:
+        followed[0].near = judge_taken.lines(seen, followed[0].name)
     return cases
 
 
@@ -140,7 +146,7 @@ def _touched(case: _Case, way_round: str, profile: Profile) -> Finding:
 
 
 def _destroyed(case: _Case, way_round: str) -> Finding:
-    stolen = [probe for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
+    stolen = [probe for probe in case.probes if probe.stolen]
     if stolen:
         methods = _list([probe.method for probe in stolen])
         told = "; ".join(dict.fromkeys(probe.reason for probe in stolen if probe.reason))
@@ -290,7 +296,7 @@ def _evidence(case: _Case) -> tuple[str, ...]:
     lines += [f"{harm.direction}: {harm.text}" for harm in case.harms]
     lines += [probe.reason for probe in case.probes if probe.reason]
     lines += case.channel.errors[:4]
-    return tuple(dict.fromkeys([*lines[:_MOST_EVIDENCE], *_tally(case)]))
+    return tuple(dict.fromkeys([*lines[:_MOST_EVIDENCE], *case.near, *_tally(case)]))
 
 
 def _tally(case: _Case) -> list[str]:
@@ -374,7 +380,7 @@ def summarize(seen: SipAlgObservation, findings: tuple[Finding, ...]) -> str:
 def _deed(case: _Case) -> str:
     who = case.who.replace(" on the path", "")
     lost = [*case.lost("out"), *(f"the answers to {name}" for name in case.lost("back"))]
-    stolen = [probe.method for probe in case.probes if "answered-by-other" in (probe.request, probe.response)]
+    stolen = [probe.method for probe in case.probes if probe.stolen]
     if stolen:
         return f"{who} {case.does('answer')} {_list(stolen)} in the server's place"
     if lost:

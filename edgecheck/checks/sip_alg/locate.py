@@ -6,24 +6,32 @@ between them and by nothing else. A router that quotes too little, or none, leav
 is "nobody" concluded from silence.
 """
 
-from collections.abc import Sequence
+import ipaddress
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
 
 from edgecheck.checks.hops import expire
+from edgecheck.checks.sip_alg.messages import Caller, Request, invite, options, register
 from edgecheck.checks.sip_alg.observation import Located
 from edgecheck.model.check import Network, UdpSocket
-from edgecheck.wire import sip
+from edgecheck.wire import sip, stun
 from edgecheck.wire.address import Endpoint
+from edgecheck.wire.errors import WireError
 
 MOST_HOPS = 12
 SILENT_HOPS = 3
 """So many hops in a row that say nothing: the walk ends."""
+ELSEWHERE = 33_434
+"""A port at which nobody listens: traceroute's."""
 ENOUGH = 60
 """Bytes of SIP that a quote must hold to be worth reading: a request line and the head of Via."""
 
 
+WALKED: dict[str, Callable[[Caller], Request]] = {"OPTIONS": options, "REGISTER": register, "INVITE": invite}
+"""What is followed hop by hop, by method; the first of these that shows it."""
 _Line = tuple[str, int]
 """A header's name, and how many of that name went before it."""
 
@@ -40,13 +48,21 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) -> tuple[list[Stage], bool]:
-    """Send the message with growing TTL until it arrives or nobody says anything any more; and whether it arrived."""
+    """Send the message with growing TTL until it arrives or nobody says anything any more; and whether it arrived.
+
+    It has arrived where it is answered and nothing else expires with that TTL: else somebody has taken it on the way, and may have handed
+    it on in a packet of his own.
+    """
     stages: list[Stage] = []
     for hop in range(1, MOST_HOPS + 1):
         nearer = {stage.address for stage in stages if stage.address is not None}
         quote, answered = await expire(net, socket, to, message, hop, nearer=nearer)
         if answered:
-            return stages, True
+            router = await _expires(net, to, hop)
+            if router is None:
+                return stages, True
+            stages.append(Stage(hop=hop, address=router))
+            return stages, False
         if quote is None:
             stages.append(Stage(hop=hop, address=None))
         elif not quote.expired:
@@ -56,6 +72,70 @@ async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) ->
         if len(stages) >= SILENT_HOPS and all(stage.address is None for stage in stages[-SILENT_HOPS:]):
             break
     return stages, False
+
+
+async def _expires(net: Network, to: Endpoint, hop: int) -> str | None:
+    """Who tells that what is no SIP expires at this hop, on its way to the same port or to another."""
+    for port in (to.port, ELSEWHERE):
+        socket = await net.open_udp()
+        try:
+            quote, _ = await expire(net, socket, Endpoint(to.host, port), stun.binding_request(secrets.token_bytes(12)), hop, 2)
+        finally:
+            socket.close()
+        if quote is not None and quote.expired and quote.offender != to.host:
+            return quote.offender
+    return None
+
+
+async def check_owners(net: Network, located: Sequence[Located], addresses: Mapping[int, str]) -> tuple[Located, ...]:
+    """A hop at which packets to the address that was written expire does not have that address: then a box behind it may have done it.
+
+    Such a box does not count itself as a hop; firewalls that keep out of sight do not. ``addresses``: see ``written``.
+    """
+    out = []
+    for one in located:
+        host = addresses.get(one.hop)
+        if one.hop and one.up_to_hop is None and host is not None:
+            socket = await net.open_udp()
+            try:
+                quote, _ = await expire(net, socket, Endpoint(host, ELSEWHERE), stun.binding_request(secrets.token_bytes(12)), one.hop, 2)
+            finally:
+                socket.close()
+            if quote is not None and quote.expired and quote.offender == one.address:
+                one = msgspec.structs.replace(one, up_to_hop=one.hop + 1)
+        out.append(one)
+    return tuple(out)
+
+
+def with_neighbors(located: Sequence[Located], stages: Sequence[Stage], gateways: Sequence[str]) -> tuple[Located, ...]:
+    """Each bound with the router at its far end; before the first, the default router where it is none of the hops. Pure."""
+    addresses = {stage.hop: stage.address for stage in stages}
+    unseen = next((gateway for gateway in gateways if addresses.get(1) and gateway not in addresses.values()), None)
+    return tuple(
+        one
+        if one.up_to_hop is None
+        else msgspec.structs.replace(one, up_to_address=addresses.get(one.up_to_hop), hidden=unseen if one.hop == 0 else None)
+        for one in located
+    )
+
+
+def written(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> dict[int, str]:
+    """By the hop before: the IP address that stands in Via from then on. Pure."""
+    points = [Stage(hop=0, address=None, text=sent), *(stage for stage in stages if stage.text)]
+    if at_server is not None:
+        points.append(Stage(hop=stages[-1].hop + 1 if stages else 1, address=None, text=at_server))
+    hosts = [_sent_by(point.text) for point in points]
+    return {here.hop: host for here, was, host in zip(points, hosts, hosts[1:], strict=False) if host is not None and host != was}
+
+
+def _sent_by(text: bytes) -> str | None:
+    """The host of the topmost Via, where it is an IP address and stands there in full."""
+    via = _lines(text).get(("Via", 0))
+    try:
+        host = sip.via_parts(via.decode("ascii", "replace")).host if via is not None else ""
+        return str(ipaddress.ip_address(host or ""))
+    except (ValueError, WireError):
+        return None
 
 
 def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tuple[tuple[Located, ...] | None, str]:
@@ -74,10 +154,14 @@ def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tup
     found: list[Located] = []
     for here, there in pairwise(points):
         changed = differences(here.text, there.text)
-        if changed and there.hop == here.hop + 1:
+        if changed and here.hop == 0 and there.hop == 1:
+            # A router that does not count itself as a hop (some firewalls do not) stands before the first that does.
+            found.append(Located(hop=0, address=here.address, where=changed, up_to_hop=1, up_to_address=there.address))
+        elif changed and there.hop == here.hop + 1:
             found.append(Located(hop=here.hop, address=here.address, where=changed))
         elif changed:
-            gaps.append(f"{', '.join(changed)} changed somewhere from hop {here.hop} to hop {there.hop - 1}: not all of them quote")
+            first = f"hop {here.hop}" if here.hop else "this machine"
+            gaps.append(f"{', '.join(changed)} changed somewhere from {first} to hop {there.hop - 1}: not all of them quote")
     unseen = _unseen(sent, at_server, {name for one in found for name in one.where}, gaps) if at_server is not None else ()
     if unseen:
         gaps.append(f"{', '.join(unseen)} changed, and what the routers quote does not show where")

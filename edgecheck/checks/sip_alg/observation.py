@@ -12,7 +12,7 @@ Level = Literal["none", "harmless", "rewriting", "inconsistent", "destructive"]
 LEVELS: tuple[Level, ...] = ("none", "harmless", "rewriting", "inconsistent", "destructive")
 """Gravest last."""
 State = Literal["unchanged", "rewritten", "lost", "answered-by-other", "undecided"]
-NOT_LOCATED = "which hop does it is not looked for yet"
+NOT_LOCATED = "which hop does it was not looked for"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +81,11 @@ class SipProbe(msgspec.Struct, frozen=True, kw_only=True):
     """Why it is undecided; or on what ``lost`` and ``answered-by-other`` rest."""
     messages: tuple[MessageFacts, ...] = ()
     proofs: tuple[Proof, ...] = ()
+
+    @property
+    def stolen(self) -> bool:
+        """Whether something was answered by another than the server."""
+        return "answered-by-other" in (self.request, self.response)
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +200,57 @@ class ViaPort(msgspec.Struct, frozen=True, kw_only=True):
     """Answers that came to the port that Via names, and that nobody but a reader of SIP can know of."""
 
 
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """Datagrams of one kind that live for one number of hops."""
+
+    sent: int = 0
+    answered: int = 0
+    """By the server's address, or in its name; of what is no SIP also its refusals."""
+    expired: int = 0
+    """Told of by the router at which the hops ran out."""
+
+
+class HopTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """Datagrams to the SIP server that can get no further than so many hops."""
+
+    hops: int
+    router: str | None = None
+    """Who told that they expired; None = nobody did."""
+    sip: Tally = Tally()
+    """Requests."""
+    same: Tally = Tally()
+    """STUN Binding requests from the same socket to the same port: no SIP, on the same way."""
+    beside: Tally = Tally()
+    """Datagrams from the same socket to other ports of the same address."""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """Is SIP answered by somebody nearer than the server? By requests that cannot get far enough to reach it."""
+
+    server_port: int
+    hops: int | None = None
+    """The fewest hops for which a request has to live to be answered; None = none was, of those tried."""
+    taken: bool | None = None
+    """True: such a request was answered, and the way to the server goes on from there. False: what is no SIP gets as far, so the server is
+    there. None = could not tell."""
+    suspected: bool = False
+    """It looks so, and something else would look the same."""
+    reason: str = ""
+    """Why it could not be told."""
+    trials: tuple[HopTrial, ...] = ()
+
+
+class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
+    """How soon something was answered, at the soonest."""
+
+    of: str
+    """``SIP on UDP 5060``, ``TCP 5060``, ``hop 2 (192.0.2.1)``."""
+    by: Literal["sip", "server", "hop"]
+    """``server``: what the server itself answers besides SIP over UDP."""
+    samples: int
+    least_ms: float
+
+
 class ForeignAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer of a server that is not ours."""
 
@@ -229,11 +285,18 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Located(msgspec.Struct, frozen=True, kw_only=True):
-    """A hop that changed the probe."""
+    """A hop that changed the probe, or answered it."""
 
     hop: int
+    """0 = this machine."""
     address: str | None
     where: tuple[str, ...]
+    """Headers; ``answer``: it answers in the server's place."""
+    up_to_hop: int | None = None
+    """It is this hop, or one up to that one, or a box between them that does not show itself; None = it is ``hop``."""
+    up_to_address: str | None = None
+    hidden: str | None = None
+    """A router known to stand between them that does not count itself as a hop: the default router; None = none is known."""
 
 
 class SipAlgObservation(Observation, frozen=True, kw_only=True):
@@ -258,5 +321,8 @@ class SipAlgObservation(Observation, frozen=True, kw_only=True):
     sizes: tuple[Size, ...] = ()
     via_port: ViaPort | None = None
     """None = not tried."""
+    taken: tuple[Taken, ...] = ()
+    """One for each place that was asked by requests that cannot get far; empty: none was."""
+    round_trips: tuple[RoundTrip, ...] = ()
     against: Against | None = None
     """What a server that is not ours answered (``edgecheck alg --against``); None = the echo server was asked."""

@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edgecheck.checks.sip_alg import interference
+from edgecheck.checks.sip_alg import interference, judge_taken
 from edgecheck.checks.sip_alg.authorship import echo_differences
 from edgecheck.checks.sip_alg.compare import Difference
 from edgecheck.checks.sip_alg.datagrams import source_difference
 from edgecheck.checks.sip_alg.log import first_line_of, is_final
 from edgecheck.checks.sip_alg.observation import Against, Change, Channel, ForeignAnswer, Harm, Proof, SipAlgObservation, SipProbe
 from edgecheck.checks.sip_alg.reading import as_text, level_of
+from edgecheck.checks.sip_alg.taken import Nearer
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import control, sip
 from edgecheck.wire.address import Endpoint
@@ -73,17 +74,20 @@ class Tried:
         return f"{self.transport.upper()} {self.server.port}"
 
 
-def read(target: str, ways: Sequence[Tried], nobody: Tried) -> SipAlgObservation:
+def read(target: str, ways: Sequence[Tried], nobody: Tried, nearer: Nearer) -> SipAlgObservation:
     """The facts."""
+    located = judge_taken.whereabouts(nearer)
     probes = tuple(_probe(tried, method) for tried in ways if tried.local is not None for method in tried.requests)
     answers = tuple(_answer(tried, method, heard) for tried in ways for method in tried.answers for heard in tried.answers[method])
     levels = [probe.interference for probe in probes if probe.interference not in (None, "none")]
     stranger = next((heard for heard_all in nobody.answers.values() for heard in heard_all), None)
+    levels += ["rewriting"] if nearer.taken is not None and nearer.taken.taken else []
     level = interference.gravest(one for one in levels if one is not None) if levels else None
     return SipAlgObservation(
         interference="destructive" if stranger is not None else level,
         probes=probes,
-        located_reason="an answer does not say which hop it was",
+        located=located,
+        located_reason="" if located else judge_taken.why_not(nearer),
         channels=tuple(_channel(tried) for tried in ways),
         mirror=NO_ACCOUNT,
         incoming_reason=NO_ACCOUNT,
@@ -91,11 +95,13 @@ def read(target: str, ways: Sequence[Tried], nobody: Tried) -> SipAlgObservation
             target=target,
             server=ways[0].server.host,
             answers=answers,
-            hints=_hints(ways),
+            hints=(*_hints(ways), *judge_taken.hints(nearer)),
             nobody_answered=None if nobody.not_tested or nobody.local is None else stranger is not None,
             nobody=str(nobody.server),
             nobody_said=first_line_of(stranger.data) if stranger is not None else "",
         ),
+        round_trips=nearer.round_trips,
+        taken=tuple(one for one in (nearer.taken, nearer.nobody) if one is not None),
     )
 
 
@@ -224,20 +230,25 @@ def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, 
     assert against is not None
     answered = [f"{one.transport.upper()} {one.server_port}" for one in seen.channels if not one.silent and one.not_tested is None]
     findings = []
+    who = f"{judge_taken.sentence(judge_taken.names(seen.located))} answers" if seen.located else "Something on the path answers"
     if against.nobody_answered:
         findings.append(
             Finding(
                 id="sip-alg.answered-by-other",
                 verdict=Verdict.FAIL,
                 subject=f"UDP {against.nobody.rpartition(':')[2]}",
-                summary=f"Something on the path answers SIP for everybody: {against.nobody}, where no host can be, answered "
+                summary=f"{who} SIP for everybody: {against.nobody}, where no host can be, answered "
                 f"{against.nobody_said!r}. What any server on this port says may be its word.",
                 expected="silence from an address that nobody has",
                 observed=against.nobody_said,
-                evidence=(f"OPTIONS sent to {against.nobody} (kept for documentation, RFC 5737), answered {against.nobody_said!r}",),
+                evidence=(
+                    f"OPTIONS sent to {against.nobody} (kept for documentation, RFC 5737), answered {against.nobody_said!r}",
+                    *judge_taken.trial_lines(seen.taken[1:]),
+                ),
                 reference="RFC 5737",
             )
         )
+    findings += judge_taken.findings(seen, expected)
     for channel in seen.channels:
         findings += _touched(seen, channel, answered, expected)
     findings += [
@@ -246,8 +257,8 @@ def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, 
             verdict=Verdict.INCONCLUSIVE,
             subject=hint.partition(":")[0],
             summary=f"There may be an ALG. {hint}. An echo server tells which.",
-            expected="received=, where Via names another address than the packet",
-            evidence=_lines(against, hint.partition(":")[0]),
+            expected="answers as the server itself gives them, from where it is",
+            evidence=(*_lines(against, hint.partition(":")[0]), *judge_taken.lines(seen, hint.partition(":")[0])),
             reference="RFC 3261 section 18.2.1; RFC 3581 section 4",
         )
         for hint in against.hints

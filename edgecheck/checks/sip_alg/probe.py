@@ -1,17 +1,18 @@
 """All channels at once; then what the server says; then, only where something could not be told, more of the same."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from edgecheck.checks.sip_alg import datagrams, interference
+from edgecheck.checks.sip_alg.answerer import look_for_whoever_answers
 from edgecheck.checks.sip_alg.beside import Beside, ViaTrial, shapes
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.incoming import read_incoming
-from edgecheck.checks.sip_alg.locate import locate, walk
+from edgecheck.checks.sip_alg.locate import WALKED, check_owners, locate, walk, with_neighbors, written
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
-from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Request, Step, invite, options, register, split_item
+from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
 from edgecheck.checks.sip_alg.observation import Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, ViaPort
 from edgecheck.checks.sip_alg.phone import Phone, PhoneLog, ask_mirror
 from edgecheck.checks.sip_alg.pinholes import read_pinholes
@@ -117,7 +118,11 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
     """Where a request was rewritten over UDP, the same kind of request is sent to expire at each hop in turn."""
     if seen.interference == "none":
         return msgspec.structs.replace(seen, located=(), located_reason="")
-    touched = [one for method in _WALKED for one in seen.probes if (one.transport, one.request, one.method) == ("udp", "rewritten", method)]
+    stolen = [one for method in WALKED for one in seen.probes if one.transport == "udp" and one.method == method and one.stolen]
+    if stolen and net.sees_quotes:
+        log = next(log for log in logs if (log.transport, log.server.port) == ("udp", stolen[0].server_port))
+        return await look_for_whoever_answers(net, log, seen, stolen[0].method)
+    touched = [one for method in WALKED for one in seen.probes if (one.transport, one.request, one.method) == ("udp", "rewritten", method)]
     if not touched:
         return msgspec.structs.replace(seen, located_reason="only a request that is rewritten over UDP can be followed hop by hop")
     if not net.sees_quotes:
@@ -137,18 +142,20 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
             channel=log.number,
             media_port=_media_port(net, profile, _MOST_CHANNELS - 1),
         )
-        request = _WALKED[touched[0].method](caller)
+        request = WALKED[touched[0].method](caller)
         stages, arrived = await walk(net, socket, log.server, request.data)
     finally:
         socket.close()
     mirrored = await ask_mirror(net) if arrived else ""
     marker = caller.marker(request.step).encode()
     received = [one.data for one in getattr(mirrored, "records", ()) if one.direction == "received" and marker in one.data]
-    located, reason = locate(request.data, stages, received[0] if received else None)
+    at_server = received[0] if received else None
+    located, reason = locate(request.data, stages, at_server)
+    if located is not None:
+        gateways = (await net.machine()).gateways
+        located = await check_owners(net, located, written(request.data, stages, at_server))
+        located = with_neighbors(located, stages, gateways)
     return msgspec.structs.replace(seen, located=located, located_reason=reason)
-
-
-_WALKED: dict[str, Callable[[Caller], Request]] = {"OPTIONS": options, "REGISTER": register, "INVITE": invite}
 
 
 def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:

@@ -41,7 +41,8 @@ def _here(report: Report) -> tuple[str, ...]:
 
 
 def _between(report: Report, topology: Mapping[str, Any]) -> list[Box]:
-    guilty = {text(box, "address"): box for box in rows(facts(report, "sip-alg"), "located") if text(box, "address")}
+    located = rows(facts(report, "sip-alg"), "located")
+    guilty = {text(box, "address"): box for box in located if text(box, "address") and box.get("up_to_hop") is None}
     hops = list(rows(topology, "hops"))
     if not hops:
         return _untraced(report, guilty)
@@ -54,7 +55,7 @@ def _between(report: Report, topology: Mapping[str, Any]) -> list[Box]:
     if far:
         count = f"{len(far)} router{'s' if len(far) > 1 else ''}"
         marked = [text(hop, "address") for hop in far if text(hop, "address") in guilty]
-        boxes.append(Box("Provider and internet", count, (), tuple(f"{address} rewrites SIP" for address in marked)))
+        boxes.append(Box("Provider and internet", count, (), tuple(f"{address} {_deed(guilty[address])}" for address in marked)))
     return boxes
 
 
@@ -72,8 +73,12 @@ def _hop(report: Report, topology: Mapping[str, Any], hop: Mapping[str, Any], gu
         if topology.get("cgnat") is True and hop.get("hop") != 1:
             harm.append("carrier-grade NAT: ports cannot be forwarded here")
     if address in guilty:
-        harm.append("rewrites SIP")
+        harm.append(_deed(guilty[address]))
     return Box(title, address or "did not answer", tuple(does), tuple(harm))
+
+
+def _deed(box: Mapping[str, Any]) -> str:
+    return "answers SIP itself" if "answer" in (box.get("where") or ()) else "rewrites SIP"
 
 
 def _this_machine_only(report: Report) -> bool:
@@ -91,6 +96,6 @@ def _untraced(report: Report, guilty: Mapping[str, Any]) -> list[Box]:
     does = []
     if facts(report, "nat-behavior").get("behind_nat") is True and report.client.public_address:
         does.append(f"this network is seen as {report.client.public_address}")
-    elsewhere = tuple(f"{address} rewrites SIP" for address in guilty if address != gateway)
-    router = Box("Router", gateway, tuple(does), ("rewrites SIP",) if gateway in guilty else ())
+    elsewhere = tuple(f"{address} {_deed(box)}" for address, box in guilty.items() if address != gateway)
+    router = Box("Router", gateway, tuple(does), (_deed(guilty[gateway]),) if gateway in guilty else ())
     return [router, Box("Provider and internet", "", (), elsewhere)]
