@@ -1,7 +1,7 @@
 """All channels at once; then what the server says; then, only where something could not be told, more of the same."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
