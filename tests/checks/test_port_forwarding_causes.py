@@ -179,6 +179,22 @@ def test_the_device_that_holds_the_port_is_named() -> None:
     assert f"{OTHER} (phone)" in finding.summary
 
 
+def test_a_device_that_is_gone_holds_nothing() -> None:
+    """Its mapping is left, and may be of this very machine under another address."""
+    gone = Icmp(icmp_type=3, icmp_code=1, offender=PUBLIC)
+    (finding,) = judged(row(passed_on=True, here="nothing", icmp=gone, mapping=mapping(OTHER))).findings
+    assert (finding.id, finding.observed) == ("port-forwarding.wrong-host", "blocked: wrong-host")
+    assert any(OTHER in line for line in finding.evidence)
+
+
+def test_a_device_that_holds_the_port_and_answers_is_named() -> None:
+    facts = {"state": "answered", "answered_by": "another PBX", "passed_on": True, "here": "nothing"}
+    (finding,) = judged(row(**facts, mapping=mapping(OTHER))).findings
+    assert finding.id == "port-forwarding.held-by-another"
+    assert f"it holds this port in the router, {OTHER} (phone)" in finding.summary
+    assert judged(row(**facts)).ids == ["wrong-host"]
+
+
 def test_a_profile_that_needs_no_forwarding_is_told_no_cause() -> None:
     (finding,) = judged(row(passed_on=False, here="nothing"), expectation="ignore").findings
     assert (finding.id, finding.verdict, finding.remedies) == ("port-forwarding.blocked", Verdict.PASS, ())

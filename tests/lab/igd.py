@@ -4,15 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.ground import LabError, Program, python
-from tests.lab.topology import CLIENT, HOME, Topology
+from tests.lab.topology import CLIENT, GUESTS, HOME, LAN_HOST, Topology
 
 PROGRAMS = ("miniupnpd", "upnpc")
 MANUFACTURER, MODEL, NUMBER = "Laboratory Works", "Edge 2000", "7.7"
 PUBLIC = "25.0.0.1"
 """miniupnpd 2.3.1 takes no address that is reserved for documentation for a public one; nothing leaves the laboratory, so another will do."""
+HOLDER = "another phone"
+"""How the machine that holds ports calls itself."""
 _CONFIGURATION = """
 ext_ifname=wan
 listening_ip={address}/24
+listening_ip={other}/24
 http_port=5000
 enable_upnp=yes
 enable_natpmp=yes
@@ -66,6 +69,9 @@ class Igd:
     """The WAN address that it tells; empty = the one it has, or 0.0.0.0 where that is private or reserved."""
     mappings: tuple[tuple[int, int, str, str], ...] = ()
     """Made before the run: (external port, internal port, ``udp`` or ``tcp``, description), all leading to the client."""
+    held: tuple[int, ...] = ()
+    """Ports, UDP and TCP, that another machine of the LAN has had mapped before: to itself, or to ``holder``."""
+    holder: str = LAN_HOST
 
     def start(self, topology: Topology, directory: Path) -> Program:
         """Run it; returns when it serves, with its mappings made."""
@@ -74,6 +80,7 @@ class Igd:
         configuration.write_text(
             _CONFIGURATION.format(
                 address=HOME,
+                other=GUESTS,
                 outside=f"ext_ip={self.says}" if self.says else "",
                 directory=directory,
                 manufacturer=MANUFACTURER,
@@ -86,8 +93,12 @@ class Igd:
         if "serves" not in topology.ground.run("client", *python("-c", _AWAIT)).stdout:
             raise LabError(f"miniupnpd does not serve\n{program.stderr}")
         for external, internal, transport, description in self.mappings:
-            arguments = ("-e", description, "-a", CLIENT, str(internal), str(external), transport.upper())
+            arguments = ("-u", f"http://{HOME}:5000/rootDesc.xml", "-e", description, "-a", CLIENT, str(internal), str(external), transport.upper())
             topology.ground.run("client", "upnpc", *arguments, check=True)
+        for port in self.held:
+            for transport in ("UDP", "TCP"):
+                arguments = ("-u", f"http://{GUESTS}:5000/rootDesc.xml", "-e", HOLDER, "-a", self.holder, str(port), str(port), transport)
+                topology.ground.run("lan-host", "upnpc", *arguments, check=True)
         return program
 
 

@@ -1,15 +1,19 @@
 """A cause for every port that is not reached: each, and what looks like it. The right one alone, or among those that are told; never a wrong one."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab import runs
+from tests.lab import igd, runs
 from tests.lab.conftest import Laboratory
+from tests.lab.ground import python
+from tests.lab.igd import Igd
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.topology import CLIENT, LAN_HOST, Plan
+from tests.lab.topology import CLIENT, HOME, LAN_HOST, WAN, Plan, Topology
 
 pytestmark = pytest.mark.lab
 
@@ -47,6 +51,10 @@ class Case:
     plan: Plan = field(default_factory=Plan)
     more: str = ""
     """Shell, once the network stands."""
+    igd: Igd | None = None
+    """The home router speaks UPnP; it has a public address that it takes for one."""
+    claims: str = ""
+    """A machine for which it lists mappings of the PBX's ports that it does not apply."""
     causes: tuple[str, ...] = ()
     """For every port."""
     differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -54,6 +62,18 @@ class Case:
     besides: tuple[str, ...] = ("provider-drops",)
     """May be told after them, where a machine so slow that no punched connection comes about hides what would leave it out: never in their
     place. Not where a plain router is asked."""
+
+    def prepare(self, topology: Topology, directory: Path) -> None:
+        """What the plan does not say."""
+        if self.more:
+            topology.ground.shell(self.more)
+        if self.igd is not None:
+            igd.own_public_address(topology)
+            self.igd.start(topology, directory / "igd")
+        if self.claims:
+            listed = [(transport, port, self.claims, port, "stale") for transport in ("UDP", "TCP") for port in (5060, 5061)]
+            stub = json.dumps({"address": HOME, "says": WAN, "mappings": listed})
+            topology.ground.spawn("home", *python("-m", "tests.net.stub_router", stub), ready="ready")
 
     def fits(self, told: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether every port has its causes, and no other but those that may be told besides."""
@@ -120,6 +140,26 @@ CASES = (
         more=UNTOLD_TCP,
         causes=("no-rule",),
         differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host")),
+    ),
+    Case(name="held by another, alive", igd=Igd(says=igd.PUBLIC, held=(5060, 5061)), causes=("held-by-another",)),
+    Case(
+        name="held by another, silent",
+        igd=Igd(says=igd.PUBLIC, held=(5060, 5061)),
+        more=nft("lan-host", "host", "input", f"{BOTH} {SIP} drop"),
+        causes=("held-by-another",),
+    ),
+    Case(name="held by another, with a service", plan=Plan(wrong_service=True), igd=Igd(says=igd.PUBLIC, held=(5060, 5061)), causes=("held-by-another",)),
+    Case(name="mapped to a machine that is gone", igd=Igd(says=igd.PUBLIC, held=(5060, 5061), holder=ABSENT), causes=("wrong-host",)),
+    Case(
+        name="mapped to this machine",
+        igd=Igd(says=igd.PUBLIC, mappings=tuple((port, port, transport, "pbx") for port in (5060, 5061) for transport in ("udp", "tcp"))),
+    ),
+    Case(name="listed for another machine, and not applied", claims=LAN_HOST, causes=("no-rule",)),
+    Case(
+        name="mapped to this machine, whose firewall drops",
+        plan=Plan(host_firewall=True),
+        igd=Igd(says=igd.PUBLIC, mappings=tuple((port, port, transport, "pbx") for port in (5060, 5061) for transport in ("udp", "tcp"))),
+        causes=("host-firewall",),
     ),
     Case(
         name="everything goes to another machine",
@@ -211,10 +251,11 @@ Play = Callable[[Case], dict[str, Any]]
 @pytest.fixture(scope="module")
 def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Play]:
     def run(case: Case) -> dict[str, Any]:
+        if case.igd is not None:
+            laboratory.need(*igd.PROGRAMS)
         directory = laboratory.directory(f"cause {case.name}")
         with laboratory.stand(case.plan, "cause") as topology:
-            if case.more:
-                topology.ground.shell(case.more)
+            case.prepare(topology, directory)
             runs.serve(topology, runs.Server(), directory)
             return runs.run(topology, runs.Server(), directory, "port-forwarding")
 
@@ -231,7 +272,7 @@ def told(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         state, _, causes = finding["observed"].partition(": ")
         named = finding["id"].partition(".")[2]
         fits = tuple(causes.split(" or ")) if causes else ()
-        assert state in ("forwarded", "blocked", "refused"), runs.told(report)
+        assert state in ("forwarded", "blocked", "refused", "answered"), runs.told(report)
         assert named == (fits[0] if len(fits) == 1 else state), "one cause is the finding's name"
         for part in numbers.split(", "):
             low, _, high = part.partition("-")

@@ -21,6 +21,8 @@ from tests.lab.routers import KernelRouter, rules
 CLIENT, HOME = "192.168.88.2", "192.168.88.1"
 LAN_HOST = "192.168.89.3"
 """On a second port of the home router. (No bridge: its ports come up only after the kernel's link watch, up to a second later.)"""
+GUESTS = "192.168.89.1"
+"""The home router there."""
 PUBLIC_CLIENT, PUBLIC_HOME = "203.0.113.66", "203.0.113.65"
 """The LAN of a site that needs no translation."""
 WAN = "203.0.113.1"
@@ -210,8 +212,8 @@ class Topology:
         address("home", "lan", f"{gateway}/{length}")
         put("client", f"route add default via {gateway}")
         address("lan-host", "eth0", f"{LAN_HOST}/24")
-        address("home", "guests", "192.168.89.1/24")
-        put("lan-host", "route add default via 192.168.89.1")
+        address("home", "guests", f"{GUESTS}/24")
+        put("lan-host", f"route add default via {GUESTS}")
         # a user-space NAT owns the public address itself: the namespace that it runs in has another, and the network beyond routes to it
         public = "203.0.113.2" if user and outermost == "home" else WAN
         if plan.carrier:

@@ -221,8 +221,9 @@ async def running(router: StubRouter, ssdp_port: int = 0, control_port: int = 0)
 
 
 async def _serve(options: dict[str, Any]) -> None:
-    """``{"address": ..., "says": WAN address, "hostile": name}``, on the standard ports; no NAT-PMP, no PCP."""
+    """``{"address": ..., "says": WAN address, "hostile": name, "mappings": [...]}``, on the standard ports; no NAT-PMP, no PCP."""
     router = StubRouter(address=options["address"], nat_pmp=None, pcp=None, wan={IP: ("Connected", options.get("says", ""))})
+    router.mappings = [tuple(one) for one in options.get("mappings", ())]
     router.describes = HOSTILE.get(options.get("hostile", ""))
     async with running(router, ssdp_port=1900, control_port=nat_pmp.PORT):
         print("ready", flush=True)

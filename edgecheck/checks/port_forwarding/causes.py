@@ -82,9 +82,9 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         return ("host-firewall",)
     if row.here == "nobody-listens":
         return ("no-listener",)
-    holder = row.mapping.internal_host if row.mapping is not None else here
-    if holder != here and row.passed_on is not False:
-        return ("held-by-another",)
+    if _is_held(row, here) and row.passed_on is not False:
+        # A machine that is gone holds nothing: it may have been this one, under another address.
+        return ("wrong-host",) if _is_absent(row) and (row.state == "blocked" or row.passed_on) else ("held-by-another",)
     nearby = 1 in (path.owner_hop, path.behind_owner) or bool(row.punched)
     if here == public:
         found = _untranslated(row, path, here)
@@ -107,7 +107,18 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
 def _answered(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
     """Somebody else answered while this test listened: where the router beside us leads the port on, a machine behind it did."""
     beside = path.behind_owner == 1 and here != public and not path.cgnat
-    return ("wrong-host",) if beside and row.passed_on and not row.arrived and row.unbound is None else ()
+    led_away = beside and row.passed_on and not row.arrived and row.unbound is None
+    return () if not led_away else ("held-by-another",) if _is_held(row, here) else ("wrong-host",)
+
+
+def _is_held(row: PortRow, here: str) -> bool:
+    """Whether the router lists a mapping of the port to another machine: its word."""
+    return row.mapping is not None and row.mapping.internal_host != here
+
+
+def _is_absent(row: PortRow) -> bool:
+    """Whether somebody says that the machine that the port is led to is not there."""
+    return row.icmp is not None and any((row.icmp.icmp_type, row.icmp.icmp_code) in kinds for kinds in _ABSENT)
 
 
 def _untranslated(row: PortRow, path: Path, here: str) -> tuple[str, ...]:
@@ -128,7 +139,7 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
     if row.icmp is not None and row.icmp.offender != public:
         return ("provider-drops",) if path.told_of_expiry else ("provider-drops", "no-rule")
     usual = _as_usual(row, path)
-    absent = row.icmp is not None and any((row.icmp.icmp_type, row.icmp.icmp_code) in kinds for kinds in _ABSENT)
+    absent = _is_absent(row)
     if row.passed_on:
         return ("wrong-host",)
     by_the_box = ("no-rule",) if usual else ("router-refuses",) if usual is False else ("no-rule", "router-refuses")

@@ -130,9 +130,12 @@ async def _later(net: Network, rows: list[PortRow], path: Path, rounds: Rounds) 
     """What takes seconds, where causes are left that it could tell apart: errors about a machine that is not there; the router's list."""
 
     def unclear(row: PortRow) -> bool:
-        return len(fitting(row, path, net.source, net.observed)) > 1
+        return len(fits(row)) > 1
 
-    if not any(unclear(row) for row in rows):
+    def fits(row: PortRow) -> tuple[str, ...]:
+        return fitting(row, path, net.source, net.observed)
+
+    if not any(unclear(row) or "wrong-host" in fits(row) for row in rows):  # whose machine is it that a port is led to?
         return rows
     silent = [row for row in rows if row.state == "blocked" and row.passed_on is not False and unclear(row)]
     asked = asyncio.create_task(net.router())
