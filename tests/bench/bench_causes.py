@@ -53,12 +53,10 @@ _NAMED = {check.id for check in ALL}
 
 
 class Case(NamedTuple):
-    """A scenario, and what is done to its network before."""
+    """A scenario, and what is the matter there."""
 
     scenario: Scenario
     truth: Truth
-    more: str = ""
-    """Shell."""
 
 
 class Outcome(NamedTuple):
@@ -86,7 +84,10 @@ def _of_port(case: Port) -> Case:
     several = next((causes for causes in told if len(causes) > 1), ())
     fits = tuple(f"port-forwarding.{cause}" for cause in several)
     truth = Truth(causes=alone, fits=fits)
-    return Case(Scenario(name=f"port {case.name}", description="", plan=case.plan, options=("port-forwarding",), expected={}), truth, case.more)
+    scenario = Scenario(
+        name=f"port {case.name}", description="", plan=case.plan, options=("port-forwarding",), prepare=case.prepare, expected={}
+    )
+    return Case(scenario, truth)
 
 
 def _of_stretches(case: Stretches) -> Case:
@@ -119,8 +120,8 @@ def play(one: Case, raw: Path | None) -> Outcome:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with Topology(case.plan, directory / "lab") as topology:
-            if one.more:
-                topology.ground.shell(one.more)
+            if case.prepare is not None:
+                case.prepare(topology, directory)
             server = runs.serve(topology, case.server, directory)
             if case.witness:
                 runs.run(topology, case.server, directory / "witness", "nat-behavior", "rtp-range", rtp=case.rtp, namespace="outside")

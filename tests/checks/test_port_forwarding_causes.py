@@ -18,6 +18,8 @@ NEAR = Path(owner_hop=1, router="192.168.88.1", cgnat=False, behind_owner=1, tol
 """One router, that tells of expiry and drops what it does not know."""
 FAR = Path(told_of_expiry=False)
 """Nothing could be told."""
+OUTER = msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2, cgnat=None)
+"""Two routers, and the second has the public address."""
 REJECTS = msgspec.structs.replace(NEAR, canary=Icmp(icmp_type=3, icmp_code=13, offender=PUBLIC, ttl=63), canary_tcp="refused")
 
 
@@ -43,7 +45,9 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         # silent
         ({"passed_on": False, "punched": True, **NOTHING_HERE}, NEAR, ["no-rule"]),
         ({"passed_on": False, **NOTHING_HERE}, NEAR, ["no-rule", "provider-drops"]),
-        ({"passed_on": False, "punched": True}, FAR, ["no-rule"]),
+        ({"passed_on": False, "punched": True}, FAR, ["no-rule", "carrier-grade-nat"]),
+        # the outer of two routers has seen this machine send: whose it is, that does not tell
+        ({"passed_on": False, "punched": True, **NOTHING_HERE}, OUTER, ["no-rule", "carrier-grade-nat"]),
         ({"passed_on": False, **NOTHING_HERE}, FAR, ["no-rule", "provider-drops", "carrier-grade-nat"]),
         ({"passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
         ({"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall"]),

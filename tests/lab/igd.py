@@ -1,5 +1,6 @@
 """A router's own word: miniupnpd (UPnP IGD, NAT-PMP, PCP) in a router's namespace, truthful or lying, with mappings made beforehand."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,11 @@ class Igd:
                 arguments = ("-u", f"http://{GUESTS}:5000/rootDesc.xml", "-e", HOLDER, "-a", self.holder, str(port), str(port), transport)
                 topology.ground.run("lan-host", "upnpc", *arguments, check=True)
         return program
+
+
+def stub(topology: Topology, **options: object) -> Program:
+    """One that plays what miniupnpd refuses to say; options as in ``tests.net.stub_router``."""
+    return topology.ground.spawn("home", *python("-m", "tests.net.stub_router", json.dumps({"address": HOME, **options})), ready="ready")
 
 
 def rules(topology: Topology) -> str:

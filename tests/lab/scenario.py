@@ -4,15 +4,16 @@ The expectations are written from what the router is told to do (and ``test_nat_
 from what edgecheck said about it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.lab.expectation import At, Between, Each, NearlyAll
 from tests.lab.nats import BY_KERNEL, EIM, Nat
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.runs import RTP, SAMPLE, Server
-from tests.lab.topology import CLIENT, PUBLIC_CLIENT, WAN, Plan
+from tests.lab.topology import CLIENT, PUBLIC_CLIENT, WAN, Plan, Topology
 from tests.lab.truth import Truth
 
 Expected = Mapping[str, Mapping[str, Any]]
@@ -39,6 +40,8 @@ class Scenario:
     """By check: field -> value or pattern."""
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     """By check, where obvious."""
+    prepare: Callable[[Topology, Path], None] | None = None
+    """What the plan does not say, once the network stands; with a directory for it."""
     truth: Truth | None = None
     """What is the matter there, for ``tests.bench.bench_causes``; None: it is no case of that benchmark."""
 

@@ -1,9 +1,13 @@
 """Look-alikes for ``tests.bench.bench_causes``: edges that are easily taken for one another. Only their truth is told, not what every
 check observes; ``scenarios`` has the edges whose observations are asserted."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.lab import igd
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.scenario import CARRIER, NO_RULE, PBX, SILENT, Scenario, routed_by
-from tests.lab.topology import LAN_HOST, Plan, UserRouter
+from tests.lab.topology import LAN_HOST, Plan, Topology, UserRouter
 from tests.lab.truth import Truth
 
 _PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
@@ -17,8 +21,36 @@ _NOT_OUT = ("outbound.intercepted", "outbound.blocked")
 _NOTHING_CLOSED = ("port-forwarding.*", "rtp-range.*")
 
 
-def _case(name: str, description: str, plan: Plan, truth: Truth, *options: str) -> Scenario:
-    return Scenario(name=name, description=description, plan=plan, options=options, expected={}, truth=truth)
+def _case(
+    name: str, description: str, plan: Plan, truth: Truth, *options: str, prepare: Callable[[Topology, Path], None] | None = None
+) -> Scenario:
+    return Scenario(name=name, description=description, plan=plan, options=options, prepare=prepare, expected={}, truth=truth)
+
+
+_INNER, _OUTER = "192.168.1.2", "192.168.1.1"
+"""Between two routers of one site."""
+_UNASKED = (NO_RULE, "port-forwarding.carrier-grade-nat")
+"""Two routers in a row, and the outer one lets nothing in: whether it is one's own or the provider's shows nowhere."""
+
+
+def _in_a_row(inner: bool, outer: bool) -> Plan:
+    """Two routers with private addresses between, each with the PBX's rules or without."""
+    leading_on = tuple(Forward(ports=rule.ports, to=_INNER, transports=rule.transports) for rule in PBX)
+    return Plan(home=KernelRouter(forwards=PBX if inner else ()), carrier=KernelRouter(forwards=leading_on if outer else ()))
+
+
+def _telling(topology: Topology, directory: Path) -> None:
+    """The inner one tells its WAN address."""
+    igd.second_router(topology, _INNER, _OUTER)
+    igd.stub(topology, says=_INNER)
+
+
+def _mute(topology: Topology, directory: Path) -> None:
+    igd.second_router(topology, _INNER, _OUTER)
+
+
+def _lying(topology: Topology, directory: Path) -> None:
+    igd.Igd(says="25.9.9.9").start(topology, directory / "igd")
 
 
 def _alg_at_home(*mutations: str) -> Plan:
@@ -70,6 +102,55 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "the provider's router answers for itself",
         Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(unsolicited="take")),
         Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=CARRIER),
+    ),
+    _case(
+        "double nat, neither has rules",
+        "two routers of one site in a row",
+        _in_a_row(inner=False, outer=False),
+        Truth(causes=("topology.double-nat",), fits=_UNASKED),
+        prepare=_telling,
+    ),
+    _case(
+        "double nat, the outer rule missing",
+        "the rules at the inner router are right",
+        _in_a_row(inner=True, outer=False),
+        Truth(causes=("topology.double-nat",), fits=_UNASKED),
+        prepare=_telling,
+    ),
+    _case(
+        "double nat, the inner rule missing",
+        "the outer router leads everything to the inner one, where it ends",
+        _in_a_row(inner=False, outer=True),
+        Truth(causes=("topology.double-nat",), fits=(NO_RULE,)),
+        prepare=_telling,
+    ),
+    _case(
+        "double nat, rules at both",
+        "two routers, and everything arrives",
+        _in_a_row(inner=True, outer=True),
+        Truth(causes=("topology.double-nat",), forbidden=_NOTHING_CLOSED),
+        prepare=_telling,
+    ),
+    _case(
+        "double nat, nobody tells",
+        "two routers in a row look like a DMZ host behind one that merely routes",
+        _in_a_row(inner=True, outer=True),
+        Truth(also=("topology.double-nat",), forbidden=_NOTHING_CLOSED),
+        prepare=_mute,
+    ),
+    _case(
+        "a router that lies about its wan address",
+        "UPnP and NAT-PMP tell an address that nobody sees; its rules are right",
+        routed_by(forwards=PBX),
+        Truth(causes=("topology.wan-address-differs",), forbidden=_NOTHING_CLOSED),
+        prepare=_lying,
+    ),
+    _case(
+        "a router that lies about its wan address, and no rules",
+        "the lie has nothing to do with what is closed",
+        Plan(),
+        Truth(causes=("topology.wan-address-differs", NO_RULE)),
+        prepare=_lying,
     ),
     # -------------------------------------------------------------------------------------------------------------------------- ALGs
     _case(

@@ -1,6 +1,5 @@
 """A cause for every port that is not reached: each, and what looks like it. The right one alone, or among those that are told; never a wrong one."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,9 @@ import pytest
 
 from tests.lab import igd, runs
 from tests.lab.conftest import Laboratory
-from tests.lab.ground import python
 from tests.lab.igd import Igd
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.topology import CLIENT, HOME, LAN_HOST, WAN, Plan, Topology
+from tests.lab.topology import CLIENT, LAN_HOST, WAN, Plan, Topology
 
 pytestmark = pytest.mark.lab
 
@@ -72,8 +70,7 @@ class Case:
             self.igd.start(topology, directory / "igd")
         if self.claims:
             listed = [(transport, port, self.claims, port, "stale") for transport in ("UDP", "TCP") for port in (5060, 5061)]
-            stub = json.dumps({"address": HOME, "says": WAN, "mappings": listed})
-            topology.ground.spawn("home", *python("-m", "tests.net.stub_router", stub), ready="ready")
+            igd.stub(topology, says=WAN, mappings=listed)
 
     def fits(self, told: Mapping[str, tuple[str, ...]]) -> bool:
         """Whether every port has its causes, and no other but those that may be told besides."""

@@ -1,6 +1,5 @@
 """The default router's own word, by a real miniupnpd and by one that plays what miniupnpd refuses to say; and that a lie changes no verdict."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 
 from tests.lab import igd, runs
 from tests.lab.conftest import Laboratory
-from tests.lab.ground import Program, python
 from tests.lab.igd import Igd
 from tests.lab.routers import KernelRouter
 from tests.lab.topology import CLIENT, HOME, HOME_AT_CARRIER, WAN, Plan, Topology
@@ -28,10 +26,6 @@ def topology_of(topology: Topology, directory: Path) -> tuple[dict[str, Any], li
     return check["observation"], [finding["id"].partition(".")[2] for finding in check["findings"]], report
 
 
-def stub(topology: Topology, **options: str) -> Program:
-    return topology.ground.spawn("home", *python("-m", "tests.net.stub_router", json.dumps({"address": HOME, **options})), ready="ready")
-
-
 def test_the_home_router_in_its_own_words(laboratory: Laboratory) -> None:
     laboratory.need(*igd.PROGRAMS)
     directory = laboratory.directory("igd home")
@@ -47,7 +41,7 @@ def test_the_home_router_in_its_own_words(laboratory: Laboratory) -> None:
         assert (report["client"]["router"]["manufacturer"], report["client"]["router"]["model"]) == (igd.MANUFACTURER, igd.MODEL)
         lying.stop()
 
-        hostile = stub(topology, hostile="giant")
+        hostile = igd.stub(topology, hostile="giant")
         seen, found, _ = topology_of(topology, directory / "2")
         assert (seen["router"], found) == (None, ["single-nat"])
         assert "more than" in seen["reasons"]["router"]
@@ -83,13 +77,13 @@ def test_behind_a_second_nat(laboratory: Laboratory) -> None:
         assert (seen["router"]["model"], found) == (igd.MODEL, ["carrier-grade-nat"])
         refusing.stop()
 
-        honest = stub(topology, says=HOME_AT_CARRIER)
+        honest = igd.stub(topology, says=HOME_AT_CARRIER)
         seen, found, _ = topology_of(topology, directory / "2")
         assert (seen["nat_layers"], seen["cgnat"], seen["router"]["wan_address"]) == (2, True, HOME_AT_CARRIER)
         assert found == ["carrier-grade-nat"]
         honest.stop()
 
-        proud = stub(topology, says=WAN)  # what a router says that learned its address by STUN
+        proud = igd.stub(topology, says=WAN)  # what a router says that learned its address by STUN
         seen, found, _ = topology_of(topology, directory / "3")
         assert (seen["nat_layers"], seen["cgnat"], found) == (None, None, ["undecided"])
         assert "STUN" in seen["reasons"]["cgnat"]
@@ -97,7 +91,7 @@ def test_behind_a_second_nat(laboratory: Laboratory) -> None:
         proud.stop()
 
         igd.second_router(topology, AT_SECOND, SECOND)
-        stub(topology, says=AT_SECOND)
+        igd.stub(topology, says=AT_SECOND)
         seen, found, report = topology_of(topology, directory / "4")
         assert (seen["nat_layers"], seen["cgnat"], found) == (2, None, ["double-nat"]), runs.told(report)
         assert all(address in report["checks"][0]["summary"] for address in (HOME, AT_SECOND, SECOND, WAN))

@@ -85,7 +85,7 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     if _is_held(row, here) and row.passed_on is not False:
         # A machine that is gone holds nothing: it may have been this one, under another address.
         return ("wrong-host",) if _is_absent(row) and (row.state == "blocked" or row.passed_on) else ("held-by-another",)
-    nearby = 1 in (path.owner_hop, path.behind_owner) or bool(row.punched)
+    nearby = 1 in (path.owner_hop, path.behind_owner)
     if here == public:
         found = _untranslated(row, path, here)
     elif row.asked and row.state == "refused":

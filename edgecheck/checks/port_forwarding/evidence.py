@@ -75,7 +75,7 @@ def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
         }[row.here]
         out.append(f"this machine's system {said}")
     if row.punched:
-        out.append("it arrived once the first router alone had seen this machine send from it: nothing beyond holds it up")
+        out.append(f"it arrived once {seen.probed_address} alone had seen this machine send from it: nothing beyond holds it up")
     if row.mapping is not None:
         said = f" ({row.mapping.description})" if row.mapping.description else ""
         out.append(f"the router lists a UPnP mapping for it to {row.mapping.internal_host}:{row.mapping.internal_port}{said}")
