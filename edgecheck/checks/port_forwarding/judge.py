@@ -56,8 +56,8 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
         fits = ()
     if state == "answered" and fits:
         cause, verdict = fits[0], breach
-        why = f"it holds this port in the router, {_holder(row)}" if cause == "held-by-another" else "the router leads it there"
-        summary = f"{asked} is answered by another machine than this one ({row.answered_by}): {why}."
+        how = f"it holds this port in the router, {_holder(row)}" if cause == "held-by-another" else "the router leads it there"
+        summary = f"{asked} is answered by another machine than this one ({row.answered_by}): {how}."
     elif fits:
         cause = fits[0] if len(fits) == 1 else state
         summary = f"{asked} {why(seen, row, fits)}"
