@@ -92,7 +92,7 @@ def _reports(config: Config) -> "tuple[Keep, Desk] | tuple[()]":
     from echo_server.desk.store import Store, StoreFailed
 
     try:
-        store = Store(config.reports)
+        store = Store(config.reports, (TOKEN_LIMITS if config.token else OPEN_LIMITS).reports_bytes)
         store.prepare()
     except StoreFailed as error:
         raise StartError(f"{error} Name another with --reports, or none.") from None

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
     Text,
@@ -27,12 +28,13 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from echo_server.limits import TOKEN_LIMITS
 from echo_server.shared import ReportsUnavailable, SharedReport
 
 T = TypeVar("T")
 
 MOST = 20_000
-"""Reports kept; the oldest go first. At some ten kilobytes each, 200 MB."""
+"""Reports kept; the oldest go first."""
 _LARGEST = 2**31 - 1
 """The largest number that both databases take for an id."""
 _TIMEOUT_S = 5
@@ -76,8 +78,10 @@ class Row(NamedTuple):
 class Store:
     """Reports in a database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, most_bytes: int = TOKEN_LIMITS.reports_bytes) -> None:
         """``url``: as SQLAlchemy has it, ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``. Raises ``StoreFailed``."""
+        self.most_bytes = most_bytes
+        """Packed reports, all together; the oldest make room for the newest."""
         try:
             parsed = make_url(url)
             if parsed.drivername == "postgresql":
@@ -111,13 +115,22 @@ class Store:
                 values = {"received_at": received, **{name: value for name, value in report._asdict().items() if name != "packed"}}
                 done = connection.execute(_REPORTS.insert().values(report=report.packed, **values))
                 number = int(done.inserted_primary_key[0])  # type: ignore[index]
-                kept = connection.execute(select(func.count()).select_from(_REPORTS)).scalar_one()
-                if kept > MOST:
-                    oldest = select(_REPORTS.c.id).order_by(_REPORTS.c.id).limit(kept - MOST)
-                    connection.execute(delete(_REPORTS).where(_REPORTS.c.id.in_(oldest.scalar_subquery())))
+                connection.execute(delete(_REPORTS).where(_REPORTS.c.id.in_(self._superfluous())))
                 return number
 
         return self._guarded(do)
+
+    def _superfluous(self) -> "Select[tuple[int]]":
+        """The ids of those that are one too many, or for which the newer ones leave no room."""
+        # PostgreSQL tells octets without fetching them; SQLite's length() of a blob reads its header alone.
+        size = func.octet_length if self._engine.dialect.name == "postgresql" else func.length
+        newer = _REPORTS.c.id.desc()
+        row = select(
+            _REPORTS.c.id,
+            func.row_number().over(order_by=newer).label("rank"),
+            func.sum(size(_REPORTS.c.report)).over(order_by=newer).label("bytes"),
+        ).subquery()
+        return select(row.c.id).where((row.c.rank > MOST) | (row.c.bytes > self.most_bytes))
 
     def rows(self, most: int = 100, place: str = "") -> list[Row]:
         """The newest, newest first; of a public address where one is given. Raises ``StoreFailed``."""

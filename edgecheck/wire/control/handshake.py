@@ -45,6 +45,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Datagrams a second answered to one source that has not proved itself (loopback is exempt)."""
     inquiries: int = 128
     """Most ports whose service one session may have asked, all its requests together."""
+    reports_bytes: int = 256 << 20
+    """Of all packed reports that the server keeps, whoever left them: the oldest make room."""
 
 
 class ReachPort(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,31 @@ def test_the_oldest_go(store, monkeypatch):
     assert [row.id for row in store.rows()] == numbers[:1:-1]
 
 
+def sized(size: int, headline: str) -> shared.SharedReport:
+    """A report of so many bytes, packed."""
+    return one(headline)._replace(packed=os.urandom(size))
+
+
+def test_the_oldest_make_room_by_bytes_too(store):
+    """However few there are: many large ones fill a disk as well as many small ones."""
+    store.most_bytes = 10_000
+    numbers = [store.keep(sized(size, f"{size}.")) for size in (4_000, 3_000, 3_000)]
+    assert [row.id for row in store.rows()] == numbers[::-1]
+    small = store.keep(sized(1, "small."))
+    assert [row.id for row in store.rows()] == [small, *numbers[:0:-1]]
+    large = store.keep(sized(10_000, "large."))
+    assert [row.id for row in store.rows()] == [large]
+    assert len(store.packed(large)) == 10_000
+    # Flooding it with the largest there may be never holds more than the bound; the newest is always kept.
+    for index in range(12):
+        newest = store.keep(sized(2_500, f"{index}."))
+        held = [len(store.packed(row.id)) for row in store.rows()]
+        assert sum(held) <= 10_000
+        assert store.rows()[0].id == newest
+    assert held == [2_500] * 4
+
+
+
 def test_two_programs_on_one_store(store, request):
     other = Store(store._engine.url.render_as_string(hide_password=False))
     other.prepare()
