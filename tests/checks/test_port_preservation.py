@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from edgecheck.checks import port_preservation
-from edgecheck.checks.port_preservation import PortRow, PreservationObservation, allocation, rtp_sample, signaling_ports
+from edgecheck.checks.port_preservation.allocation import allocation
+from edgecheck.checks.port_preservation.observation import PortRow, PreservationObservation
+from edgecheck.checks.port_preservation.sample import rtp_sample, signaling_ports
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.verdict import Verdict
 from edgecheck.wire.address import Endpoint
@@ -288,7 +290,7 @@ def test_one_taken_port_is_told_from_a_nat_that_moves_all() -> None:
 
     seen = look(port_preservation, lambda: Edge(Taken()))
     assert seen.allocation == "preserved"
-    assert [finding.id for finding in port_preservation.judge(seen, PROFILE)] == ["port-preservation.one-port-remapped"]
+    assert [finding.id for finding in port_preservation.CHECK.judge(seen, PROFILE)] == ["port-preservation.one-port-remapped"]
 
 
 def test_ports_that_the_prober_has_just_met_keep_their_number() -> None:
