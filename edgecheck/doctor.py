@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 
 from edgecheck.checks import DOCTOR
-from edgecheck.checks.registration.evidence import host_of, is_public
+from edgecheck.checks.registration.evidence import host_of
 from edgecheck.course import Course, Show, reported
 from edgecheck.model.account import Account
 from edgecheck.model.phone import Phone
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Report
 from edgecheck.net import host
+from edgecheck.wire.networks import is_public
 
 PROFILE = Profile(
     name="register",

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from edgecheck.model.verdict import Report
+from edgecheck.wire.networks import is_shared
 
 _V4 = r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|\.in-addr)"
 _V6 = (
@@ -65,7 +66,6 @@ _FREE = frozenset({"user", "username", "auth_user", "realm", "friendly_name", "s
 """Of them, those that are names whatever they look like."""
 _LONG_NUMBER = 6
 """Digits: a longer one in a name's place is a telephone number, a shorter one an extension, as which a port or a count would pass."""
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
 _KEPT = {"127.0.0.1", "0.0.0.0", "::", "::1", "255.255.255.255"}
 _WORDS = {"edgecheck", "localhost", "invalid", "anonymous", "echo", "user"}
 """Names that stand for nobody."""
@@ -133,9 +133,8 @@ class _Words:
 
     def _of_address(self, text: str) -> str:
         address = ipaddress.ip_address(text)
-        shared = address.version == 4 and address in _SHARED
         documentation = address.is_private and not address.is_link_local and not _local(address)
-        kind = "shared" if shared else "public" if address.is_global or documentation else "private"
+        kind = "shared" if is_shared(text) else "public" if address.is_global or documentation else "private"
         return self._word(kind, text)
 
     def _word(self, kind: str, value: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from edgecheck.checks.dns.observation import Comparison, DnsObservation, Step
 from edgecheck.checks.dns.otherwise import OVER_TCP, TOLD
-from edgecheck.checks.registration.evidence import is_public
 from edgecheck.model.phone import NOWHERE, NOWHERE6, AddressRecord
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire.address import parse_endpoint
+from edgecheck.wire.networks import is_public
 
 _NOBODYS = (f"{NOWHERE}:53", f"[{NOWHERE6}]:53")
 _SYSTEM = "this machine's own way (hosts file, its DNS servers)"

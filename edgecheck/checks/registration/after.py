@@ -1,11 +1,12 @@
 """What a 200 leaves open: is the binding what we asked for, and does a request reach us through it? Pure."""
 
 from edgecheck.checks.registration.bindings import same_uri
-from edgecheck.checks.registration.evidence import answer, found, host_of, is_public, way
+from edgecheck.checks.registration.evidence import answer, found, host_of, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
+from edgecheck.wire.networks import is_public
 
 PASS, WARN, FAIL, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.SKIPPED
 

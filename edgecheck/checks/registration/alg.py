@@ -7,12 +7,12 @@ the port in Via all the same, a box on the way has taken it there.
 
 from collections.abc import Callable
 
-from edgecheck.checks.registration.evidence import is_public
 from edgecheck.checks.registration.messages import Way
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import Link, Phone, Target
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
+from edgecheck.wire.networks import is_public
 from edgecheck.wire.transaction import ClientTransaction
 
 _PATIENCE_S = 2.0

@@ -1,7 +1,5 @@
 """Findings and the sentences of fact under them."""
 
-import ipaddress
-
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -73,31 +71,3 @@ def answer(attempt: Attempt) -> str:
 def host_of(endpoint: str | None) -> str:
     """The address of ``ip:port``; empty for None."""
     return "" if endpoint is None else endpoint.rpartition(":")[0].strip("[]")
-
-
-def is_public(host: str) -> bool | None:
-    """Whether this address is one of the internet; None for what is no address.
-
-    The documentation ranges count as public: they are used as such wherever they are used.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return not any(address.version == network.version and address in network for network in _LOCAL)
-
-
-_LOCAL = [
-    ipaddress.ip_network(each)
-    for each in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    )
-]

@@ -5,11 +5,12 @@ them apart. A cause is asserted only where the answers show it.
 """
 
 from edgecheck.checks.registration.after import host_of_uri, judge_registered
-from edgecheck.checks.registration.evidence import answer, found, host_of, is_public, way
+from edgecheck.checks.registration.evidence import answer, found, host_of, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire.networks import is_public
 
 FAIL, WARN, PASS, INCONCLUSIVE = Verdict.FAIL, Verdict.WARN, Verdict.PASS, Verdict.INCONCLUSIVE
 BY_STATUS = {

@@ -18,6 +18,7 @@ from edgecheck.checks.sip_alg.observation import LEVELS, Harm, Level
 from edgecheck.wire import sdp, sip
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
+from edgecheck.wire.networks import is_public
 
 EXPECTED_STATUS = {"OPTIONS": 200, "REGISTER": 401, "INVITE": 200, "BYE": 200}
 """What the mirror answers to our requests as they leave; to a REGISTER with Authorization 200."""
@@ -33,10 +34,7 @@ _NEEDED = {
     "WWW-Authenticate": "the phone cannot know what to answer",
 }
 DEFAULT_PORT = 5060
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8", "0.0.0.0/8")
-) + tuple(ipaddress.ip_network(text) for text in ("fc00::/7", "fe80::/10", "::1/128", "::/128"))
+_NOWHERE = (ipaddress.ip_network("0.0.0.0/8"), ipaddress.ip_network("::/128"))
 
 
 def gravest(levels: Iterable[Level]) -> Level:
@@ -310,12 +308,8 @@ def _number(text: str | None) -> int | None:
 
 
 def is_private(host: str) -> bool:
-    """RFC 1918, RFC 6598 (between a carrier's NAT and its customers), link-local, loopback, RFC 4193; also what is no address."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return any(address.version == network.version and address in network for network in _PRIVATE)
+    """Whether a packet from the internet cannot be sent there; also what is no address."""
+    return not is_public(host) or any(ipaddress.ip_address(host) in network for network in _NOWHERE)
 
 
 def _show(endpoint: tuple[str | None, int | None]) -> str:

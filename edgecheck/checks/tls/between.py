@@ -13,9 +13,9 @@ from typing import Literal
 
 import msgspec
 
-from edgecheck.checks.registration.evidence import is_public
 from edgecheck.model.phone import NOWHERE, NOWHERE6, Phone
 from edgecheck.wire.address import Endpoint
+from edgecheck.wire.networks import is_public
 
 Nowhere = Literal["nothing", "connected", "tls", "certificate"]
 """What an address that nobody has did: nothing; took the connection; spoke TLS (an alert); showed a certificate."""

@@ -1,9 +1,10 @@
 """What is said of the routers in between, and of the machine's own ways out. Pure."""
 
-from edgecheck.checks.topology.layers import addresses, is_private, is_shared, neighbors
+from edgecheck.checks.topology.layers import addresses
 from edgecheck.checks.topology.observation import TopologyObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire.networks import is_private, is_shared, neighbors
 
 
 def judge(seen: TopologyObservation, profile: Profile) -> tuple[Finding, ...]:

@@ -6,7 +6,6 @@ STUN. A claim decides nothing alone. Where a measured address corroborates it, i
 measured; and it takes a measured verdict back where the two contradict each other and the measurement has a second explanation.
 """
 
-import ipaddress
 from typing import NamedTuple
 
 import msgspec
@@ -14,10 +13,7 @@ import msgspec
 from edgecheck.checks.topology.observation import Hop, OwnAddressStep, TopologyObservation
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.model.router import RouterClaims, RouterFacts
-
-SHARED = ipaddress.ip_network("100.64.0.0/10")
-"""Kept for providers' NAT (RFC 6598)."""
-_PRIVATE = tuple(ipaddress.ip_network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+from edgecheck.wire.networks import is_private, is_shared, neighbors
 
 
 class Layers(NamedTuple):
@@ -80,7 +76,7 @@ def layers(
     if owner == 1:
         return Layers(1, False, 1, {})
     # The first hop alone proves nothing: some clouds and offices number their own networks from the shared range.
-    shared = next((hop for hop in hops if hop.hop > 1 and hop.address and ipaddress.ip_address(hop.address) in SHARED), None)
+    shared = next((hop for hop in hops if hop.hop > 1 and hop.address and is_shared(hop.address)), None)
     claimed = addresses(router)
     passes = f"the first router lets packets to the public address pass on to hop {owner}"
     owned = sorted(claimed & {public, *seen})
@@ -133,21 +129,6 @@ def addresses(router: RouterClaims | None) -> frozenset[str]:
     """The WAN addresses that the router claims, less those that are none (0.0.0.0)."""
     claims = router.claims if router is not None else ()
     return frozenset(claim.address for claim in claims if claim.address is not None and claim.address != "0.0.0.0")
-
-
-def is_private(address: str) -> bool:
-    """RFC 1918."""
-    return any(ipaddress.ip_address(address) in block for block in _PRIVATE)
-
-
-def is_shared(address: str) -> bool:
-    """RFC 6598."""
-    return ipaddress.ip_address(address) in SHARED
-
-
-def neighbors(one: str, other: str) -> bool:
-    """Whether these are two private addresses of one /24: what the two ends of a link between two routers mostly are."""
-    return one != other and is_private(one) and ipaddress.ip_address(other) in ipaddress.ip_network(f"{one}/24", strict=False)
 
 
 def _by_its_word(public: str, router: RouterClaims | None) -> str:

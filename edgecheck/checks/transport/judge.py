@@ -8,10 +8,10 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Literal
 
-from edgecheck.checks.registration.evidence import is_public
 from edgecheck.checks.transport.observation import Attempt, TransportObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.wire.networks import is_public
 
 Trouble = Literal[
     "silent",
