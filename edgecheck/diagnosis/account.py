@@ -1,6 +1,7 @@
 """The first line of a look at a SIP account: does it register, and if not, where the way of the phone ends."""
 
 from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.on_the_way import told_better
 from edgecheck.diagnosis.words import clause, whole
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -32,9 +33,10 @@ def account_sentence(facts: Facts) -> str | None:
 
 def _first_on_the_way(facts: Facts) -> Finding | None:
     """The gravest trouble, and of several alike the first on the phone's way: a name that leads nowhere explains what comes after it."""
+    better = told_better(facts)
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.WARN):
         for result in facts.results:
             for finding in result.findings:
-                if finding.verdict is verdict:
+                if finding.verdict is verdict and not any(finding is each for each in better):
                     return finding
     return None

@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from typing import NamedTuple
 
 from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.on_the_way import told_better
 from edgecheck.diagnosis.words import clause, few, fitting, join, subjects, verb
 from edgecheck.model.verdict import Finding, Verdict
 
@@ -364,7 +365,7 @@ def _held(facts: Facts, rule: Rule, found: tuple[Finding, ...]) -> Held:
 
 def explained(facts: Facts) -> tuple[Finding, ...]:
     """Findings that follow from others."""
-    return tuple(finding for one in held(facts) for finding in one.explained)
+    return (*(finding for one in held(facts) for finding in one.explained), *told_better(facts))
 
 
 def rank(finding: Finding) -> tuple[int, int]:

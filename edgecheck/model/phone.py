@@ -172,6 +172,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """Subject and issuer are the same name."""
     issuer_published: bool
     """It says where its issuer's certificate can be had (authority information access), as public authorities do."""
+    logged: bool = False
+    """It bears timestamps of certificate transparency logs (RFC 6962), as those of public authorities do and hardly any other."""
     key: str
     """``RSA 2048``, ``EC secp256r1``."""
     signature: str
@@ -235,6 +237,8 @@ class Phone(Protocol):
     """Left by ``dns``: in the order in which a phone tries them."""
     flow: Target | None
     """Left by ``transport``: the first target in that order that answered SIP; None: none did, or it has not been tried."""
+    own_address: str | None
+    """Left by ``dns``: this network's public address, where a STUN server told it and a NAT stands between."""
     public_address: str | None
     """Left by ``transport``: ``ip:port`` from which the server says it saw us (``received`` and ``rport``)."""
 

@@ -36,6 +36,7 @@ def read(data: bytes) -> Certificate | None:
             not_after=_day(found.not_valid_after_utc),
             self_issued=subject == issuer,
             issuer_published=_published(found),
+            logged=_logged(found),
             key=_key(found),
             signature=_signature(found),
             fingerprint=found.fingerprint(hashes.SHA256()).hex(),
@@ -69,6 +70,14 @@ def _published(found: "x509.Certificate") -> bool:
     with contextlib.suppress(x509.ExtensionNotFound):
         access = found.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
         return any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in access)
+    return False
+
+
+def _logged(found: "x509.Certificate") -> bool:
+    from cryptography import x509
+
+    with contextlib.suppress(x509.ExtensionNotFound):
+        return len(found.extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps).value) > 0
     return False
 
 

@@ -57,6 +57,7 @@ class SocketPhone:
         self.sees_quotes = sees_quotes
         self.targets: list[Target] = []
         self.flow: Target | None = None
+        self.own_address: str | None = None
         self.public_address: str | None = None
         self._secret = secret
         self._ways = ways

@@ -323,7 +323,10 @@ def test_the_name_against_this_networks_public_address(mapped: str, deaf: int, a
     world = PhoneWorld(ZONE).udp_at("198.51.100.99:3478", stun_server(mapped, deaf=deaf))
 
     async def go() -> DnsObservation:
-        return await dns.probe(world.phone(parse_account("sip:me@a.test", stun="198.51.100.99:3478")), PROFILE)
+        phone = world.phone(parse_account("sip:me@a.test", stun="198.51.100.99:3478"))
+        seen = await dns.probe(phone, PROFILE)
+        assert phone.own_address == address, "for transport"
+        return seen
 
     seen = clock.run(go())
     assert seen.public_address == address

@@ -113,24 +113,38 @@ def test_an_authority_that_nobody_knows_is_one_where_its_root_is_sent(root: Iden
     assert seen.chain_complete is True
 
 
-def test_a_missing_intermediate_is_one_where_the_certificate_is_of_a_public_kind(root: Identity, middle: Identity, tmp_path: Path) -> None:
-    leaf = issue(DOMAIN, middle, names=(DOMAIN,), issuer_at="http://ca.example.net/intermediate.crt")
+def test_a_missing_intermediate_is_one_where_the_certificate_is_of_a_public_authority(root: Identity, middle: Identity, tmp_path: Path) -> None:
+    leaf = issue(DOMAIN, middle, names=(DOMAIN,), issuer_at="http://ca.example.net/intermediate.crt", logged=True)
     seen, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
     assert set(found) == {"incomplete-chain"}
     assert seen.chain_complete is False
+    assert seen.servers[0].chain[0].logged
 
 
-def test_where_two_causes_fit_both_are_told(root: Identity, middle: Identity, tmp_path: Path) -> None:
-    leaf = issue(DOMAIN, middle, names=(DOMAIN,))
+@pytest.mark.parametrize("issuer_at", [None, "http://pki.corp.example/ca.crt"])
+def test_where_two_causes_fit_both_are_told(root: Identity, middle: Identity, tmp_path: Path, issuer_at: str | None) -> None:
+    """A company's authority says where its certificate is to be had, too."""
+    leaf = issue(DOMAIN, middle, names=(DOMAIN,), issuer_at=issuer_at)
     _, found = look(OverTls(certificates.settings(tmp_path, leaf)), tmp_path, root)
-    assert set(found) == {"incomplete-chain", "unknown-authority"}
+    assert list(found) == ["incomplete-chain", "unknown-authority"]
     for finding in found.values():
         assert "private authority" in finding.summary
         assert "intermediate certificate is missing" in finding.summary
+        assert "--ca" in finding.summary
     assert [found[cause].summary.split(":")[0] for cause in sorted(found)] == [
         "Perhaps an intermediate certificate is missing",
         "Perhaps a private authority",
     ]
+
+
+def test_a_whole_chain_of_a_private_authority_without_its_root(root: Identity, middle: Identity, tmp_path: Path) -> None:
+    """Roots need not be sent: nothing may be missing here."""
+    leaf = issue(DOMAIN, middle, names=(DOMAIN,))
+    peer = OverTls(certificates.settings(tmp_path, leaf, middle))
+    _, found = look(peer, tmp_path)
+    assert list(found) == ["unknown-authority", "incomplete-chain"]
+    assert "sends 2 certificates, and the issuer of the last, 'CN=Test Root', is not known here" in found["unknown-authority"].summary
+    assert set(look(peer, tmp_path, root)[1]) == {"trusted"}, "as the finding says: with --ca it is told"
 
 
 def test_an_old_version(root: Identity, tmp_path: Path) -> None:

@@ -38,10 +38,11 @@ def target(way: SipTransport = "udp", port: int = 5060, address: str = ADDRESS, 
     return Target(transport=way, host="pbx.example.com", address=address, port=port, because=because)
 
 
-def look(world: PhoneWorld, *targets: Target) -> tuple[TransportObservation, dict[str, Finding]]:
+def look(world: PhoneWorld, *targets: Target, own: str | None = None) -> tuple[TransportObservation, dict[str, Finding]]:
     async def go() -> TransportObservation:
         phone = world.phone("sip:alice@pbx.example.com", "secret-word")
         phone.targets = list(targets)
+        phone.own_address = own
         seen = await transport.probe(phone, PROFILE)
         assert seen.flow == (str(phone.flow) if phone.flow else None)
         assert not any(b"secret-word" in packet.data for packet in phone.traffic)
@@ -127,6 +128,17 @@ def test_an_icmp_error_beside_an_answer_decides_nothing() -> None:
     assert set(found) == {"answered"}
 
 
+@pytest.mark.parametrize(("own", "told"), [(ADDRESS, True), ("203.0.113.77", False), (None, False)])
+@pytest.mark.parametrize("peer", [lambda data, source: [Icmp()], None])
+def test_a_server_behind_this_very_router_may_want_hairpinning(own: str | None, told: bool, peer: UdpPeer | None) -> None:
+    world = PhoneWorld()
+    if peer is not None:
+        world.udp_at(f"{ADDRESS}:5060", peer)
+    _, found = look(world, target(), own=own)
+    (finding,) = found.values()
+    assert ("hairpinning" in finding.summary) is told
+
+
 def test_a_refused_connection() -> None:
     _, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5060", Refuse()), target("tcp"))
     assert set(found) == {"refused"}
@@ -161,6 +173,16 @@ def test_a_tls_server_at_a_plain_port(tmp_path: Path) -> None:
     seen, found = look(world, target("tcp"))
     assert seen.attempts[0].state == "tls-on-plain"
     assert found["wrong-transport"].verdict is Verdict.FAIL
+
+
+def test_an_alert_after_the_handshake_is_told_as_one(tmp_path: Path) -> None:
+    """As over TLS 1.3 where a client certificate is demanded."""
+    root = issue("Test Root", authority=True)
+    peer = OverTls(certificates.settings(tmp_path, issue("x", root), ask=root, demand=True))
+    _, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5061", peer), target("tls", 5061))
+    assert found["hung-up"].verdict is Verdict.INCONCLUSIVE
+    assert "ends it with an alert (certificate required); see tls" in found["hung-up"].summary
+    assert "guard" not in found["hung-up"].summary
 
 
 def test_plain_sip_at_a_tls_port() -> None:

@@ -1,9 +1,11 @@
 """The first line of a look at an account."""
 
+import msgspec
 import pytest
 
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.headline import headline
+from edgecheck.diagnosis.rules import explained
 from edgecheck.doctor import PROFILE
 from edgecheck.model.verdict import CheckResult, Finding, Verdict, worst
 
@@ -46,3 +48,37 @@ BLIND = ("no-target", "inconclusive", "There is nowhere to send.")
 )
 def test_first_line(results: list[CheckResult], expected: str) -> None:
     assert headline(Facts(results, PROFILE, None)) == expected
+
+
+TLS_FAILED, CLOSED = ("tls-failed", "fail", "TLS could not be opened."), ("hung-up", "inconclusive", "It hangs up.")
+
+
+@pytest.mark.parametrize(
+    ("seen", "why", "expected"),
+    [
+        (TLS_FAILED, result("tls", ("old-version", "fail", "It offers only TLS 1.1.")), "it offers only TLS 1.1."),
+        (CLOSED, result("tls", ("client-certificate-wanted", "fail", "It wants one.")), "it wants one."),
+        (("refused", "fail", "It is refused."), result("transport", ("stale-port", "fail", "The port is stale.")), "the port is stale."),
+    ],
+)
+def test_what_says_why_stands_before_what_was_seen(seen: tuple[str, str, str], why: CheckResult, expected: str) -> None:
+    facts = Facts([result("transport", seen), why, result("registration", ("unreachable", "fail", "It is not reached."))], PROFILE, None)
+    assert headline(facts) == f"sip:alice@example.com does not register: {expected}"
+    assert [finding.id for finding in explained(facts)] == [f"transport.{seen[0]}"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [result("tls", ("no-handshake", "inconclusive", "It says nothing.")), result("tls", ("expires-soon", "warn", "It ends soon."))],
+)
+def test_what_does_not_say_why_does_not(other: CheckResult) -> None:
+    facts = Facts([result("transport", TLS_FAILED), other, result("registration", BLIND)], PROFILE, None)
+    assert headline(facts) == "sip:alice@example.com does not register: TLS could not be opened."
+    assert explained(facts) == ()
+
+
+def test_another_place_explains_nothing() -> None:
+    transport = result("transport", ("refused", "fail", "It is refused."))
+    other = result("transport", ("stale-port", "fail", "The DNS names port 5998."))
+    moved = msgspec.structs.replace(other, findings=(msgspec.structs.replace(other.findings[0], subject="y"),))
+    assert explained(Facts([transport, moved, result("registration", BLIND)], PROFILE, None)) == ()

@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+_TIMESTAMPS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+_TIMESTAMP = bytes(33) + bytes.fromhex("0000018bcfe56800 0000 0403 0008 3006020101020101")
+"""Version, log, time, no extensions, ECDSA with SHA-256, a signature."""
 _NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
 
@@ -44,8 +47,10 @@ def issue(
     begins: float = -10,
     ends: float = 300,
     issuer_at: str | None = None,
+    logged: bool = False,
 ) -> Identity:
-    """``names``: DNS names, ``sip:`` URIs and addresses; None: no subjectAltName. ``begins`` and ``ends`` in days from now."""
+    """``names``: DNS names, ``sip:`` URIs and addresses; None: no subjectAltName. ``begins`` and ``ends`` in days from now. ``logged``: with
+    a log's timestamp (RFC 6962), as public authorities put one in; nobody verifies it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -63,7 +68,18 @@ def issue(
     if issuer_at:
         access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(issuer_at))
         builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
+    if logged:
+        builder = builder.add_extension(x509.UnrecognizedExtension(_TIMESTAMPS, _octets(_sized(_sized(_TIMESTAMP)))), critical=False)
     return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(2, "big") + data
+
+
+def _octets(data: bytes) -> bytes:
+    """DER's OCTET STRING, shorter than 128 bytes."""
+    return bytes((4, len(data))) + data
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -12,7 +12,7 @@ from typing import Any
 from tests.lab.dns_box import DnsBox
 from tests.lab.ground import LabError, Program, python
 from tests.lab.routers import KernelRouter
-from tests.lab.topology import ALTERNATE, HOME, OUTSIDE, SERVER, SERVER6, Plan, Topology
+from tests.lab.topology import ALTERNATE, HOME, OUTSIDE, SERVER, SERVER6, WAN, Plan, Topology
 
 PLAN = Plan(home=KernelRouter(sip_alg=("udp", "tcp")), six=KernelRouter(mapping="none"))
 """Behind a router that translates, with the kernel's SIP ALG on; IPv6 is routed. ``lan-host`` has none."""
@@ -60,6 +60,7 @@ _sips._ws.web SRV 10 0 8443 b
 dual A {SERVER}
 dual AAAA {SERVER6}
 six AAAA {SERVER6}
+home A {WAN}
 _sip._udp.dualsrv SRV 10 0 5060 dual
 _sip._udp.sixsrv SRV 10 0 5060 six
 """
@@ -67,6 +68,7 @@ OTHER = f"{ALTERNATE}:53"
 """The same server tells other things to whom asks it here: an inside view, and addresses for what does not exist."""
 NOBODY, SILENT = f"{OUTSIDE}:53", "192.0.2.200:53"
 """No DNS server: one refuses by ICMP, of the other nothing is heard."""
+STUN = f"{OUTSIDE}:3478"
 BY_SIX = f"[{SERVER6}]:53"
 _INSIDE = f"""$TTL 300
 @ SOA ns admin 1 60 60 60 60
@@ -99,12 +101,14 @@ FAULTS: dict[str, dict[str, str]] = {
     "sip:u@six.example.com||4": {"no-usable-address": "fail"},
     f"sip:u@plain.example.com|{OTHER}": {"address-mismatch": "warn", "found": "pass", "invented-answers": "warn"},
     f"sip:u@inside.example.com|{OTHER}": {"address-mismatch": "warn", "found": "pass", "invented-answers": "warn"},
+    f"sip:u@home.example.com|||{STUN}": {"own-address": "warn", "found": "pass"},
+    f"sip:u@plain.example.com|||{STUN}": {"found": "pass"},
     f"sip:u@plain.example.com|{HOME}:53": {"address-mismatch": "warn", "found": "pass"},
     f"sip:u@all.example.com|{HOME}:53": {"found": "pass"},
     f"sip:u@plain.example.com|{NOBODY}": {"server-failure": "warn", "found": "pass"},
     f"sip:u@inside.example.com|{NOBODY}": {"server-failure": "inconclusive"},
 }
-"""What is asked for, and behind bars the resolver that was chosen and the family -> findings of ``dns``."""
+"""What is asked for, and behind bars the resolver that was chosen, the family and the STUN server -> findings of ``dns``."""
 LIE = "198.51.100.66"
 _BEHIND = {"intercepted": "warn", "found": "pass"}
 BOXED: dict[str, dict[str, dict[str, str]]] = {
@@ -165,6 +169,7 @@ def start(topology: Topology, folder: Path) -> Program:
 def look_at_all(topology: Topology, folder: Path, *more: str) -> dict[str, Any]:
     """Start it, and a box on the router; targets, findings and summaries of ``dns`` for every account of the tables, and for more of them."""
     start(topology, folder)
+    topology.ground.spawn("outside", *python("-m", "tests.lab.stub_stun", "plain", OUTSIDE, OUTSIDE), ready="ready")
     with DnsBox(topology, folder / "box", says={"plain.example.com": LIE}) as box, ThreadPoolExecutor() as pool:
         found = locate(topology, "client", *dict.fromkeys((*FAULTS, *more)))
         (folder / "resolv.conf").write_text(f"nameserver {HOME}\n")

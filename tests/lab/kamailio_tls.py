@@ -105,7 +105,7 @@ def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
         5061: ([good, middle], ""),
         5062: ([issue(DOMAIN, middle, names=(DOMAIN,), ends=-2), middle], ""),
         5063: ([issue("other", middle, names=("sip.other.example",)), middle], ""),
-        5064: ([issue(DOMAIN, middle, names=(DOMAIN,), issuer_at="http://ca.example/i.crt")], ""),
+        5064: ([issue(DOMAIN, middle, names=(DOMAIN,), issuer_at="http://ca.example/i.crt", logged=True)], ""),
         5065: ([issue(DOMAIN, names=(DOMAIN,))], ""),
         5066: ([good, middle], "verify_certificate = yes\nrequire_certificate = yes\nca_list = {folder}/root.pem"),
         5067: ([issue(DOMAIN, middle, names=(DOMAIN,), begins=2), middle], ""),

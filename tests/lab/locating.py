@@ -1,4 +1,4 @@
-"""Runs the check ``dns`` for accounts given as arguments (``sip:u@host``, and behind bars a resolver and 4 or 6), with real
+"""Runs the check ``dns`` for accounts given as arguments (``sip:u@host``, and behind bars a resolver, 4 or 6, and a STUN server), with real
 sockets; prints targets, findings and their summaries as JSON."""
 
 import asyncio
@@ -13,8 +13,8 @@ from edgecheck.net import phone
 
 
 async def _locate(uri: str) -> dict[str, Any]:
-    account, resolver, family, *_ = (*uri.split("|"), "", "")
-    target = parse_account(account, resolver=resolver or None)
+    account, resolver, family, stun, *_ = (*uri.split("|"), "", "", "")
+    target = parse_account(account, resolver=resolver or None, stun=stun or None)
     one = phone.real(target, None, source=None, family=int(family) if family else None, progress=lambda done, total, note: None)
     seen = await dns.probe(one, PROFILE)
     findings = {finding.id.partition(".")[2]: finding for finding in dns.judge(seen, PROFILE)}

@@ -20,6 +20,7 @@ async def probe(phone: Phone, profile: Profile) -> DnsObservation:
     place = phone.account.next_hop
     seen, (public, translated), heard = await asyncio.gather(locate(phone, place), public_address(phone), overhear(phone, place))
     phone.targets = list(seen.targets)
+    phone.own_address = public if translated else None
     draft.leave(lambda why: seen)
     if not place.numeric:
         seen = await ask_otherwise(phone, place, seen, heard)

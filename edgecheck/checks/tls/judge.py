@@ -233,17 +233,24 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
         yield _finding("unknown-authority", Verdict.FAIL, server, seen, text, "a known authority", last.issuer, "RFC 5280 section 6")
         return
     missing = f"{server.target} does not send the certificate of its issuer, {last.issuer!r}, and this machine does not know that issuer"
-    if last.issuer_published or len(server.chain) > 1:
+    if leaf.logged and len(server.chain) == 1:
+        # A public authority, and those sign no server's certificate by their root.
         text = f"{missing}: an intermediate certificate is missing on the server. Browsers fetch it themselves, phones do not."
-        yield _finding(
-            "incomplete-chain", Verdict.FAIL, server, seen, text, "the whole chain", f"{len(server.chain)} sent", "RFC 8446 section 4.4.2"
-        )
+        yield _finding("incomplete-chain", Verdict.FAIL, server, seen, text, "the whole chain", "1 sent", "RFC 8446 section 4.4.2")
         return
-    either: tuple[tuple[Cause, str], ...] = (
-        ("incomplete-chain", f"Perhaps an intermediate certificate is missing: {missing}; or that issuer is a private authority."),
-        ("unknown-authority", f"Perhaps a private authority: {missing}; or an intermediate certificate is missing on the server."),
+    apart = "Tried with --ca and that authority's root, the chain is trusted where nothing is missing."
+    if len(server.chain) > 1:
+        missing = f"{server.target} sends {len(server.chain)} certificates, and the issuer of the last, {last.issuer!r}, is not known here"
+    gap: tuple[Cause, str] = (
+        "incomplete-chain",
+        f"Perhaps an intermediate certificate is missing: {missing}; or that issuer is a private authority. {apart}",
     )
-    for cause, text in either:
+    own: tuple[Cause, str] = (
+        "unknown-authority",
+        f"Perhaps a private authority: {missing}; or an intermediate certificate is missing on the server. {apart}",
+    )
+    for cause, text in (own, gap) if len(server.chain) > 1 else (gap, own):
+        text += beside(server)
         yield _finding(cause, Verdict.FAIL, server, seen, text, "a chain to a known authority", last.issuer, "RFC 8446 section 4.4.2")
 
 

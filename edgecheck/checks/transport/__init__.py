@@ -35,24 +35,25 @@ async def probe(phone: Phone, profile: Profile) -> TransportObservation:
         phone.progress(len(done), len(targets), str(target))
         return attempt
 
-    draft.leave(lambda why: _observed([done[index] for index in sorted(done)], []))
+    draft.leave(lambda why: _observed([done[index] for index in sorted(done)], [], phone.own_address))
 
     attempts = await asyncio.gather(*(one(index, target) for index, target in enumerate(targets)))
     beside = await asyncio.gather(*(knock(phone, target, 0) for target in _beside(attempts)))
     chosen = _first(attempts)
     phone.flow = chosen.target if chosen else None
-    seen = _observed(attempts, beside)
+    seen = _observed(attempts, beside, phone.own_address)
     phone.public_address = seen.public_address
     return seen
 
 
-def _observed(attempts: Sequence[Attempt], beside: Sequence[Attempt]) -> TransportObservation:
+def _observed(attempts: Sequence[Attempt], beside: Sequence[Attempt], own: str | None) -> TransportObservation:
     chosen = _first(attempts)
     return TransportObservation(
         attempts=tuple(attempts),
         beside=tuple(beside),
         flow=str(chosen.target) if chosen else None,
         public_address=next((each.seen_as for each in attempts if each.seen_as), None),
+        own_address=own,
     )
 
 

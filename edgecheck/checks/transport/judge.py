@@ -156,16 +156,19 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
     if attempt.state == "refused":
         how = "ICMP port unreachable" if attempt.transport == "udp" else "a reset (RST)"
         return "refused", True, (
-            f"{where} refuses: {how} came back, so nothing listens there, or a firewall rejects it{_private(attempt)}"
+            f"{where} refuses: {how} came back, so nothing listens there, or a firewall rejects it{_private(attempt)}{_own(attempt, seen)}"
         )
     if attempt.state == "unreachable":
-        return "unreachable", True, f"{where} cannot be reached: {attempt.words.rstrip('.')}{_private(attempt)}"
+        return "unreachable", True, f"{where} cannot be reached: {attempt.words.rstrip('.')}{_private(attempt)}{_own(attempt, seen)}"
     if attempt.state == "connected-silent":
         asked = "OPTIONS" if attempt.sent else "a TLS greeting"
         return "connected-silent", False, (
             f"{where} takes the connection and says nothing to {asked}: another service, a server that ignores strangers, or a box between "
             "that accepts connections itself"
         )
+    if attempt.state in ("reset", "closed") and "TLS alert" in attempt.words:
+        alert = attempt.words.partition("TLS alert: ")[2].rstrip(")")
+        return "hung-up", False, f"{where} opens TLS and ends it with an alert ({alert}); see tls"
     if attempt.state in ("reset", "closed"):
         return "hung-up", False, (
             f"{where} hangs up without an answer{words}: a guard that has blocked this address, another service, or a box between that "
@@ -202,7 +205,7 @@ def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[T
     elsewhere = ", answers sent from another address or port, which a NAT drops," if attempt.transport == "udp" else ""
     return "silent", False, (
         f"{what} {where}: a firewall on either side, a server that is off or ignores strangers{elsewhere or ','} or a stale address"
-        f"{_private(attempt)}"
+        f"{_private(attempt)}{_own(attempt, seen)}"
     )
 
 
@@ -210,6 +213,13 @@ def _private(attempt: Attempt) -> str:
     if is_public(attempt.address) is False and not ipaddress.ip_address(attempt.address).is_loopback:
         return f"; {attempt.address} is a private address, which can be reached only inside its own network or through a VPN"
     return ""
+
+
+def _own(attempt: Attempt, seen: TransportObservation) -> str:
+    """What stands behind this very router is reached from inside only where the router leads packets back."""
+    if attempt.address != seen.own_address:
+        return ""
+    return f"; {attempt.address} is this network's own public address, and the router may not lead packets back inside (hairpinning)"
 
 
 def _sibling(attempt: Attempt, seen: TransportObservation) -> Attempt | None:

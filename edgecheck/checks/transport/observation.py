@@ -85,3 +85,6 @@ class TransportObservation(Observation, frozen=True, kw_only=True):
     """``TLS 203.0.113.5:5061``: the first target that answered, leaving out those that answer 503; None: none did."""
     public_address: str | None = None
     """``ip:port`` from which the server saw us; None: no server said."""
+    own_address: str | None = None
+    """This network's own public address, as ``dns`` had it from the STUN server that was named, where a NAT stands between; None: not
+    known."""
