@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from edgecheck import __version__
-from edgecheck.cli import completion, options
+from edgecheck.cli import baseline_app, completion, options
 
 FIRST_CONTACT = """\
 edgecheck finds out what this network's edge does to VoIP.
@@ -289,46 +289,7 @@ def report(
     raise typer.Exit(command.report(name, command.form(form), redacted=redact, tried=tuple(tried or ()), output=output))
 
 
-baselines = typer.Typer(help="Keep reports under a name, to compare with later (run --baseline NAME).", no_args_is_help=True)
-app.add_typer(baselines, name="baseline")
-
-
-@baselines.command("save")
-def baseline_save(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, '.', '_', '-'.")],
-    report: options.SavedReport,
-    verbose: options.Verbose = False,
-) -> None:
-    """Keep a saved report under a name."""
-    from edgecheck.cli import compare as command
-
-    raise typer.Exit(command.save(name, report))
-
-
-@baselines.command("list")
-def baseline_list(verbose: options.Verbose = False) -> None:
-    """List what is kept."""
-    from edgecheck.cli import compare as command
-
-    raise typer.Exit(command.listing())
-
-
-@baselines.command("show")
-def baseline_show(
-    name: Annotated[str, typer.Argument(metavar="NAME")], no_color: options.NoColor = False, verbose: options.Verbose = False
-) -> None:
-    """Show a kept report, judged by this version."""
-    from edgecheck.cli import compare as command
-
-    raise typer.Exit(command.show(name, no_color))
-
-
-@baselines.command("remove")
-def baseline_remove(name: Annotated[str, typer.Argument(metavar="NAME")], verbose: options.Verbose = False) -> None:
-    """Forget a kept report."""
-    from edgecheck.cli import compare as command
-
-    raise typer.Exit(command.remove(name))
+app.add_typer(baseline_app.app, name="baseline")
 
 
 @app.command()
