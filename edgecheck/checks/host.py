@@ -104,7 +104,7 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
             ],
         )
     families = {route.family for route in machine.default_routes or ()}
-    if families == {6}:
+    if families == {6} and ":" in seen.source:  # else IPv4 is what the checks went by, whatever the routes look like
         warn(
             "single-family",
             "address family",

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -29,14 +30,14 @@ async def machine(source: str) -> Machine:
     linux = sys.platform == "linux"
     reasons: dict[str, str] = {}
     interface = _interface_of(source)
-    routes = default_routes()
+    routes = await default_routes()
     firewall, rules = await _firewall()
     if firewall is None:
         reasons["firewall"] = _no_firewall()
     loaded = _helper_loaded() if linux else None
     bound = _helper_bound(loaded, rules) if linux else None
     if linux and loaded and bound is None:
-        reasons["sip_helper_bound"] = "its rules may only be read by root"
+        reasons["sip_helper_bound"] = "its rules may only be read by root" if rules is None else "rules of iptables' are not shown in full"
     for name in ("sip_helper_loaded", "sip_helper_bound", "conntrack", "udp_buffers") if not linux else ():
         reasons[name] = _LINUX_ONLY
     conntrack = _numbers("/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/netfilter/nf_conntrack_max") if linux else None
@@ -91,8 +92,28 @@ def _bridges() -> tuple[str, ...]:
     return tuple(name for name in _names() if name.startswith(_BRIDGES))
 
 
-def default_routes() -> tuple[DefaultRoute, ...] | None:
-    """Every default route of both families, with its metric where the system tells it."""
+async def default_routes() -> tuple[DefaultRoute, ...] | None:
+    """Every default route of both families; with its metric, of IPv4: IPv6 weighs routers' preferences, too."""
+    if sys.platform == "linux":
+        four, six = await asyncio.gather(*(_output("ip", "-j", family, "route", "show", "default") for family in ("-4", "-6")))
+        if four is not None and six is not None:
+            with contextlib.suppress(ValueError, KeyError, AttributeError):
+                return (*_told_by_ip(four, 4), *_told_by_ip(six, 6))
+    return _told_by_interfaces()
+
+
+def _told_by_ip(text: str, family: int) -> list[DefaultRoute]:
+    """From ``ip -j route``: ways through a line without a router's address, and every next hop of a route that has several."""
+    out = []
+    for row in json.loads(text or "[]"):
+        metric = row.get("metric", 0) if family == 4 else None
+        for hop in row.get("nexthops", [row] if "dev" in row else []):
+            if row.get("type", "unicast") == "unicast" and "dead" not in hop.get("flags", ()):
+                out.append(DefaultRoute(family=family, interface=str(hop["dev"]), gateway=hop.get("gateway"), metric=metric))
+    return out
+
+
+def _told_by_interfaces() -> tuple[DefaultRoute, ...] | None:
     metrics = _linux_metrics()
     out: dict[tuple[int, str, str], DefaultRoute] = {}
     try:
@@ -144,7 +165,27 @@ def _helper_bound(loaded: bool | None, rules: str | None) -> bool | None:
             return True
     if rules is None:
         return None
-    return '"type": "sip"' in rules or '"type":"sip"' in rules or "--helper sip" in rules
+    return True if "--helper sip" in rules else _nft_sets_sip(rules) if rules.startswith("{") else False
+
+
+def _nft_sets_sip(text: str) -> bool | None:
+    """Whether a rule sets a SIP helper; one that is made and set by none does nothing. None: iptables' own rules are among them."""
+    try:
+        entries = [entry for entry in json.loads(text).get("nftables", ()) if isinstance(entry, dict)]
+    except (ValueError, AttributeError):
+        return None
+    helpers = [entry["ct helper"] for entry in entries if "ct helper" in entry]
+    sip = {(one.get("family"), one.get("table"), one.get("name")) for one in helpers if one.get("type") == "sip"}
+    rules = [entry["rule"] for entry in entries if "rule" in entry]
+    if any((rule.get("family"), rule.get("table"), name) in sip for rule in rules for name in _set_helpers(rule)):
+        return True
+    return None if any("xt" in statement for rule in rules for statement in rule.get("expr", ())) else False
+
+
+def _set_helpers(rule: dict[str, Any]) -> list[str]:
+    """The helpers that a rule sets, and those of a map by which it chooses."""
+    set_by = [statement["ct helper"] for statement in rule.get("expr", ()) if isinstance(statement, dict) and "ct helper" in statement]
+    return [name for one in set_by for name in ([one] if isinstance(one, str) else re.findall(r'"([^"]+)"', json.dumps(one)))]
 
 
 def _numbers(*paths: str) -> tuple[int, int] | None:

@@ -43,7 +43,6 @@ def causes(machine: Machine, **more: Any) -> list[str]:
         ({"default_routes": (DSL, route(metric=None))}, "fine"),  # not told: nothing is claimed
         ({"default_routes": (DSL, route(interface="eth0", gateway="192.168.1.9"))}, "fine"),  # two routers on one line
         ({"default_routes": (DSL, route(family=6))}, "fine"),  # one each
-        ({"default_routes": (route(family=6),)}, "single-family"),
         ({"sip_helper_loaded": True, "sip_helper_bound": True}, "sip-helper"),
         ({"sip_helper_loaded": True, "sip_helper_bound": False}, "fine"),
         ({"sip_helper_loaded": True, "sip_helper_bound": None}, "sip-helper-loaded"),
@@ -63,6 +62,13 @@ def causes(machine: Machine, **more: Any) -> list[str]:
 )
 def test_one_fact(facts: dict[str, Any], expected: str) -> None:
     assert causes(Machine(**facts)) == [expected]
+
+
+def test_ipv6_alone() -> None:
+    """A default route that is not told is no proof where the checks themselves went by IPv4."""
+    machine = Machine(default_routes=(route(family=6),))
+    assert causes(machine, source="2001:db8::2") == ["single-family"]
+    assert causes(machine) == ["fine"]
 
 
 def test_a_container_behind_its_bridge() -> None:
@@ -129,6 +135,44 @@ MATCH = {"match": {"op": "==", "left": {}, "right": 5060}}
 )
 def test_what_a_packet_filter_does_to_the_unnamed(rules: str, inbound: str | None) -> None:
     assert reading._nft_inbound(rules) == inbound
+
+
+HELPER = {"ct helper": {"family": "inet", "table": "t", "name": "h", "type": "sip", "protocol": "udp"}}
+SETS: dict[str, Any] = {"ct helper": "h"}
+BY_A_MAP = {"ct helper": {"map": {"key": {"payload": {"protocol": "udp", "field": "dport"}}, "data": {"set": [[5060, "h"]]}}}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "bound"),
+    [
+        (nft(HELPER, chain("accept"), rule(MATCH, SETS)), True),
+        (nft(HELPER, chain("accept"), rule(MATCH, BY_A_MAP)), True),
+        (nft(HELPER, chain("accept"), rule(MATCH, {"accept": None})), False),  # made, and set by no rule
+        (nft({"ct helper": {**HELPER["ct helper"], "type": "ftp"}}, rule(MATCH, SETS)), False),
+        (nft({"ct helper": {**HELPER["ct helper"], "table": "other"}}, rule(MATCH, SETS)), False),  # another table's has that name
+        (nft(rule(MATCH, {"xt": {"type": "target", "name": "CT"}})), None),  # iptables' own: which helper, nft does not tell
+        (nft(), False),
+        ("-A PREROUTING -p udp --dport 5060 -j CT --helper sip", True),
+        ("-A PREROUTING -p tcp --dport 21 -j CT --helper ftp", False),
+        ("{", None),
+        (None, None),
+    ],
+)
+def test_whether_a_rule_sets_the_helper(rules: str | None, bound: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(reading, "Path", lambda name: tmp_path / "none")  # no kernel that sets it by itself
+    assert reading._helper_bound(True, rules) is bound
+
+
+def test_routes_as_ip_tells_them() -> None:
+    told = [
+        {"dst": "default", "gateway": "192.168.1.1", "dev": "eth0", "metric": 100, "flags": []},
+        {"dst": "default", "dev": "ppp0", "scope": "link", "flags": []},
+        {"dst": "default", "flags": [], "nexthops": [{"gateway": "10.0.0.1", "dev": "a", "weight": 1, "flags": []}, {"dev": "b", "weight": 1, "flags": ["dead"]}]},
+        {"type": "unreachable", "dst": "default", "dev": "lo", "metric": 4294967295, "flags": []},
+    ]
+    seen = [(row.interface, row.gateway, row.metric) for row in reading._told_by_ip(json.dumps(told), 4)]
+    assert seen == [("eth0", "192.168.1.1", 100), ("ppp0", None, 0), ("a", "10.0.0.1", 0)]
+    assert reading._told_by_ip("", 6) == []
 
 
 def test_metrics_are_read_from_the_kernels_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
