@@ -108,6 +108,15 @@ def test_a_box_that_goes_to_the_server_first_speaks_tls_where_nobody_is_all_the_
     assert set(found) == {"intercepted"}
 
 
+def test_two_servers_of_one_public_authority_prove_nothing(box: Identity, tmp_path: Path) -> None:
+    """A login portal that answers for everybody has a public certificate as the server has one, which has expired."""
+    expired = certificates.settings(tmp_path, issue(DOMAIN, box, names=(DOMAIN,), ends=-2, logged=True))
+    portal = certificates.settings(tmp_path, issue("portal", box, names=("portal.example",), logged=True))
+    seen, found = look(PhoneWorld().tcp_at(WHERE, OverTls(expired)).tcp_at(NOBODY, OverTls(portal)), tmp_path, box)
+    assert (seen.servers[0].nowhere, seen.servers[0].nowhere_issuer) == ("certificate", seen.servers[0].chain[0].issuer)
+    assert set(found) == {"expired"}
+
+
 # --- suspected, and honest look-alikes --------------------------------------------------------------------------------------------
 
 

@@ -119,6 +119,15 @@ def test_icmp_tells_a_refusal_from_an_obstacle(icmp: Icmp, cause: str) -> None:
     assert (icmp.offender or ADDRESS) in seen.attempts[0].words
 
 
+@pytest.mark.parametrize(
+    ("code", "told"), [(1, "its address is stale"), (0, "reports no way to that host"), (13, "192.168.1.1 forbids it"), (10, "a firewall there")]
+)
+def test_an_obstacle_is_told_in_words(code: int, told: str) -> None:
+    _, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", lambda data, source: [Icmp(3, code, "192.168.1.1")]), target())
+    assert told in found["unreachable"].summary
+    assert f"ICMP 3/{code}" in found["unreachable"].summary
+
+
 def test_an_icmp_error_beside_an_answer_decides_nothing() -> None:
     def both(data: bytes, source: Endpoint) -> Iterable[Reply | Icmp]:
         yield from over_udp()(data, source)

@@ -62,7 +62,7 @@ def _intercepted(seen: DnsObservation) -> Iterator[Finding]:
         verdict=Verdict.WARN,
         subject=server,
         summary=(
-            f"A box on the way answers DNS in other servers' place{itself}: a question to {nobody}, an address that nobody has, was "
+            f"Something on the way answers DNS in other servers' place{itself}: a question to {nobody}, an address that nobody has, was "
             f"answered, so what is heard here need not be what {server} says. {rest}."
         ),
         expected=f"no answer from {nobody}",
@@ -103,7 +103,10 @@ def _by_own(seen: DnsObservation) -> Iterator[Finding]:
                 "does not tell the truth"
             )
         else:
-            causes = "split DNS, a record that one of them keeps too long, a filter, or a DNS server that does not tell the truth"
+            causes = (
+                "split DNS, addresses given out by turns or by place, a record that one of them keeps too long, a filter, or a DNS server "
+                "that does not tell the truth"
+            )
         yield _mismatch(
             each,
             seen,
@@ -129,7 +132,7 @@ def _by_system(seen: DnsObservation) -> Iterator[Finding]:
         if each.other != "system" or not _differs(each):
             continue
         said = f"{each.name} is {_list(each.one_says)} for the DNS server {each.one}, and {_list(each.other_says)} for {_SYSTEM}"
-        causes = "a hosts file, split DNS, or a resolver that does not tell the truth"
+        causes = "a hosts file, split DNS, addresses given out by turns, or a resolver that does not tell the truth"
         if own:
             asked = [step for step in seen.steps if step.query == each.name and step.server == seen.own_server]
             by_own = {record.address for step in asked for record in step.records if isinstance(record, AddressRecord)}

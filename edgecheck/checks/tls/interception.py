@@ -8,7 +8,7 @@ import datetime
 
 from edgecheck.checks.tls.inspectors import inspector
 from edgecheck.checks.tls.observation import TlsServer
-from edgecheck.model.phone import NOWHERE, Certificate
+from edgecheck.model.phone import NOWHERE, NOWHERE6, Certificate
 
 _NEW_MINUTES = 60
 
@@ -21,17 +21,24 @@ def made_up(server: TlsServer, leaf: Certificate) -> bool:
 
 def interception(server: TlsServer, leaf: Certificate) -> str | None:
     """The proof in words; None: there is none."""
-    if server.nowhere == "certificate" and server.nowhere_issuer == leaf.issuer:
-        return f"the same authority signed one for {NOWHERE}, an address that nobody has"
+    nobody = f"{_nobody(server)}, an address that nobody has"
+    # Two servers' certificates may come from one public authority; a box has none.
+    if server.nowhere == "certificate" and server.nowhere_issuer == leaf.issuer and not leaf.logged:
+        return f"the same authority signed one for {nobody}"
     if not made_up(server, leaf):
         return None
     any_name = "it makes one up for any name asked for"
     if server.nowhere in ("tls", "certificate"):
-        return f"{any_name}, and TLS is spoken at {NOWHERE}, too, an address that nobody has"
+        return f"{any_name}, and speaks TLS also at {nobody}"
     if server.near:
         return f"{any_name}, and stands within the first hop, while other ports of that address are farther away"
     maker = inspector(leaf.issuer)
     return f"{any_name}, under the name that TLS inspection of {maker.maker} uses" if maker else None
+
+
+def _nobody(server: TlsServer) -> str:
+    """Who was asked in place of nobody: an address of the same family."""
+    return NOWHERE6 if "[" in server.target else NOWHERE
 
 
 def beside(server: TlsServer) -> str:
@@ -51,7 +58,7 @@ def signs(server: TlsServer, seen_at: str) -> tuple[str, ...]:
     if server.nowhere not in (None, "nothing"):
         shown = f"showed a certificate issued by {server.nowhere_issuer}"
         did = {"connected": "took the connection", "tls": "spoke TLS"}.get(server.nowhere, shown)
-        out.append(f"{NOWHERE}, an address that nobody has, {did} at the same port")
+        out.append(f"{_nobody(server)}, an address that nobody has, {did} at the same port")
     if server.near:
         out.append("a connection came about with packets that live for one hop; to another port of the same address, only with more")
     if server.chain:

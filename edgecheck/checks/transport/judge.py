@@ -5,6 +5,7 @@ server) is a failure, and silence stays undecided: no list of causes can be told
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -29,6 +30,7 @@ Trouble = Literal[
     "not-tried",
 ]
 """What keeps a target from answering."""
+_ICMP = re.compile(r"ICMP 3/(\d+) from (\S+) about ")
 _TOLERATED_LOSS = 1
 """Of five requests: one may be lost anywhere, any day."""
 
@@ -159,7 +161,7 @@ def _trouble(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[
             f"{where} refuses: {how} came back, so nothing listens there, or a firewall rejects it{_private(attempt)}{_own(attempt, seen)}"
         )
     if attempt.state == "unreachable":
-        return "unreachable", True, f"{where} cannot be reached: {attempt.words.rstrip('.')}{_private(attempt)}{_own(attempt, seen)}"
+        return "unreachable", True, f"{where} cannot be reached: {_obstacle(attempt.words)}{_private(attempt)}{_own(attempt, seen)}"
     if attempt.state == "connected-silent":
         asked = "OPTIONS" if attempt.sent else "a TLS greeting"
         return "connected-silent", False, (
@@ -207,6 +209,22 @@ def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[T
         f"{what} {where}: a firewall on either side, a server that is off or ignores strangers{elsewhere or ','} or a stale address"
         f"{_private(attempt)}{_own(attempt, seen)}"
     )
+
+
+def _obstacle(words: str) -> str:
+    """An ICMP error in plain words, with what it may come from; anything else as it was said."""
+    icmp = _ICMP.match(words)
+    if icmp is None:
+        return words.rstrip(".")
+    code, sender = icmp.groups()
+    if code in ("0", "1"):
+        return (
+            f"{sender} reports no way to that host (ICMP 3/{code}): the host is off, its address is stale, or the way there is missing (a "
+            "route, a VPN)"
+        )
+    if code in ("9", "10", "13"):
+        return f"{sender} forbids it (ICMP 3/{code}): a firewall there"
+    return words.rstrip(".")
 
 
 def _private(attempt: Attempt) -> str:
