@@ -5,8 +5,9 @@ followed: whether a Via header carries the address of this machine or the router
 
 Addresses are found by their shape, and each that was found is then looked for in every other spelling (``192-168-1-20``, hexadecimal,
 backwards as in the DNS, without a word's end). Names cannot be told by their shape: they are taken from where names stand, SIP URIs,
-digest headers, the facts about DNS and certificates, what was asked for; and then looked for everywhere. Messages that are kept in base64
-are opened for it. What a person wrote freely (a profile's title, a rule's description) may still give somebody away: read it once.
+display names, digest headers, the facts about DNS and certificates, what was asked for; and then looked for everywhere, percent-encoded
+too (short numbers: see ``extensions``). Messages that are kept in base64 are opened for it. What a person wrote freely (a profile's title,
+a rule's description) may still give somebody away: read it once.
 """
 
 import base64
@@ -15,10 +16,12 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from edgecheck.model.verdict import Report
+from edgecheck.report.extensions import Extensions, found
 from edgecheck.wire.networks import is_shared
 
 _V4 = r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d|\.in-addr)"
@@ -30,10 +33,17 @@ _ADDRESS = re.compile(f"{_V4}|{_V6}")
 _MAC = re.compile(r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])|(?<![\w.])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])")
 _BASE64 = re.compile(r"base64:([A-Za-z0-9+/]+=*)")
 _SIP_URI = re.compile(r"\bsips?:(?:([^\s@;?<>\"]+)@)?([^\s@:;?<>\"\]]+)", re.IGNORECASE)
-_SIP_USER = re.compile(r"(\bsips?:)([^\s@;?<>\":]+)(?=[:;][^\s@<>\"]*@|@)", re.IGNORECASE)
 _TELEPHONE = re.compile(r"\btel:(\+?[\d().-]{3,})", re.IGNORECASE)
 _QUOTED_NAMES = re.compile(r"\b(?:username|realm|domain)=\"([^\"]+)\"", re.IGNORECASE)
-_DISPLAY_NAME = re.compile(r"\"([^\"\r\n]{2,80})\"\s*<sips?:", re.IGNORECASE)
+_DISPLAY_NAME = re.compile(r"\"([^\"\r\n]{2,80})\"\s*<(?:sips?|tel):", re.IGNORECASE)
+_IDENTITIES = (
+    r"From|To|Contact|Reply-To|Referred-By|Refer-To|Diversion|History-Info|Remote-Party-ID"
+    r"|P-(?:Asserted|Preferred)-Identity|P-Called-Party-ID"
+)
+_TOKENS_AS_NAME = re.compile(
+    rf"(?:^|\\n|[\s'\"])(?:{_IDENTITIES}|f|t|m): ?([^<\"\r\n:;,]{{2,80}}?)\s*<(?:sips?|tel):", re.IGNORECASE | re.MULTILINE
+)
+"""A display name without quotes (RFC 3261 section 25.1)."""
 _SERVICE = re.compile(r"(?:^|\s)(?:_[\w-]+\.)+([\w-]+(?:\.[\w-]+)+)")
 _HOST_NAME = re.compile(r"(?=.{4,253}$)(?:[A-Za-z0-9](?:[\w-]{0,62})\.)+[A-Za-z][A-Za-z0-9-]{1,62}\.?")
 _NAMING = frozenset(
@@ -64,6 +74,8 @@ _NAMING = frozenset(
 """Facts whose values are names, where they look like host names (or stand for people, as the last ones do)."""
 _FREE = frozenset({"user", "username", "auth_user", "realm", "friendly_name", "serial_number", "description"})
 """Of them, those that are names whatever they look like."""
+_USERS = frozenset({"user", "username", "auth_user"})
+"""Of them, those that are names even where they are short numbers."""
 _LONG_NUMBER = 6
 """Digits: a longer one in a name's place is a telephone number, a shorter one an extension, as which a port or a count would pass."""
 _KEPT = {"127.0.0.1", "0.0.0.0", "::", "::1", "255.255.255.255"}
@@ -76,56 +88,55 @@ def redact(report: Report) -> Report:
     plain = msgspec.to_builtins(report)
     texts = list(_strings(plain))
     names = {name for text in texts for name in _names(text)} | set(_asked(report))
-    for check in plain["checks"]:
-        names |= set(_facts(check.get("observation")))
+    for facts in ({"account": report.settings.get("account")}, *(check.get("observation") for check in plain["checks"])):
+        names |= set(_facts(facts))
+    numbers = {each for text in texts for each in found(_opened(text))} | {name for name in names if name.isdigit()}
+    names = {name for name in names | numbers if not _is_short_number(name)}
     names |= {parent for name in names if (parent := _parent(name))}
     addresses = {str(address) for text in texts for match in _ADDRESS.finditer(text) if (address := _parsed(match[0]))}
-    return msgspec.convert(_Words(names, addresses).through(plain), Report)
+    return msgspec.convert(_Words(names, {each for each in numbers if _is_short_number(each)}, addresses).through(plain), Report)
 
 
 class _Words:
     """One word for each address and name, in the order met."""
 
-    def __init__(self, names: set[str], addresses: set[str]) -> None:
+    def __init__(self, names: set[str], numbers: set[str], addresses: set[str]) -> None:
         self._given: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         # the longest first, so that a host's name goes before the domain that it ends in, with the labels before it
         ordered = sorted((name for name in names if len(name) > 1), key=lambda name: (-len(name), name))
-        hosts = "|".join(rf"(?:[A-Za-z0-9-]+\.)*{re.escape(name)}" if "." in name else re.escape(name) for name in ordered)
-        self._names = re.compile(rf"(?<![\w-])(?:{hosts})(?![\w-]|\.\w)", re.IGNORECASE) if hosts else None
+        hosts = "|".join(("(?:[A-Za-z0-9-]+\\.)*" if "." in name else "") + _encoded(name) for name in ordered)
+        self._names = re.compile(rf"(?:(?<![\w-])|(?<=%[0-9A-F]{{2}}))(?:{hosts})(?![\w-]|\.\w)", re.IGNORECASE) if hosts else None
+        self._extensions = Extensions(numbers, lambda each: self._word("name", each))
         self._spelled = {spelling: address for address in sorted(addresses) if address not in _KEPT for spelling in _spellings(address)}
         other = "|".join(re.escape(spelling) for spelling in sorted(self._spelled, key=lambda each: (-len(each), each)))
         self._other = re.compile(rf"(?<!\d)(?<!\d\.)(?:{other})(?!\d)", re.IGNORECASE) if other else None
 
-    def through(self, value: Any) -> Any:
+    def through(self, value: Any, field: str = "") -> Any:
         if isinstance(value, str):
-            return self._text(value)
+            # A number where a user stands is one, whatever else it might be.
+            return self._word("name", value) if field in _USERS and value.isdigit() else self._text(value)
         if isinstance(value, dict):
-            return {self._text(key) if isinstance(key, str) else key: self.through(each) for key, each in value.items()}
+            return {self._text(key) if isinstance(key, str) else key: self.through(each, key) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.through(each) for each in value]
         return value
 
     def _text(self, text: str) -> str:
-        text = _BASE64.sub(self._opened, text)
-        text = _SIP_USER.sub(self._user, text)
+        text = _BASE64.sub(self._packed, text)
+        text = self._extensions.through(text)
         text = _MAC.sub(lambda match: self._word("mac", re.sub("[:.-]", "", match[0].lower())), text)
         text = _ADDRESS.sub(self._address, text)
         if self._other:
             text = self._other.sub(lambda match: self._of_address(self._spelled[match[0].lower()]), text)
-        return self._names.sub(lambda match: self._word("name", match[0].lower()), text) if self._names else text
+        return self._names.sub(lambda match: self._word("name", unquote(match[0]).lower()), text) if self._names else text
 
-    def _opened(self, match: re.Match[str]) -> str:
+    def _packed(self, match: re.Match[str]) -> str:
         """A message that is no UTF-8: the same, redacted."""
-        try:
-            plain = base64.b64decode(match[1], validate=True).decode("latin-1")
-        except binascii.Error:
+        plain = _opened(match[0])
+        if not plain:
             return "base64:(left out)"
-        return "base64:" + base64.b64encode(self._text(plain).encode("latin-1", "replace")).decode()
-
-    def _user(self, match: re.Match[str]) -> str:
-        """Of numbers only: other users are names that go everywhere."""
-        return match[1] + (self._word("name", match[2]) if match[2].isdigit() else match[2])
+        return "base64:" + base64.b64encode(self._text(plain).encode("utf-8", "surrogateescape")).decode()
 
     def _address(self, match: re.Match[str]) -> str:
         address = _parsed(match[0])
@@ -189,6 +200,9 @@ def _parent(name: str) -> str:
 def _facts(value: Any, field: str = "") -> Iterable[str]:
     """Names in a check's facts, by the names of the fields that they stand in."""
     if isinstance(value, dict):
+        if isinstance(value.get("where"), str):  # a header that changed: its value stands apart from its name
+            for each in (value.get("sent"), value.get("arrived")):
+                yield from _names(f"{value['where']}: {each}")
         for key, each in value.items():
             yield from _facts(each, key)
     elif isinstance(value, (list, tuple)):
@@ -198,9 +212,30 @@ def _facts(value: Any, field: str = "") -> Iterable[str]:
         plain = value.strip().rstrip(".").removeprefix("*.")
         service = _SERVICE.fullmatch(plain)
         name = service[1] if service else plain
-        free = field in _FREE and 2 < len(name) <= 64 and not name.isdigit()
+        free = (field in _FREE and 2 < len(name) <= 64 and not name.isdigit()) or (field in _USERS and name.isdigit())
         if (free or _HOST_NAME.fullmatch(name)) and name.lower() not in _WORDS and not _is_address(name):
             yield name
+
+
+def _opened(text: str) -> str:
+    """What stands in base64, where all of it is that; else the text itself. Empty where it cannot be opened."""
+    if not text.startswith("base64:"):
+        return text
+    try:
+        return base64.b64decode(text.removeprefix("base64:"), validate=True).decode("utf-8", "surrogateescape")
+    except binascii.Error:
+        return ""
+
+
+def _encoded(name: str) -> str:
+    """A pattern for a name in which any character may be percent-encoded (RFC 3986 section 2.1)."""
+    return "".join(
+        f"(?:{re.escape(letter)}|{'|'.join(_percent(each) for each in sorted({letter.lower(), letter.upper()}))})" for letter in name
+    )
+
+
+def _percent(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _strings(value: Any) -> Iterable[str]:
@@ -217,17 +252,13 @@ def _strings(value: Any) -> Iterable[str]:
 
 def _names(text: str) -> Iterable[str]:
     """Users and hosts of SIP URIs, telephone numbers, and what digest headers and service records name."""
-    if text.startswith("base64:"):
-        try:
-            text = base64.b64decode(text.removeprefix("base64:")).decode("latin-1")
-        except binascii.Error:
-            return
-    found = [name for match in _SIP_URI.finditer(text) for name in match.groups() if name]
-    found = [name.partition(":")[0] for name in found]  # a user's password, a host's port
-    for pattern in (_QUOTED_NAMES, _DISPLAY_NAME, _TELEPHONE, _SERVICE):
-        found += [match[1] for match in pattern.finditer(text)]
-    found = [name.strip(" .,;") for name in found]
-    yield from (name for name in found if name.lower() not in _WORDS and not _is_address(name) and not _is_short_number(name))
+    text = _opened(text)
+    named = [name for match in _SIP_URI.finditer(text) for name in match.groups() if name]
+    named = [name.partition(":")[0] for name in named]  # a user's password, a host's port
+    for pattern in (_QUOTED_NAMES, _DISPLAY_NAME, _TOKENS_AS_NAME, _TELEPHONE, _SERVICE):
+        named += [match[1] for match in pattern.finditer(text)]
+    named = [unquote(name).strip(" .,;") for name in named]
+    yield from (name for name in named if name.lower() not in _WORDS and not _is_address(name) and not _is_short_number(name))
 
 
 def _is_short_number(name: str) -> bool:
