@@ -1,6 +1,9 @@
 """The real server and client through every ALG mutation: each is named as the contract says, and only where it is at work."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -8,29 +11,56 @@ import pytest
 from tests.lab import runs
 from tests.lab.alg import MUTATIONS
 from tests.lab.alg_scenarios import CASES, UNSEEN, Case
-from tests.lab.conftest import Laboratory
+from tests.lab.conftest import AT_ONCE, Laboratory
 from tests.lab.expectation import differences
 from tests.lab.routers import KernelRouter
-from tests.lab.topology import Plan, UserRouter
+from tests.lab.topology import Plan, Topology, UserRouter
 from tests.lab.user_nat import EI
 
 pytestmark = pytest.mark.lab
 SERVER = runs.Server()
+NAT = {"mapping": EI, "allocation": "sequential"}
+FIRST, SPAN = 20_000, 500
+"""Each new router hands out ports that none before it had: nothing at the server can take one for another."""
 
 
+Through = Callable[[dict[str, Any]], dict[str, Any]]
 Play = Callable[[Case], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Play]:
+def through(laboratory: Laboratory) -> Iterator[Through]:
+    """The client's report from behind a router with such an ALG.
+
+    The same networks with their servers stand for all of them, each for one client at a time, which remembers nothing of those before;
+    the router is made anew in between.
+    """
+    lowest = count(FIRST, SPAN)
+    free: SimpleQueue[Topology] = SimpleQueue()
+
+    def run(alg: dict[str, Any]) -> dict[str, Any]:
+        low = next(lowest)
+        topology = free.get()
+        try:
+            topology.reconfigure("home", changes={"nat": {**NAT, "ports": [low, low + SPAN - 1]}, "alg": alg})
+            return runs.run(topology, SERVER, laboratory.directory("alg"), "sip-alg")
+        finally:
+            free.put(topology)
+
+    with ExitStack() as standing:
+        for number in range(AT_ONCE):
+            topology = standing.enter_context(laboratory.stand(Plan(home=UserRouter(nat=NAT)), f"algs {number}"))
+            runs.serve(topology, SERVER, laboratory.directory(f"server {number}"))
+            free.put(topology)
+        yield run
+
+
+@pytest.fixture(scope="module")
+def play(laboratory: Laboratory, request: pytest.FixtureRequest, through: Through) -> Iterator[Play]:
     """The client's report."""
 
     def run(case: Case) -> dict[str, Any]:
-        directory = laboratory.directory(f"alg {case.name}")
-        router = UserRouter(nat={"mapping": EI, "allocation": "sequential"}, alg={"mutations": list(case.mutations)})
-        with laboratory.stand(Plan(home=router), f"alg {case.name}") as topology:
-            runs.serve(topology, SERVER, directory)
-            return runs.run(topology, SERVER, directory, "sip-alg")
+        return through({"mutations": list(case.mutations)})
 
     with laboratory.together(request, "case", run) as played:
         yield played
@@ -54,15 +84,9 @@ def test_mutation(play: Play, case: Case) -> None:
     assert not found, "\n".join(["", *(MUTATIONS[name].text for name in case.mutations), *found, "", runs.told(report)])
 
 
-def test_pinholes_alone(laboratory: Laboratory) -> None:
+def test_pinholes_alone(through: Through) -> None:
     """A router that opens ports for what SIP names and changes no text, as some firewalls do; beside it one that reads no SIP."""
-    directory = laboratory.directory("alg that opens ports")
-    router = UserRouter(nat={"mapping": EI, "allocation": "sequential"}, alg={"pinholes": True})
-    with laboratory.stand(Plan(home=router), "alg that opens ports") as topology:
-        runs.serve(topology, SERVER, directory)
-        report = runs.run(topology, SERVER, directory, "sip-alg")
-        topology.reconfigure("home", changes={"alg": {}})
-        plain = runs.run(topology, SERVER, directory, "sip-alg")
+    report, plain = through({"pinholes": True}), through({})
     seen = runs.observations(report)["sip-alg"]
     opened = {(row["server_port"], row["opened_by"]): row["opened"] for row in seen["pinholes"]}
     assert opened == {(5060, "REGISTER"): True, (5060, "INVITE"): True, (5080, "REGISTER"): False, (5080, "INVITE"): False}, runs.told(report)
@@ -72,13 +96,9 @@ def test_pinholes_alone(laboratory: Laboratory) -> None:
     assert runs.verdicts(plain)["sip-alg"] == "pass"
 
 
-def test_fragments_dropped(laboratory: Laboratory) -> None:
+def test_fragments_dropped(through: Through) -> None:
     """R18: whatever needs fragments is lost. That is told, and told apart from an ALG."""
-    directory = laboratory.directory("alg fragments")
-    router = UserRouter(nat={"mapping": EI, "allocation": "sequential"}, alg={"mutations": ["R18"]})
-    with laboratory.stand(Plan(home=router), "alg fragments") as topology:
-        runs.serve(topology, SERVER, directory)
-        report = runs.run(topology, SERVER, directory, "sip-alg")
+    report = through({"mutations": ["R18"]})
     (check,) = report["checks"]
     seen = check["observation"]
     assert {(row["bytes"], row["passes"], row["lost_on_way"]) for row in seen["sizes"]} == {(1400, True, None), (1900, False, "out")}
