@@ -77,6 +77,8 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LINE = re.compile(rb"[^\n]*\n")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _FOLDING = re.compile(r"\r\n[ \t]")
+_SHELTER, _OF_MEANING = re.compile('["<>]'), re.compile(r'[\\"<>;,]')
+"""What can keep a separator from separating; whatever matters where one does."""
 _SENT_BY = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?", re.ASCII)
 _SENT_PROTOCOL = re.compile(
     r"(?P<name>[^\s/;]+)\s*/\s*(?P<version>[^\s/;]+)\s*/\s*(?P<transport>[^\s/;]+)\s+(?P<sent_by>[^\s;].*)", re.DOTALL
@@ -381,12 +383,14 @@ def _parameters(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _split(value: str, separator: str) -> list[str]:
-    """Cut at separators that are neither in quotes nor in angle brackets; what is left open lasts to the end."""
+    """Cut at separators (``;`` or ``,``) that are neither in quotes nor in angle brackets; what is left open lasts to the end."""
+    if not _SHELTER.search(value):
+        return value.split(separator)
     out: list[str] = []
     begin = position = 0
     quoted = bracketed = False
-    while position < len(value):
-        character = value[position]
+    while found := _OF_MEANING.search(value, position):
+        character, position = found[0], found.end()
         if quoted and character == "\\":
             position += 1
         elif character == '"' and not bracketed:
@@ -394,8 +398,7 @@ def _split(value: str, separator: str) -> list[str]:
         elif character in "<>" and not quoted:
             bracketed = character == "<"
         elif character == separator and not quoted and not bracketed:
-            out.append(value[begin:position])
-            begin = position + 1
-        position += 1
+            out.append(value[begin : position - 1])
+            begin = position
     out.append(value[begin:])
     return out

@@ -12,6 +12,7 @@ beside a rewritten ``c=`` (the Linux ALG knows neither), and Call-ID, which is o
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from edgecheck.checks.sip_alg.compare import MESSAGE, STATUS_LINE, Difference
 from edgecheck.checks.sip_alg.observation import LEVELS, Harm, Level
@@ -267,6 +268,7 @@ def _answer_media(before: _View, after: _View) -> _Found:
     return out
 
 
+@lru_cache(maxsize=256)  # copies are alike, and each is held against the same original
 def _read(data: bytes) -> _View | None:
     try:
         return _View(sip.parse_datagram(data))

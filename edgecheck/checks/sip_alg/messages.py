@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from edgecheck import __version__
 from edgecheck.wire import control, sip
@@ -344,6 +345,7 @@ def marked(data: bytes, session: bytes, series: int) -> Step | None:
     return Step(max(set(steps), key=steps.count)) if steps else None
 
 
+@lru_cache(maxsize=1024)  # each channel looks through the same records, and again when the server was asked once more
 def recognize(data: bytes, session: bytes, series: int) -> int | None:
     """Which of our messages this is, or answers: its item; None when it carries no marker of this session and series.
 
