@@ -1,7 +1,7 @@
 """One course of checks: each probed, judged and kept as it comes, so that whatever happens, a report comes out.
 
 ``runner`` takes one against an echo server, ``doctor`` against a SIP account. What they share is here: the bound on the whole,
-interruption, a check that fails as data, diagnosis, and a saved report judged anew.
+interruption, and a check that fails as data.
 """
 
 import asyncio
@@ -9,17 +9,14 @@ import contextlib
 import datetime
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-import msgspec
-
 from edgecheck import __version__
-from edgecheck.checks import BY_ID
-from edgecheck.diagnosis import diagnose, settings_for_pbx
+from edgecheck.judging import FAULT, assemble, fault, judged, judged_in_part, overall, skipped
 from edgecheck.model import draft
-from edgecheck.model.check import Check, Observation
+from edgecheck.model.check import Check
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import CheckResult, ClientFacts, Finding, Report, ServerFacts, Tool, Verdict, worst
@@ -88,7 +85,7 @@ class Course:
             self.stopped = f"the time allowed ({self.timeout:g} s) was over"
         except Exception:
             self.fault = traceback.format_exc()
-            self.control_finding("fault", Verdict.INCONCLUSIVE, _FAULT, self.fault.splitlines()[-1])
+            self.control_finding("fault", Verdict.INCONCLUSIVE, FAULT, self.fault.splitlines()[-1])
 
     def control_finding(self, cause: str, verdict: Verdict, text: str, *evidence: str) -> None:
         """Something about the run as a whole: a row of its own, ahead of the checks."""
@@ -118,12 +115,12 @@ class Course:
             try:
                 observation = await check.probe(network, self.profile)
             except (ControlLost, RequestDeclined, LocalFailure) as error:
-                self.keep(self._cut_short(check, place, str(error), took()))
+                self.keep(judged_in_part(check, place, str(error), self.profile, took()))
             except asyncio.CancelledError:
                 self._left[check.id] = place, took()  # why is known once the run has ended
                 raise
             except Exception:
-                self.keep(_fault(check, traceback.format_exc(), took()))
+                self.keep(fault(check, traceback.format_exc(), took()))
             else:
                 self.keep(judged(check, observation, self.profile, took()))
 
@@ -140,18 +137,7 @@ class Course:
         if check.id not in self.begun:
             return skipped(check, why)
         place, duration = self._left.get(check.id, (draft.Place(), 0.0))
-        return self._cut_short(check, place, why, duration)
-
-    def _cut_short(self, check: Check, place: draft.Place, why: str, duration: float) -> CheckResult:
-        """What a check left that did not come to its end."""
-        why = _clause(why)
-        if place.draft is None:
-            return _undecided(check, why, duration)
-        try:
-            observation = place.draft(why)
-        except Exception:
-            return _fault(check, traceback.format_exc(), duration)
-        return judged(check, observation, self.profile, duration, why)
+        return judged_in_part(check, place, why, self.profile, duration)
 
     def report(self) -> Report:
         """What is known so far, judged and diagnosed."""
@@ -169,7 +155,7 @@ class Course:
             results.insert(0, control)
         if self.stopped:
             self.notes.append(f"Not finished: {self.stopped}.")
-        return _assemble(
+        return assemble(
             results,
             self.profile,
             lambda results, headline, advice: Report(
@@ -179,7 +165,7 @@ class Course:
                 settings=self.settings_told(),
                 server=self.server,
                 client=self.client,
-                verdict=_overall(results, bool(self.stopped)),
+                verdict=overall(results, bool(self.stopped)),
                 headline=headline,
                 checks=results,
                 advice=advice,
@@ -204,122 +190,3 @@ async def reported(course: Course) -> Report:
         if current is not None:
             current.uncancel()
     return course.report()
-
-
-def _overall(results: tuple[CheckResult, ...], stopped: bool) -> Verdict:
-    verdict = worst([result.verdict for result in results])
-    # A run that was cut short has not decided all that was asked.
-    return Verdict.INCONCLUSIVE if stopped and verdict is not Verdict.FAIL else verdict
-
-
-def _assemble(
-    results: list[CheckResult],
-    profile: Profile,
-    make: Callable[[tuple[CheckResult, ...], str, tuple[str, ...]], Report],
-    server: ServerFacts | None,
-    client: ClientFacts,
-) -> Report:
-    diagnosed, headline, advice = diagnose(tuple(results), profile, server, client.router)
-    report = make(tuple(diagnosed), headline, tuple(advice))
-    return msgspec.structs.replace(report, settings_for_pbx=settings_for_pbx(report.checks, profile, server, client))
-
-
-def judged(check: Check, observation: Observation, profile: Profile, duration: float, cut_short: str | None = None) -> CheckResult:
-    """An observation with its findings; of a check that was cut short, those that stand. A judge that fails is a fault of ours."""
-    try:
-        findings = check.judge(observation, profile)
-        if cut_short is None:
-            summary = check.summarize(observation, findings)
-        else:
-            findings, summary = _standing(check, findings, check.known(observation), cut_short)
-    except Exception:
-        failed = _fault(check, traceback.format_exc(), duration)
-        return msgspec.structs.replace(failed, observation=msgspec.to_builtins(observation), cut_short=cut_short)
-    return CheckResult(
-        id=check.id,
-        verdict=worst([finding.verdict for finding in findings]),
-        summary=summary,
-        duration_s=round(duration, 3),
-        observation=msgspec.to_builtins(observation),
-        findings=findings,
-        cut_short=cut_short,
-    )
-
-
-def _standing(check: Check, findings: Sequence[Finding], known: str, why: str) -> tuple[tuple[Finding, ...], str]:
-    """What a part of the measurement proves, and that the rest is missing; in one sentence, too."""
-    stand = tuple(finding for finding in findings if finding.id.removeprefix(f"{check.id}.") in check.stands)
-    told = [finding.summary.rstrip(".") for finding in sorted(stand, key=_gravity) if finding.verdict in _TOLD][:2]
-    told = told or ([known] if known else [])
-    rest = "the rest could" if told else "could"
-    return (*stand, _not_finished(check, why)), "; ".join((*told, f"{rest} not be finished: {why}"))
-
-
-_TOLD = (Verdict.FAIL, Verdict.WARN, Verdict.PASS)
-
-
-def _gravity(finding: Finding) -> int:
-    return _TOLD.index(finding.verdict) if finding.verdict in _TOLD else len(_TOLD)
-
-
-def _clause(why: str) -> str:
-    """A sentence as part of another."""
-    why = why.rstrip(".")
-    return why[:1].lower() + why[1:] if why[1:2].islower() else why
-
-
-def skipped(check: Check, why: str) -> CheckResult:
-    finding = Finding(id=f"{check.id}.skipped", verdict=Verdict.SKIPPED, subject=check.id, summary=f"Not tested: {why}.")
-    return CheckResult(id=check.id, verdict=Verdict.SKIPPED, summary=f"not tested: {why}", duration_s=0.0, findings=(finding,))
-
-
-def _not_finished(check: Check, why: str) -> Finding:
-    text = f"could not be finished: {why}"
-    return Finding(id=f"{check.id}.cut-short", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=text, evidence=(why,))
-
-
-def _undecided(check: Check, why: str, duration: float) -> CheckResult:
-    """Nothing was left of it."""
-    finding = _not_finished(check, why)
-    return CheckResult(
-        id=check.id,
-        verdict=finding.verdict,
-        summary=finding.summary,
-        duration_s=round(duration, 3),
-        findings=(finding,),
-        cut_short=why,
-    )
-
-
-_FAULT = "edgecheck itself failed here; this says nothing about the network. Please report it with the --json file."
-
-
-def _fault(check: Check, trace: str, duration: float) -> CheckResult:
-    proof = (trace.splitlines()[-1],)
-    finding = Finding(id=f"{check.id}.fault", verdict=Verdict.INCONCLUSIVE, subject=check.id, summary=_FAULT, evidence=proof)
-    return CheckResult(
-        id=check.id, verdict=Verdict.INCONCLUSIVE, summary=_FAULT, duration_s=round(duration, 3), findings=(finding,), fault=trace
-    )
-
-
-def rejudge(report: Report) -> Report:
-    """A saved report judged anew from its observations, with the profile that it carries."""
-    profile = msgspec.convert(report.settings.get("profile"), Profile)
-    results = []
-    for result in report.checks:
-        check = BY_ID.get(result.id)
-        if check is None or result.observation is None:
-            results.append(result)
-            continue
-        observation = msgspec.convert(result.observation, check.observation)
-        results.append(judged(check, observation, profile, result.duration_s, result.cut_short))
-    stopped = any(note.startswith("Not finished") for note in report.notes)
-    return _assemble(
-        results,
-        profile,
-        lambda results, headline, advice: msgspec.structs.replace(
-            report, verdict=_overall(results, stopped), headline=headline, checks=results, advice=advice
-        ),
-        report.server,
-        report.client,
-    )

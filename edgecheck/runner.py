@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from edgecheck.checks import ALL
-from edgecheck.course import Course, Show, reported, skipped
+from edgecheck.course import Course, Show, reported
+from edgecheck.judging import skipped
 from edgecheck.model.check import Check
 from edgecheck.model.errors import ControlLost, LocalFailure, ServerUnreachable, TokenRefused
 from edgecheck.model.profile import Profile

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgecheck import course
+from edgecheck import judging
 from edgecheck.checks import ALL, DOCTOR
 from edgecheck.course import Course, reported
 from edgecheck.doctor import PROFILE as PROFILE_OF_DOCTOR
@@ -124,7 +124,7 @@ def go(check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], at: 
     report, count = clock.run(work())
     saved = json.read(json.render(report))
     (result,) = report.checks
-    (again,) = course.rejudge(saved).checks
+    (again,) = judging.rejudge(saved).checks
     assert msgspec.to_builtins(again.findings) == msgspec.to_builtins(saved.checks[0].findings)
     assert (again.verdict, again.summary, again.cut_short) == (result.verdict, result.summary, result.cut_short)
     return result, count

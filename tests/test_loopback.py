@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edgecheck import course, profiles, runner
+from edgecheck import judging, profiles, runner
 from edgecheck.cli import status
 from edgecheck.cli.run import event_loop
 from edgecheck.model.verdict import CheckResult, Report, Verdict
@@ -87,7 +87,7 @@ def test_a_whole_run(server: Live, tmp_path: Path) -> None:
     assert {probe["transport"] for probe in seen["sip-alg"]["probes"]} == {"udp", "tcp", "tls"}
     data = json_report.render(report)
     assert TOKEN not in data.decode()
-    assert json_report.render(course.rejudge(json_report.read(data))) == data
+    assert json_report.render(judging.rejudge(json_report.read(data))) == data
 
 
 def test_two_runs_side_by_side_do_not_disturb_each_other(server: Live, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_server_that_is_killed_leaves_what_was_measured(tmp_path: Path) -> Non
     assert {results[id].verdict for id in ("nat-behavior", "port-preservation", "sip-alg", "outbound", "host")} == {Verdict.SKIPPED}
     assert report.verdict is Verdict.INCONCLUSIVE
     conforms(json.loads(json_report.render(report)), schema.render())
-    assert json_report.render(course.rejudge(report)) == json_report.render(report)
+    assert json_report.render(judging.rejudge(report)) == json_report.render(report)
 
 
 # ---- the command
@@ -180,7 +180,7 @@ def test_the_command_with_no_server_at_hand(tmp_path: Path) -> None:
     conforms(report, schema.render())
     read = json_report.read(out.encode())
     assert json_report.render(read) == out.encode()
-    assert json_report.render(course.rejudge(read)) == out.encode()
+    assert json_report.render(judging.rejudge(read)) == out.encode()
     # A port of this machine may be held by a program of its own: then that is said, and nothing else may stand in the way.
     assert "fail" not in {verdict for verdict, _ in told.values()}, told
     assert not any(check["fault"] for check in report["checks"])

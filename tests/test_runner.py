@@ -5,7 +5,7 @@ import time
 import msgspec
 import pytest
 
-from edgecheck import course, runner
+from edgecheck import judging, runner
 from edgecheck.model.check import Network, Observation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Verdict
@@ -133,15 +133,15 @@ def test_a_saved_report_judged_anew_says_the_same(name: str, world: World) -> No
         nat = Nat(**EIGHT[name], seed=seed, forwarded={("udp", 5060): 5060} if seed else {})
         world.memory = SharedMemory()
         report = world.run(Edge(nat, Weather(loss=0.15 * seed, seed=seed)))
-        again = course.rejudge(json.read(json.render(report)))
+        again = judging.rejudge(json.read(json.render(report)))
         for before, after in zip(as_written(report)["checks"], as_written(again)["checks"], strict=True):
             assert before == after
 
 
 def test_judging_anew_twice_adds_nothing(world: World) -> None:
     report = world.run(Edge(Nat()))
-    once = course.rejudge(report)
-    assert as_written(course.rejudge(once)) == as_written(once) == as_written(report)
+    once = judging.rejudge(report)
+    assert as_written(judging.rejudge(once)) == as_written(once) == as_written(report)
 
 
 # ---- settings

@@ -4,7 +4,7 @@
 import msgspec
 import pytest
 
-from edgecheck import course
+from edgecheck import judging
 from edgecheck.model.check import Network, Observation
 from edgecheck.model.errors import ControlLost, LocalFailure, NotOurServer, RequestDeclined, TokenRefused
 from edgecheck.model.profile import Profile
@@ -49,7 +49,7 @@ def test_a_judge_that_raises_keeps_the_observation_to_be_judged_anew(world: Worl
     assert by_id(report)["one"].fault is not None
     assert by_id(report)["one"].observation == {}
     world.have(check("one", passes))  # the bug is fixed
-    again = course.rejudge(report)
+    again = judging.rejudge(report)
     assert (again.verdict, by_id(again)["one"].fault) == (Verdict.PASS, None)
 
 

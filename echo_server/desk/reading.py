@@ -6,7 +6,7 @@ import msgspec
 
 from echo_server.config import ConfigError
 from echo_server.desk.store import Store
-from edgecheck.course import rejudge
+from edgecheck.judging import rejudge
 from edgecheck.model.errors import UsageError
 from edgecheck.model.verdict import Report
 from edgecheck.report import json

@@ -61,7 +61,7 @@ def number_of(word: str) -> int | None:
 
 def judged_anew(report: Report, name: str) -> Report:
     """The same observations, judged by this version. Raises ``UsageError``."""
-    from edgecheck.course import rejudge
+    from edgecheck.judging import rejudge
 
     try:
         return rejudge(report)

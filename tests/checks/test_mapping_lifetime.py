@@ -8,8 +8,8 @@ import pytest
 from edgecheck.checks.mapping_lifetime import CHECK
 from edgecheck.checks.mapping_lifetime.bounds import bounds, keepalive, observe, refreshed_from_outside
 from edgecheck.checks.mapping_lifetime.observation import BareTest, IdlePoint, LifetimeObservation
-from edgecheck.course import judged
 from edgecheck.diagnosis import diagnose
+from edgecheck.judging import judged
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Verdict
 

@@ -24,7 +24,7 @@ PACKAGE = Path(edgecheck.__file__).parent
 CHECKS = {check.id for check in (*ALL, *DOCTOR)}
 
 
-COURSES = [PACKAGE / name for name in ("course.py", "runner.py", "doctor.py")]
+COURSES = [PACKAGE / name for name in ("course.py", "judging.py", "runner.py", "doctor.py")]
 OF_EVERY_CHECK = {"cut-short", "fault", "skipped"}
 """What the runner says of any check: ``f"{check.id}.fault"``."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgecheck import course, runner
+from edgecheck import judging, runner
 from edgecheck.checks import ALL
 from edgecheck.model.check import Check, Network, Observation
 from edgecheck.model.profile import PortNeed, Profile
@@ -157,7 +157,7 @@ class World:
     def have(self, *checks: Check) -> Profile:
         """Only these checks exist; a profile that names them all."""
         self._monkeypatch.setattr(runner, "ALL", checks)
-        self._monkeypatch.setattr(course, "BY_ID", {check.id: check for check in checks})
+        self._monkeypatch.setattr(judging, "BY_ID", {check.id: check for check in checks})
         return msgspec.structs.replace(PROFILE, checks=tuple(check.id for check in checks))
 
 
@@ -171,7 +171,7 @@ def kept(report: Report) -> Report:
     data = json.render(report)
     saved = json.read(data)
     assert as_written(saved) == as_written(report)
-    assert as_written(course.rejudge(saved)) == as_written(report)
+    assert as_written(judging.rejudge(saved)) == as_written(report)
     for written in (data.decode(), text.render(report), junit.render(report)):
         assert TOKEN not in written
     assert report.headline

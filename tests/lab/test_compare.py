@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgecheck.comparison import compare
-from edgecheck.course import rejudge
+from edgecheck.judging import rejudge
 from edgecheck.model.comparison import Kind
 from edgecheck.model.verdict import Verdict
 from edgecheck.report import json as saved
