@@ -46,7 +46,8 @@ def show(number: Number, reports: Database = None, state_dir: State = None) -> N
     from echo_server.desk import reading
     from edgecheck.report import text
 
-    sys.stdout.write(text.render(reading.report(_store(reports, state_dir), number), width=100))
+    proof = f"edgecheck-server reports export {number} report.html"
+    sys.stdout.write(text.render(reading.report(_store(reports, state_dir), number), width=100, proof=proof))
 
 
 @commands.command()

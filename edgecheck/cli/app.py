@@ -183,7 +183,7 @@ def alg(
     from edgecheck.cli.run import family
 
     asked = command.Asked(against=against, source=source, family=family(ipv4, ipv6), timeout=timeout, history=not no_history)
-    raise typer.Exit(command.alg(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color)))
+    raise typer.Exit(command.alg(asked, Output(json=json, junit=junit, quiet=quiet, no_color=no_color, offers="--json report.json")))
 
 
 @app.command()
@@ -274,7 +274,9 @@ def compare(
 
 @app.command()
 def report(
-    name: options.SavedReport,
+    name: Annotated[
+        str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin), a run of the history (@12, @last), a baseline.")
+    ],
     form: Annotated[str, typer.Option("--format", metavar="F", help="markdown, text, html, junit, csv or json.")] = "markdown",
     redact: Annotated[bool, typer.Option("--redact", help="Words in place of addresses and names, for a public ticket.")] = False,
     tried: Annotated[

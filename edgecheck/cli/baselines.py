@@ -39,7 +39,8 @@ def show(name: str, no_color: bool) -> int:
     from edgecheck.store import baselines
 
     report = saved.judged_anew(baselines.load(name), f"baseline {name}")
-    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout)))
+    proof = f"edgecheck report {name} --format html -o report.html"
+    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout), proof=proof))
     return status.of(report.verdict)
 
 

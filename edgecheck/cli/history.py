@@ -54,7 +54,8 @@ def show(number: int, no_color: bool) -> int:
     from edgecheck.report import text
 
     report = saved.kept(number)
-    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout)))
+    proof = f"edgecheck report @{number or 'last'} --format html -o report.html"
+    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout), proof=proof))
     return status.of(report.verdict)
 
 

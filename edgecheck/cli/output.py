@@ -21,6 +21,8 @@ class Output(NamedTuple):
     junit: str | None = None
     quiet: bool = False
     no_color: bool = False
+    offers: str = "--html report.html"
+    """What to add to this command for a file with all evidence."""
 
     @property
     def files(self) -> dict[str, str]:
@@ -52,13 +54,14 @@ class Output(NamedTuple):
         from edgecheck.report import text
 
         code = status.of(report.verdict)
-        for option, name in self.files.items():
-            if not put(name, _render(option, report)):
-                code = code if code == status.FAILED else status.UNDECIDED
+        written = {option: name for option, name in self.files.items() if put(name, _render(option, report))}
+        if len(written) < len(self.files):
+            code = code if code == status.FAILED else status.UNDECIDED
         if not self.stdout_taken:
             color = colored(sys.stdout, self.no_color)
-            line = text.first_line(report, color=color) + "\n" if self.quiet else text.render(report, color=color, width=width(sys.stdout))
-            sys.stdout.write(line)
+            proof = written.get("--html") or written.get("--json") or self.offers
+            whole = text.first_line(report, color=color) + "\n" if self.quiet else ""
+            sys.stdout.write(whole or text.render(report, color=color, width=width(sys.stdout), proof=proof))
         return code
 
 

@@ -30,7 +30,7 @@ def form(word: str) -> Form:
 
 def report(name: str, form: Form, *, redacted: bool, tried: Sequence[str], output: str) -> int:
     """Write the report in this form; 0 once it is written, whatever its verdict: this is no check."""
-    given = saved.read(name)
+    given = saved.baseline(name)
     if redacted:
         from edgecheck.report.redact import redact
 

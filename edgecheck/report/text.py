@@ -26,9 +26,12 @@ _LONGEST_DETAIL = 180
 _NARROWEST = 40
 
 
-def render(report: Report, *, color: bool = False, width: int = 0) -> str:
-    """The report as text, lines at most ``width`` columns (0: never wrapped), with a line end."""
-    return "\n".join(_Page(color, width).lines(report)) + "\n"
+def render(report: Report, *, color: bool = False, width: int = 0, proof: str = "") -> str:
+    """The report as text, lines at most ``width`` columns (0: never wrapped), with a line end.
+
+    ``proof``: where all evidence is to be had, a file or what to type for one; empty = nobody knows.
+    """
+    return "\n".join(_Page(color, width, proof).lines(report)) + "\n"
 
 
 def first_line(report: Report, *, color: bool = False) -> str:
@@ -74,9 +77,10 @@ def verdict_word(verdict: Verdict, color: bool, upper: bool = False, column: int
 class _Page:
     """One rendering: remembers which terms were explained already."""
 
-    def __init__(self, color: bool, width: int) -> None:
+    def __init__(self, color: bool, width: int, proof: str = "") -> None:
         self._color = color
         self._width = width
+        self._proof = proof
         self._plain = Plain()
 
     def lines(self, report: Report) -> Iterator[str]:
@@ -152,10 +156,12 @@ class _Page:
 
     def _last(self, report: Report) -> Iterator[str]:
         """Time, server and hints: two lines rather than a command that is broken in two."""
-        account = report.settings.get("account") is not None
-        where = f"against {report.server.address}" if report.server else "of looking" if account else "without a server"
+        asked = str(report.settings.get("target") or "")
+        where = "of looking" if report.settings.get("account") is not None else "without a server"
+        if report.server or (asked.startswith(("sip:", "sips:")) and where == "without a server"):
+            where = f"against {report.server.address if report.server else asked}"
         grave = _gravest_id(report)
-        line = f"{report.duration_s:.1f} s {where}. Proof: --html report.html."
+        line = f"{report.duration_s:.1f} s {where}." + (f" Proof: {self._proof}." if self._proof else "")
         more = f"More: edgecheck explain {grave}" if grave else ""
         if not more or not self._width or len(line) + 1 + len(more) <= self._width:
             yield safe(f"{line} {more}".strip())

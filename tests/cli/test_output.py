@@ -45,6 +45,23 @@ def test_files_beside_the_text(tmp_path, capsys):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["r.json", "r.xml"]
 
 
+def test_the_last_line_names_the_proof_that_there_is(tmp_path, capsys, monkeypatch):
+    page, data = str(tmp_path / "r.html"), str(tmp_path / "r.json")
+
+    def proof(**asked):
+        Output(**asked).write(BAD)
+        return capsys.readouterr().out.splitlines()[-1].partition(" Proof: ")[2].partition(". More: ")[0]
+
+    assert proof() == "--html report.html"
+    assert proof(offers="--json report.json") == "--json report.json"
+    assert proof(html=page) == page
+    assert proof(json=data, html=page) == page
+    assert proof(json=data) == data
+    monkeypatch.setattr(output, "put", lambda name, data: not name.endswith(".html"))  # no room for it
+    assert proof(json=data, html=page) == data
+    assert proof(html=page) == "--html report.html"
+
+
 def test_quiet_is_one_line(capsys):
     Output(quiet=True).write(BAD)
     assert capsys.readouterr().out == "FAIL  A headline.\n"

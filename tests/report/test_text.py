@@ -106,12 +106,27 @@ def test_advice_is_numbered_and_a_second_line_belongs_to_its_step():
 
 
 def test_the_last_line_tells_time_server_and_where_to_read_on():
-    out = lines(alg("UDP 5060"), notes=("Not finished: interrupted.",))
+    given = report(alg("UDP 5060"), notes=("Not finished: interrupted.",))
+    out = text.render(given, proof="--html report.html").splitlines()
     assert out[-3:] == [
         "Note: Not finished: interrupted.",
         "",
         "6.2 s against 198.51.100.10. Proof: --html report.html. More: edgecheck explain sip-alg.rewritten",
     ]
+
+
+@pytest.mark.parametrize(
+    ("proof", "more", "told"),
+    [
+        ("", {}, "6.2 s against 198.51.100.10."),
+        ("/tmp/r.html", {}, "6.2 s against 198.51.100.10. Proof: /tmp/r.html."),
+        ("", {"server": None, "settings": {"target": "sip:pbx.example:5060"}}, "6.2 s against sip:pbx.example:5060."),
+        ("", {"server": None, "settings": {"target": "sip:a@b", "account": {}}}, "6.2 s of looking."),
+        ("", {"server": None, "settings": {"target": "echo.example.net:8443"}}, "6.2 s without a server."),
+    ],
+)
+def test_the_last_line_promises_nothing_that_is_not_there(proof, more, told):
+    assert text.render(report(nat(), **more), proof=proof).splitlines()[-1] == told
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 120])
@@ -122,7 +137,7 @@ def test_no_line_is_wider_than_the_terminal(width):
 
 
 def test_a_command_is_never_broken_in_two():
-    out = lines(alg("UDP 5060"), width=80)
+    out = text.render(report(alg("UDP 5060")), width=80, proof="--html report.html").splitlines()
     assert "More: edgecheck explain sip-alg.rewritten" in out
 
 
