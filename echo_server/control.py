@@ -77,7 +77,8 @@ class Requests:
                 case control.Probe():
                     return [self._probe(session, request)]
                 case control.Call():
-                    return [self._call(session, request, now)]
+                    calling = self._call(session, request, now)
+                    return [calling if request.transport == "udp" else Reply(_called(session, calling))]
                 case control.Push():
                     return [Reply(_pushed(session, request))]
                 case control.Dial():
@@ -146,9 +147,9 @@ class Requests:
         _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
         if not request.methods or len(set(request.methods)) != len(request.methods) or len(request.items) != len(request.methods) + 1:
             raise Refusal("malformed", "Each method once, one at least; an item for each, and one for the probes.")
-        phone = sip_caller.registered(session, request.series, request.registered)
+        phone = sip_caller.registered(session, request.series, request.registered, request.transport)
         if phone is None:
-            raise Refusal("unavailable", "No REGISTER with that item and a Contact came over UDP.")
+            raise Refusal("unavailable", f"No REGISTER with that item and a Contact came over {request.transport.upper()}.")
         service = self._service(session, phone.peer.host)
         return sip_caller.Calling(service, session, request, phone, session.at_ms(now), self._key)
 
@@ -221,6 +222,15 @@ def _table(session: Session, series: int, sender: str, low: int, high: int) -> S
     if table is None:
         raise Refusal("limit", "The session's accounts are full: open another session.")
     return table
+
+
+def _called(session: Session, calling: sip_caller.Calling) -> control.Called:
+    stream = session.sip_streams.get((calling.phone.listener, calling.phone.peer))
+    if stream is None or stream.write is None:
+        raise Refusal("unavailable", "The connection that the REGISTER came on is gone.")
+    _within("pushes", stream.pushed + 1, 1, MOST_PUSHES)
+    stream.pushed += 1
+    return calling.push(stream)
 
 
 def _pushed(session: Session, request: control.Push) -> control.Pushed:

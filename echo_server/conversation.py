@@ -125,6 +125,8 @@ class Conversation(KeptStream):
         else:
             session, answers, row = self._answers.to_sip(self._listener, self._transport, self.peer, data, None, now)
             self.session = session or self.session
+            if session is not None:
+                session.sip_streams[self._listener, self.peer] = self
             if row is not None and answers:
                 row.answered += 1
         for answer in answers:

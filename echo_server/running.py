@@ -201,7 +201,7 @@ def _tested(addresses: Addresses, bound: Bound, journal: Journal) -> Addresses:
 def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
     """What clients of this family are told."""
     probe_ports = {key.listener: made.getsockname()[1] for key, made in bound.udp.items() if key.family == addresses.family}
-    capabilities = ["stun-tcp", "sip-udp", "sip-tcp", "sip-tls", "sip-calls", "media", "dial", "inquire", "hop-limit"]
+    capabilities = ["stun-tcp", "sip-udp", "sip-tcp", "sip-tls", "sip-calls", "sip-calls-tcp", "media", "dial", "inquire", "hop-limit"]
     if addresses.alternate is not None:
         capabilities.insert(0, "alternate-address")
     capabilities += ["probe-from-sip", "push"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from echo_server.ledger import Ledger
 from echo_server.limits import Allowance, Bounds, Pool
@@ -91,6 +92,8 @@ class Session:
         self.ended = False
         self.streams: dict[tuple[int, int], KeptStream] = {}
         """Connections that the client opened and named by a Binding request: by its series and item."""
+        self.sip_streams: WeakValueDictionary[tuple[str, Endpoint], KeptStream] = WeakValueDictionary()
+        """Connections on which SIP of this session came, by listener and peer; for as long as they live."""
         self._next_probe = 0.0
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from echo_server.outbound import Outbound
-from echo_server.session import Session
+from echo_server.session import KeptStream, Session
 from echo_server.sip_mirror import ALLOW, MARKER_HEADER, find_markers
 from edgecheck import __version__
 from edgecheck.wire import control, probe, sip
@@ -35,12 +35,13 @@ class Phone(NamedTuple):
     contact: str
     """The URI of its Contact as it arrived."""
     user: str
+    transport: control.Transport = "udp"
 
 
-def registered(session: Session, series: int, item: int) -> Phone | None:
-    """The phone whose REGISTER with this marker came last over UDP; None when there is none, or its Contact is nothing to call."""
+def registered(session: Session, series: int, item: int, transport: control.Transport) -> Phone | None:
+    """The phone whose REGISTER with this marker came last over this transport; None: there is none, or its Contact is nothing to call."""
     for record in reversed(session.mirror.records):
-        if (record.direction, record.transport) != ("received", "udp") or (session.name, series, item) not in find_markers(record.data):
+        if (record.direction, record.transport) != ("received", transport) or (session.name, series, item) not in find_markers(record.data):
             continue
         try:
             message = sip.parse_datagram(record.data)
@@ -50,7 +51,7 @@ def registered(session: Session, series: int, item: int) -> Phone | None:
             continue
         plain = _PLAIN_URI.fullmatch(contact)
         if message.method == "REGISTER" and plain is not None:
-            return Phone(f"sip:{record.server_port}", peer, contact, plain[1] or "")
+            return Phone(f"sip:{record.server_port}", peer, contact, plain[1] or "", transport)
     return None
 
 
@@ -60,7 +61,7 @@ class Calling:
     def __init__(self, service: Service, session: Session, request: control.Call, phone: Phone, at_ms: float, key: bytes) -> None:
         self.session = session
         self._request = request
-        self._phone = phone
+        self.phone = phone
         self._at_ms = at_ms
         self._local = Endpoint(service.address, int(phone.listener.partition(":")[2]))
         self._media = service.media or (10_000, 20_000)
@@ -75,7 +76,7 @@ class Calling:
 
     def steps(self) -> Iterator[tuple[float, Outbound]]:
         """(seconds since the start, datagram). The order within a round is drawn, so that a limit on bursts meets both kinds alike."""
-        draw = random.Random(hmac.digest(self._key, str(self._phone).encode(), "sha256"))
+        draw = random.Random(hmac.digest(self._key, str(self.phone).encode(), "sha256"))
         for copy in range(self._request.copies):
             at = copy * self._request.spacing_ms / 1000
             control_probe = probe.serialize(self._probe._replace(copy=copy), self._size)
@@ -83,7 +84,7 @@ class Calling:
             draw.shuffle(batch)
             for data in batch:
                 take_back = None if data is control_probe else self._record(data, at)
-                yield at, Outbound(self._phone.listener, self._phone.peer, data, take_back)
+                yield at, Outbound(self.phone.listener, self.phone.peer, data, take_back)
 
     def left(self, outbound: Outbound) -> None:
         """The datagram has left this machine."""
@@ -101,19 +102,27 @@ class Calling:
 
     def _record(self, data: bytes, at: float) -> Callable[[], None] | None:
         at_ms = round(self._at_ms + at * 1000, 3)
-        return self.session.mirror.note(at_ms, "sent", "udp", self._local.port, self._phone.peer, data)
+        return self.session.mirror.note(at_ms, "sent", self.phone.transport, self._local.port, self.phone.peer, data)
+
+    def push(self, stream: KeptStream) -> control.Called:
+        """Over a connection: each message once, in a write of its own."""
+        for data in self._messages:
+            self._record(data, 0.0)
+            stream.push(data, 0)
+        return control.Called(id=self._request.id, sent=len(self._messages), controls=0)
 
     def _message(self, method: str, item: int) -> bytes:
-        phone, local = self._phone, self._local
+        phone, local = self.phone, self._local
         marker = control.sip_marker(self.session.name, self._request.series, item)
         user = f"{phone.user}@" if phone.user else ""
-        uri = phone.contact if method == "OPTIONS" else f"sip:{user}{phone.peer}"
+        parameter = "" if phone.transport == "udp" else f";transport={phone.transport}"
+        uri = phone.contact if method == "OPTIONS" else f"sip:{user}{phone.peer}{parameter}"
         headers = [
-            ("Via", f"SIP/2.0/UDP {local};rport;branch=z9hG4bK{marker}"),
+            ("Via", f"SIP/2.0/{phone.transport.upper()} {local};rport;branch=z9hG4bK{marker}"),
             ("Max-Forwards", "70"),
             ("From", f"<sip:mirror@{local}>;tag={marker}"),
             ("To", f"<{uri}>"),
-            ("Contact", f"<sip:mirror@{local}>"),
+            ("Contact", f"<sip:mirror@{local}{parameter}>"),
             ("Call-ID", f"{marker}@{local.host}"),
             ("CSeq", f"1 {method}"),
             (MARKER_HEADER, marker),
@@ -134,7 +143,7 @@ class Calling:
         lines = [
             "v=0",
             f"o=- {number} 1 {network} {host}",
-            f"s=call for {self._phone.peer}",
+            f"s=call for {self.phone.peer}",
             f"c={network} {host}",
             "t=0 0",
             f"m=audio {port} RTP/AVP 0 101",

@@ -132,10 +132,12 @@ class SipPath(Edge):
             raise LocalFailure("timeout", f"Could not connect to {to}/{transport}: no answer in time.")
         loop = asyncio.get_running_loop()
         talk = self.server.open_stream(listener, transport, seen, loop.time())
-        reader, mapping, stuck = self._reads(transport, to.port), self._mapping(port, seen, to), False
+        reader, mapping, stuck, deaf = self._reads(transport, to.port), self._mapping(port, seen, to), False, False
 
         def hear(data: bytes) -> None:
             nonlocal stuck
+            if reader is not None and reader.opens and alg.is_sip(data):
+                self._open(port, data, seen, to)
             fate = reader.deed("out", data, mapping) if reader else Fate((data,))
             stuck = stuck or not fate.forward
             for answer in fate.back:
@@ -145,10 +147,13 @@ class SipPath(Edge):
                 loop.call_later(self.weather.delay, come_back, answer)
 
         def come_back(data: bytes) -> None:
+            nonlocal deaf
             for one in SipFramer().feed(data) if reader and data.startswith(b"SIP/") else [data]:
-                fate = reader.deed("in", one, mapping) if reader else Fate((one,))
-                for message in fate.forward:
+                fate = reader.deed("in", one, mapping) if reader and one else Fate((one,))
+                deaf = deaf or not fate.forward
+                for message in () if deaf else fate.forward:
                     stream.deliver(message)
 
         stream = FakeStream(self, Endpoint(self.source, port), to, hear)
+        talk.write = lambda data: loop.call_later(self.weather.delay, come_back, data)  # type: ignore[assignment]
         return stream

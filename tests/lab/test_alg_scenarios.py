@@ -88,11 +88,11 @@ def test_pinholes_alone(through: Through) -> None:
     """A router that opens ports for what SIP names and changes no text, as some firewalls do; beside it one that reads no SIP."""
     report, plain = through({"pinholes": True}), through({})
     seen = runs.observations(report)["sip-alg"]
-    opened = {(row["server_port"], row["opened_by"]): row["opened"] for row in seen["pinholes"]}
+    opened = {(row["server_port"], row["opened_by"]): row["opened"] for row in seen["pinholes"] if row["transport"] == "udp"}
     assert opened == {(5060, "REGISTER"): True, (5060, "INVITE"): True, (5080, "REGISTER"): False, (5080, "INVITE"): False}, runs.told(report)
     assert seen["interference"] == "harmless"
     assert {row["request"] for row in seen["probes"]} == {"unchanged"}
-    assert [row["opened"] for row in runs.observations(plain)["sip-alg"]["pinholes"]] == [False] * 4
+    assert [row["opened"] for row in runs.observations(plain)["sip-alg"]["pinholes"]] == [False] * 6
     assert runs.verdicts(plain)["sip-alg"] == "pass"
 
 
@@ -114,18 +114,24 @@ def test_the_kernels_alg_in_depth(laboratory: Laboratory) -> None:
         runs.serve(topology, SERVER, directory)
         report = runs.run(topology, SERVER, directory, "sip-alg")
     seen = runs.observations(report)["sip-alg"]
-    opened = {(row["server_port"], row["opened_by"]): (row["opened"], row["from_address"]) for row in seen["pinholes"]}
-    assert {by: opened[5060, by] for by in ("REGISTER", "INVITE")} == {"REGISTER": (True, False), "INVITE": (True, False)}
-    assert {opened[5080, by][0] for by in ("REGISTER", "INVITE")} == {False}
+    opened = {(row["transport"], row["server_port"], row["opened_by"]): (row["opened"], row["from_address"]) for row in seen["pinholes"]}
+    ways = (("udp", 5060, "REGISTER"), ("udp", 5060, "INVITE"), ("tcp", 5060, "INVITE"))
+    assert {way: opened[way] for way in ways} == dict.fromkeys(ways, (True, False))
+    assert {opened[way][0] for way in opened if way[1] == 5080} == {False}
     assert (seen["via_port"]["at_source"], seen["via_port"]["at_via"] > 0) == (0, True)
     rows = {row["method"]: row for row in seen["beside"]}
     assert {rows[f"INVITE of {size} bytes"]["request"] for size in (1400, 1900)} == {"rewritten"}
     split = {change["where"] for change in rows["INVITE in two segments"]["changes"] if change["direction"] == "request"}
     assert split & {"sdp c=", "Via"} == set()
     assert rows["INVITE in two segments"]["interference"] == "inconsistent"
-    calls = {(row["server_port"], row["method"]): {change["where"] for change in row["changes"]} for row in seen["incoming"]}
-    assert {"Request-URI", "To"} <= calls[5060, "incoming INVITE"]
-    assert calls[5080, "incoming INVITE"] == set()
+    calls = {(row["transport"], row["server_port"], row["method"]): row for row in seen["incoming"]}
+    for transport in ("udp", "tcp"):
+        for method in ("incoming OPTIONS", "incoming INVITE"):
+            touched = calls[transport, 5060, method]["changes"]
+            assert {"Request-URI", "To"} <= {change["where"] for change in touched if change["direction"] == "request"}
+            assert {"Contact", "To"} <= {change["where"] for change in touched if change["direction"] == "response"}
+            clean = calls[transport, 5080, method]
+            assert (clean["request"], clean["response"], clean["changes"]) == ("unchanged", "unchanged", [])
     findings = {(finding["id"], finding["subject"]) for finding in report["checks"][0]["findings"]}
     assert {("sip-alg.pinhole", "UDP 5060"), ("sip-alg.via-port", "UDP 5060"), ("sip-alg.inconsistent", "TCP 5060")} <= findings
 

@@ -77,6 +77,51 @@ def test_what_left_is_in_the_mirror_and_what_the_system_refused_is_not(memory: A
     assert [(record.transport, record.server_port, record.peer) for record in calls] == [("udp", 5060, str(PEER))]
 
 
+def registered_over_tcp(memory: type[InMemory]) -> tuple[InMemory, Any, Any, list[bytes]]:
+    server = memory()
+    session = server.session(Endpoint(PEER.host, 50_000))
+    talk = server.core.open_stream("sip:5060", "tcp", PEER, 1.0)
+    written: list[bytes] = []
+    talk.write = written.append
+    talk.feed(request("REGISTER", control.sip_marker(session.name, SERIES, REGISTER), Contact="<sip:me@192.168.1.2:5060;transport=tcp>"), 1.0)
+    return server, session, talk, written
+
+
+def call_over(server: InMemory, session: Any, transport: str) -> Any:
+    items = {"methods": ("OPTIONS", "INVITE"), "items": (OPTIONS, INVITE, CONTROL)}
+    return server.ask(session, control.Call, series=SERIES, registered=REGISTER, transport=transport, **items)
+
+
+def test_over_tcp_it_calls_on_the_connection_of_the_register(memory: Any) -> None:
+    server, session, _, written = registered_over_tcp(memory)
+    assert call_over(server, session, "tcp") == control.Called(id=7, sent=2, controls=0)
+    calls = [sip.parse(data) for data in written]
+    assert [(call.method, call.uri) for call in calls] == [
+        ("OPTIONS", "sip:me@192.168.1.2:5060;transport=tcp"),
+        ("INVITE", f"sip:me@{PEER};transport=tcp"),
+    ]
+    assert all((call.get("Via") or "").startswith("SIP/2.0/TCP ") and call.content_length == len(call.body) for call in calls)
+    sent = [record for record in server.ask(session, control.Mirror).records if record.direction == "sent"]
+    assert [record.data for record in sent[-2:]] == written
+    assert {record.transport for record in sent} == {"tcp"}
+
+
+def test_a_connection_that_is_gone_or_of_another_transport_is_not_called_on(memory: Any) -> None:
+    server, session, talk, written = registered_over_tcp(memory)
+    assert call_over(server, session, "udp").reason == "unavailable"
+    assert call_over(server, session, "tls").reason == "unavailable"
+    talk.write = None
+    assert call_over(server, session, "tcp").reason == "unavailable"
+    assert written == []
+
+
+def test_a_connection_is_called_on_so_often_and_no_oftener(memory: Any) -> None:
+    server, session, _, written = registered_over_tcp(memory)
+    replies = [call_over(server, session, "tcp") for _ in range(40)]
+    assert isinstance(replies[-1], control.Declined)
+    assert len(written) == 2 * sum(isinstance(reply, control.Called) for reply in replies) <= 32
+
+
 @pytest.mark.parametrize(
     ("phone", "reason"),
     [

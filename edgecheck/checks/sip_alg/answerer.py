@@ -3,11 +3,11 @@
 import msgspec
 
 from edgecheck.checks.sip_alg.authorship import is_signed
+from edgecheck.checks.sip_alg.knocking import ask_mirror
 from edgecheck.checks.sip_alg.locate import WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller
 from edgecheck.checks.sip_alg.observation import Located, RoundTrip, SipAlgObservation, Taken
-from edgecheck.checks.sip_alg.phone import ask_mirror
 from edgecheck.checks.sip_alg.taken import TIMED, Climb, place
 from edgecheck.model.check import Network
 from edgecheck.model.errors import LocalFailure

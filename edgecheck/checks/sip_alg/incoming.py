@@ -10,9 +10,10 @@ from edgecheck.checks.sip_alg import interference, loss
 from edgecheck.checks.sip_alg.compare import Difference, compare
 from edgecheck.checks.sip_alg.messages import Step, marked, split_item
 from edgecheck.checks.sip_alg.observation import Change, Harm, MessageFacts, Proof, SipProbe, State
-from edgecheck.checks.sip_alg.phone import Called, PhoneLog
+from edgecheck.checks.sip_alg.phone_log import Called, PhoneLog
 from edgecheck.checks.sip_alg.reading import as_change, as_text, level_of
 from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
 
 NAMES = {Step.CALLED_OPTIONS: "incoming OPTIONS", Step.CALLED_INVITE: "incoming INVITE"}
 DESTINATION_PORT = "destination port"
@@ -25,15 +26,17 @@ def read_incoming(log: PhoneLog, session: bytes) -> tuple[SipProbe, ...]:
         return ()
     rows = []
     for step, called in log.called.items():
-        sent, received = _records(account.records, session, log.series, step)
+        sent, received = _records(account.records, session, log.series, step, log.transport)
         if sent:
             rows.append(_read(log, step, called, sent, received))
     return tuple(rows)
 
 
-def _records(records: tuple[control.MirrorRecord, ...], session: bytes, series: int, step: Step) -> tuple[list[bytes], list[bytes]]:
+def _records(
+    records: tuple[control.MirrorRecord, ...], session: bytes, series: int, step: Step, transport: control.Transport
+) -> tuple[list[bytes], list[bytes]]:
     """The requests that left the server, and the answers that came to it."""
-    ours = [record for record in records if record.transport == "udp" and marked(record.data, session, series) is step]
+    ours = [record for record in records if record.transport == transport and marked(record.data, session, series) is step]
     return (
         [record.data for record in ours if record.direction == "sent"],
         [record.data for record in ours if record.direction == "received"],
@@ -42,16 +45,17 @@ def _records(records: tuple[control.MirrorRecord, ...], session: bytes, series: 
 
 def _read(log: PhoneLog, step: Step, called: Called, sent: list[bytes], received: list[bytes]) -> SipProbe:
     name = NAMES[step]
-    blank = SipProbe(transport="udp", server_port=log.server.port, method=name, request="undecided", response="undecided")
+    blank = SipProbe(transport=log.transport, server_port=log.server.port, method=name, request="undecided", response="undecided")
     changes: list[Change] = []
     harms: list[Harm] = []
     proofs: list[Proof] = []
     reasons: list[str] = []
     request: State
     response: State
-    controls = f"{log.call_controls_arrived} of {log.call_controls_sent} non-SIP datagrams of the same size from the same socket"
+    kind = "non-SIP datagrams of the same size from the same socket" if log.transport == "udp" else "connections with as much of no SIP"
+    controls = f"{log.call_controls_arrived} of {log.call_controls_sent} {kind}"
     if called.arrived:
-        _compare_requests(log, name, called, sent[0], changes, harms, proofs)
+        _compare_requests(log, name, called, sent, changes, harms, proofs)
         request = "rewritten" if changes else "unchanged"
     elif _is_lost(log, len(sent), log.call_controls_sent, log.call_controls_arrived):
         request = "lost"
@@ -65,12 +69,12 @@ def _read(log: PhoneLog, step: Step, called: Called, sent: list[bytes], received
         changes += {(change.where, change.action): change for change in reversed(found)}.values()
         if found:
             first = next(data for data in received if _answer_changes(name, called, data))
-            proofs.append(Proof(direction="response", message=name, sent=as_text(_like(called, first)), arrived=as_text(first)))
+            proofs.append(Proof(direction="response", message=name, sent=as_text(_like(called.answers, first)), arrived=as_text(first)))
     elif called.answers:
         arrived = {
             row.item for row in (log.account.controls if log.account else None) or () if split_item(row.item)[2] == Step.ANSWER_CONTROL
         }
-        beside = f"{len(arrived)} of {len(log.answer_controls)} non-SIP datagrams of the same size"
+        beside = f"{len(arrived)} of {len(log.answer_controls)} {kind.partition(' from ')[0]}"
         lost = _is_lost(log, len(called.answers), len(log.answer_controls), len(arrived))
         response = "lost" if lost else "undecided"
         reasons.append(f"{name}: none of {len(called.answers)} answers arrived, while {beside} did")
@@ -105,15 +109,17 @@ def _is_lost(log: PhoneLog, copies: int, controls: int, arrived: int) -> bool:
 
 
 def _compare_requests(
-    log: PhoneLog, name: str, called: Called, sent: bytes, changes: list[Change], harms: list[Harm], proofs: list[Proof]
+    log: PhoneLog, name: str, called: Called, sent: list[bytes], changes: list[Change], harms: list[Harm], proofs: list[Proof]
 ) -> None:
     assert log.local is not None
     for data, port in dict.fromkeys(called.arrived):
-        differences = list(compare(sent, data))
-        harms += [harm for harm in interference.incoming_harms(sent, data, differences, log.local) if harm not in harms]
+        original = _like(sent, data)
+        differences = list(compare(original, data))
+        local = log.local if log.transport == "udp" else Endpoint(log.local.host, port)  # each connection has its own
+        harms += [harm for harm in interference.incoming_harms(original, data, differences, local) if harm not in harms]
         if differences and not proofs:
-            proofs.append(Proof(direction="request", message=name, sent=as_text(sent), arrived=as_text(data)))
-        if port != log.local.port:
+            proofs.append(Proof(direction="request", message=name, sent=as_text(original), arrived=as_text(data)))
+        if port != local.port:
             differences.append(Difference(DESTINATION_PORT, "rewritten", str(log.local.port), str(port)))
             text = f"it is delivered to port {port} of this machine instead of {log.local.port}: the phone does not hear it"
             harms.append(Harm(level="inconsistent", direction="request", text=text))
@@ -122,9 +128,9 @@ def _compare_requests(
 
 
 def _answer_changes(name: str, called: Called, arrived: bytes) -> list[Change]:
-    return [as_change("response", name, difference) for difference in compare(_like(called, arrived), arrived)]
+    return [as_change("response", name, difference) for difference in compare(_like(called.answers, arrived), arrived)]
 
 
-def _like(called: Called, arrived: bytes) -> bytes:
-    """Which of the phone's answers this is: the same bytes, or else the fewest differences."""
-    return arrived if arrived in called.answers else min(dict.fromkeys(called.answers), key=lambda data: len(compare(data, arrived)))
+def _like(sent: list[bytes], arrived: bytes) -> bytes:
+    """Which of these it is: the same bytes, or else the fewest differences."""
+    return arrived if arrived in sent else min(dict.fromkeys(sent), key=lambda data: len(compare(data, arrived)))

@@ -12,83 +12,29 @@ The ports are fresh each time, and no socket of the server's knocks at one port 
 a packet may treat the next one of the same pair alike, whatever has been opened since.
 """
 
-from dataclasses import dataclass, field
 from typing import cast
 
 from edgecheck.checks.sip_alg import messages
 from edgecheck.checks.sip_alg.flow import control_probe, returned_control
-from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
+from edgecheck.checks.sip_alg.knocking import ask_mirror, knock, named_media_port, note_knock
+from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller, Step, item, marked
+from edgecheck.checks.sip_alg.phone_log import CALLED, Called, PhoneLog
 from edgecheck.checks.sip_alg.udp import UdpTraffic
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
-from edgecheck.wire import control, probe, sdp, sip
+from edgecheck.wire import control, probe
 from edgecheck.wire.address import Endpoint, parse_endpoint
 from edgecheck.wire.errors import WireError
 
 CALLS = (2, 12, 24)
 """Copies of each request, round after round, while something is missing."""
 CALL_SPACING_MS = 30
-KNOCKS = 12
-KNOCK_SPACING_MS = 15
 MOST_ANSWERS = 40
 """Copies of our answers: a loop on the path must not make us send for ever."""
 _GREETINGS = 12
 _GREETING_SPACING_S = 0.07
 _EVEN_PORT_TRIES = 16
-_CALLED = (Step.CALLED_OPTIONS, Step.CALLED_INVITE)
-
-
-@dataclass(slots=True)
-class Round:
-    """One request for knocks, and what came of it."""
-
-    series: int
-    senders: tuple[control.Sender, ...]
-    address: str
-    ports: tuple[int, ...]
-    left: bool
-    """Whether the server says that all left."""
-
-
-@dataclass(slots=True)
-class Called:
-    """What arrived of one request of the server's, and what was answered."""
-
-    arrived: list[tuple[bytes, int]] = field(default_factory=list)
-    """Bytes, and the local port they came to."""
-    answers: list[bytes] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True)
-class PhoneLog:
-    """All that this end knows of one such phone."""
-
-    server: Endpoint
-    series: int
-    local: Endpoint | None = None
-    beside: Endpoint | None = None
-    """The second port, which SIP never uses."""
-    media: Endpoint | None = None
-    media_beside: Endpoint | None = None
-    public: Endpoint | None = None
-    """Where the phone's packets come from, as the server sees them."""
-    public_beside: Endpoint | None = None
-    public_media: int | None = None
-    """The media port as the INVITE named it when it arrived."""
-    registered: bool = False
-    in_call: bool = False
-    called: dict[Step, Called] = field(default_factory=lambda: {step: Called() for step in _CALLED})
-    call_controls_sent: int = 0
-    call_controls_arrived: int = 0
-    answer_controls: dict[int, float] = field(default_factory=dict)
-    before: Round | None = None
-    after: Round | None = None
-    knocked: dict[tuple[int, str, int, int], int] = field(default_factory=dict)
-    """(series, sender, port aimed at, local port) -> datagrams that came."""
-    problem: str = ""
-    """Why no call, or no knock, could be tried."""
-    account: ServerAccount | None = None
 
 
 class Phone:
@@ -110,7 +56,8 @@ class Phone:
             await self._open()
             await self._greet()
             await self._find_public()
-            log.before = await self._knock(("A2",), self._first_ports())
+            log.before = await knock(self._net, log, ("A2",), self._first_ports())
+            self._listen()
             assert self._traffic is not None
             await self._traffic.run()
             log.registered, log.in_call = self._answered(Step.AUTHORIZED), self._answered(Step.INVITE)
@@ -228,34 +175,6 @@ class Phone:
             return ()
         return tuple(dict.fromkeys((log.public.port, log.media.port)))
 
-    async def _knock(self, senders: tuple[control.Sender, ...], ports: tuple[int, ...]) -> Round | None:
-        log, net = self.log, self._net
-        if log.public is None or not ports:
-            log.problem = log.problem or "where this network's packets come from could not be learned"
-            return None
-        host = log.public.host
-        series = net.new_series()
-        try:
-            reply = await net.ask(
-                lambda id: control.Probe(
-                    id=id,
-                    series=series,
-                    address=host,
-                    ports=tuple((port, port) for port in sorted(ports)),
-                    senders=senders,
-                    copies=KNOCKS,
-                    spacing_ms=KNOCK_SPACING_MS,
-                    pace=net.pace,
-                )
-            )
-        except (ControlLost, RequestDeclined) as error:
-            log.problem = log.problem or str(error)
-            return None
-        await net.until(lambda: False, min(1.0, 0.05 + net.rtt))
-        self._listen()
-        left = cast(control.Probed, reply).sent == len(ports) * len(senders) * KNOCKS
-        return Round(series, senders, host, ports, left)
-
     # --- after SIP
 
     def _answered(self, step: Step) -> bool:
@@ -266,28 +185,11 @@ class Phone:
         log = self.log
         if log.public is None or log.media is None or log.media_beside is None or log.public_beside is None:
             return
-        log.public_media = await self._named_media_port()
+        log.public_media = await named_media_port(self._net, log, self._number)
         ports = (log.public.port, log.public_beside.port, log.public_media or log.media.port, log.media_beside.port)
         senders: tuple[control.Sender, ...] = ("AX",) if self._net.service.alternate is None else ("AX", "BX")
-        log.after = await self._knock(senders, tuple(dict.fromkeys(ports)))
-
-    async def _named_media_port(self) -> int | None:
-        """What the SDP of the INVITE said when it arrived."""
-        mirrored = await ask_mirror(self._net)
-        if isinstance(mirrored, str):
-            return None
-        wanted = messages.item(self._number, 0, Step.INVITE)
-        for record in mirrored.records:
-            if record.direction == "received" and messages.recognize(record.data, self._net.session, self.log.series) == wanted:
-                try:
-                    lines = sdp.parse(sip.parse_datagram(record.data).body)
-                except WireError:
-                    continue
-                for line in lines:
-                    port = line.value.split(" ")[1:2]
-                    if line.kind == "m" and port and port[0].isdecimal() and 1024 <= int(port[0]) <= 65_535:
-                        return int(port[0])
-        return None
+        log.after = await knock(self._net, log, senders, tuple(dict.fromkeys(ports)))
+        self._listen()
 
     async def _be_called(self) -> None:
         log, net = self.log, self._net
@@ -301,7 +203,7 @@ class Phone:
                         series=log.series,
                         registered=item(self._number, 0, Step.AUTHORIZED),
                         methods=("OPTIONS", "INVITE"),
-                        items=tuple(item(self._number, 0, step) for step in (*_CALLED, Step.CALL_CONTROL)),
+                        items=tuple(item(self._number, 0, step) for step in (*CALLED, Step.CALL_CONTROL)),
                         copies=copies,  # noqa: B023
                         spacing_ms=CALL_SPACING_MS,
                     )
@@ -328,7 +230,7 @@ class Phone:
             for record in mirrored.records
             if record.direction == "received" and record.data[:7].upper() == b"SIP/2.0"
         }
-        return steps >= set(_CALLED)
+        return steps >= set(CALLED)
 
     def _listen(self) -> None:
         """Sort what has come to any of our sockets; answer what is a request."""
@@ -374,25 +276,8 @@ class Phone:
         if (told.series, told.item) == (log.series, item(self._number, 0, Step.CALL_CONTROL)):
             log.call_controls_arrived += 1
             return
-        sender = self._sender(source, told.port)
-        key = (told.series, sender, told.item, local_port)
-        log.knocked[key] = log.knocked.get(key, 0) + 1
-
-    def _sender(self, source: Endpoint, port: int) -> str:
-        """Which socket of the server's this came from: by what the probe says of its own port, and by the address."""
-        service = self._net.service
-        if port == service.stun_ports[1]:
-            return "A2"
-        return "BX" if source.host == service.alternate else "AX"
+        note_knock(net=self._net, log=log, told=told, source=source, local_port=local_port)
 
 
 def _is_success(data: bytes) -> bool:
     return data[8:9] == b"2"
-
-
-async def ask_mirror(net: Network) -> control.Mirrored | str:
-    """The server's records; or why they cannot be had."""
-    try:
-        return cast(control.Mirrored, await net.ask(lambda id: control.Mirror(id=id)))
-    except (ControlLost, RequestDeclined) as error:
-        return str(error)

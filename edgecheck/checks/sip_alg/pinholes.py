@@ -6,8 +6,9 @@ rule that forwards the range) nothing can be told. That nothing was opened is sa
 """
 
 from edgecheck.checks.sip_alg import loss
+from edgecheck.checks.sip_alg.knocking import KNOCKS
 from edgecheck.checks.sip_alg.observation import Knocks, Pinhole
-from edgecheck.checks.sip_alg.phone import KNOCKS, PhoneLog, Round
+from edgecheck.checks.sip_alg.phone_log import PhoneLog, Round
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
@@ -21,10 +22,12 @@ def read_pinholes(log: PhoneLog) -> tuple[Pinhole, ...]:
         return ()
     media = log.public_media or log.media.port
     beside = log.public_beside.port if log.public_beside else None
-    signaling = _read(log, "REGISTER", log.local, log.public.port, log.public.port, log.beside, beside, log.registered)
     named = _read(
         log, "INVITE", log.media, log.media.port, media, log.media_beside, log.media_beside.port if log.media_beside else None, log.in_call
     )
+    if log.transport != "udp":
+        return (named,)
+    signaling = _read(log, "REGISTER", log.local, log.public.port, log.public.port, log.beside, beside, log.registered)
     return (signaling, named)
 
 
@@ -41,7 +44,7 @@ def _read(
             foreign = _knocks(log, "after", log.after, "BX", port, local)
     opened, reason = _judge(log, before, after, beside_it, up)
     return Pinhole(
-        transport="udp",
+        transport=log.transport,
         server_port=log.server.port,
         opened_by="REGISTER" if by == "REGISTER" else "INVITE",
         opened=opened,
@@ -74,6 +77,9 @@ def _judge(log: PhoneLog, before: Knocks, after: Knocks | None, beside: Knocks |
         if loss.drop_is_proved(before.sent, after.sent, came) and loss.drop_is_proved(beside.sent, after.sent, came):
             return True, ""
         return None, f"{after.arrived} of {after.sent} came in, and too much is lost here to say that none did before"
-    if chance_of_silence(min(log.call_controls_arrived, log.call_controls_sent), log.call_controls_sent, after.sent) < WRONG_BY_CHANCE:
+    came_in, to_come_in = (log.call_controls_arrived, log.call_controls_sent)
+    if log.transport != "udp":
+        came_in, to_come_in = (log.gauge_returned, log.gauge_sent)
+    if chance_of_silence(min(came_in, to_come_in), to_come_in, after.sent) < WRONG_BY_CHANCE:
         return False, ""
     return None, "nothing came in, and too few packets that were to come in did to say why"

@@ -10,14 +10,17 @@ from edgecheck.checks.sip_alg.answerer import look_for_whoever_answers
 from edgecheck.checks.sip_alg.beside import Beside, ViaTrial, shapes
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.incoming import read_incoming
+from edgecheck.checks.sip_alg.knocking import ask_mirror
 from edgecheck.checks.sip_alg.locate import WALKED, check_owners, locate, walk, with_neighbors, written
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
 from edgecheck.checks.sip_alg.observation import Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, ViaPort
-from edgecheck.checks.sip_alg.phone import Phone, PhoneLog, ask_mirror
+from edgecheck.checks.sip_alg.phone import Phone
+from edgecheck.checks.sip_alg.phone_log import PhoneLog
 from edgecheck.checks.sip_alg.pinholes import read_pinholes
 from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
 from edgecheck.checks.sip_alg.stream import StreamTraffic
+from edgecheck.checks.sip_alg.stream_phone import StreamPhone
 from edgecheck.checks.sip_alg.udp import UdpTraffic
 from edgecheck.model import draft
 from edgecheck.model.check import Network
@@ -43,7 +46,8 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     for log in logs:
         if log.server.port == 0 or _CAPABILITIES[log.transport] not in net.service.capabilities:
             log.offered, log.not_tested = False, "the server does not offer it"
-    phones, others, trial = _phones(net, logs), shapes(logs, net), _via_trial(net, logs)
+    phones: list[Phone | StreamPhone] = [*_phones(net, logs), *_stream_phones(net, logs)]
+    others, trial = shapes(logs, net), _via_trial(net, logs)
     traffic: dict[int, UdpTraffic | StreamTraffic] = {}
     done = 0
 
@@ -163,6 +167,14 @@ def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:
     if "sip-calls" not in net.service.capabilities:
         return []
     return [Phone(net, log.number, log.server) for log in logs if log.transport == "udp" and log.not_tested is None]
+
+
+def _stream_phones(net: Network, logs: list[ChannelLog]) -> list[StreamPhone]:
+    """One for each port of TCP."""
+    gauge = next((log.server for log in logs if log.transport == "udp" and log.not_tested is None), None)
+    if gauge is None or "sip-calls-tcp" not in net.service.capabilities:
+        return []
+    return [StreamPhone(net, log.number, log.server, gauge) for log in logs if log.transport == "tcp" and log.not_tested is None]
 
 
 def _via_trial(net: Network, logs: list[ChannelLog]) -> ViaTrial | None:

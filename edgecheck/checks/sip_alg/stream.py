@@ -125,7 +125,7 @@ class StreamTraffic:
             return
         caller = self._caller(stream.local, attempt)
         flow = Flow(caller, method, self._log)
-        reader = _Reader(stream)
+        reader = MessageReader(stream)
         flow.begin()
         while flow.pending and stream.closed is None:
             for sent in (*flow.acks, *flow.pending):
@@ -154,7 +154,7 @@ class StreamTraffic:
             stream.close()
 
 
-class _Reader:
+class MessageReader:
     """SIP messages out of a stream, whole ones; of a broken stream what came as one piece."""
 
     def __init__(self, stream: Stream) -> None:

@@ -76,9 +76,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     reach: tuple[ReachPort, ...] = ()
     """Bound where the system allowed it."""
     capabilities: tuple[str, ...] = ()
-    """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``media``, ``udp-errors`` (ICMP
-    seen), ``dial``, ``inquire``, ``reports``, ``hop-limit`` (probes and connections may be made to expire on the way), ``push`` (sends on
-    connections that lie idle)."""
+    """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``sip-calls-tcp``, ``media``,
+    ``udp-errors`` (ICMP seen), ``dial``, ``inquire``, ``reports``, ``hop-limit`` (probes and connections may be made to expire on the way),
+    ``push`` (sends on connections that lie idle)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):

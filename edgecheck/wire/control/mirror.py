@@ -42,6 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
 
     They leave from the UDP socket that the REGISTER came to, for the place that it came from, if that address has proved itself; beside
     each round goes a ``PROBE`` as long as the longest of them, which is no SIP. Answered with ``Called`` when the last copy has left.
+    Over TCP and TLS they go once, each in one write, on the connection that the REGISTER came on; no probe goes beside them.
     """
 
     id: int
@@ -56,6 +57,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, tag="call"):
     """One for each method, and a last one for the probes."""
     copies: int = 1
     spacing_ms: int = 25
+    transport: Transport = "udp"
+    """Of the REGISTER."""
 
 
 class Called(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
