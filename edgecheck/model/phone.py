@@ -132,6 +132,8 @@ class Handshake(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     """``TLSv1.3``; None: the handshake was not finished."""
     cipher: str | None = None
+    weak: bool = False
+    """The cipher is one that current libraries leave out unless they are told (RFC 9325 section 4.2), and none better was to be had."""
     chain: tuple[bytes, ...] = ()
     """DER, as the server sent it: its own certificate first."""
     trusted: bool = False

@@ -31,6 +31,7 @@ _CONNECTS_S = 1.4
 """A SYN and its second copy, a second later."""
 _TLS_AGAIN_S = 1.5
 """For a server that was silent to an earlier TLS greeting."""
+_NO_CIPHER = ("handshake failure", "insufficient security")
 _CONNECT_REASONS = {"timeout": "no-answer"}
 LookUp = Callable[[str], Awaitable[list[str]]]
 """Addresses by the system's own way. Raises ``OSError``."""
@@ -175,15 +176,22 @@ class SocketPhone:
         raise AssertionError("the last path either opened or raised")
 
     async def _open_tls(self, to: Endpoint, server_name: str | None, timeout: float) -> tuple[tls.TlsStream, Handshake]:
-        """Verified first; where that fails, once more without, for the facts. Raises ``LocalFailure`` for the connection alone."""
+        """Verified first; where that fails, once more without, for the facts; where there is no cipher in common, again with what phones
+        still take. Raises ``LocalFailure`` for the connection alone."""
         first = await self._shake(to, tls.context(self.account.ca, verify=True), server_name, timeout)
         facts = first.facts()
+        weak = facts.failure == "alert" and facts.alert in _NO_CIPHER
+        if weak:
+            first.close()
+            first = await self._shake(to, tls.context(self.account.ca, verify=True, lenient=True), server_name, timeout)
+            facts = first.facts()
+        facts = msgspec.structs.replace(facts, weak=weak and facts.failure in (None, "untrusted"))
         if facts.failure != "untrusted":
             return first, facts
         first.close()
-        second = await self._shake(to, tls.context(self.account.ca, verify=False), server_name, timeout)
-        seen = second.facts()
-        return second, msgspec.structs.replace(seen, trusted=False, verify_code=facts.verify_code, verify_words=facts.verify_words)
+        second = await self._shake(to, tls.context(self.account.ca, verify=False, lenient=weak), server_name, timeout)
+        verified = {"trusted": False, "verify_code": facts.verify_code, "verify_words": facts.verify_words, "weak": facts.weak}
+        return second, msgspec.structs.replace(second.facts(), **verified)
 
     async def _shake(self, to: Endpoint, settings: ssl.SSLContext, server_name: str | None, timeout: float) -> tls.TlsStream:
         stream = await self._ways.connect(to, timeout)

@@ -20,8 +20,9 @@ _DER = 2
 """``_ssl.ENCODING_DER``."""
 
 
-def context(ca: str | None, *, verify: bool, oldest: bool = False) -> ssl.SSLContext:
-    """A client's settings. ``oldest`` offers what no phone of today should need any more. Raises ``OSError`` for an unreadable file."""
+def context(ca: str | None, *, verify: bool, lenient: bool = False, oldest: bool = False) -> ssl.SSLContext:
+    """A client's settings. ``lenient`` offers all of TLS 1.2 that OpenSSL takes by itself, as phones do (CBC with SHA-1, RSA key exchange);
+    ``oldest`` what no phone of today should need any more. Raises ``OSError`` for an unreadable file."""
     made = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -32,6 +33,8 @@ def context(ca: str | None, *, verify: bool, oldest: bool = False) -> ssl.SSLCon
             made.load_verify_locations(ca)
     else:
         made.verify_mode = ssl.CERT_NONE
+    if lenient:
+        made.set_ciphers("DEFAULT:!PSK:!SRP:@SECLEVEL=2")
     if oldest:
         import warnings
 

@@ -157,6 +157,31 @@ def test_an_old_version(root: Identity, tmp_path: Path) -> None:
     assert seen.version == "TLSv1.1"
 
 
+@pytest.mark.parametrize(("trusted", "causes"), [(True, {"weak-cipher"}), (False, {"weak-cipher", "unknown-authority"})])
+def test_ciphers_that_phones_still_take(root: Identity, tmp_path: Path, trusted: bool, causes: set[str]) -> None:
+    settings = certificates.settings(tmp_path, issue(DOMAIN, root, names=(DOMAIN,)), root)
+    settings.maximum_version = ssl.TLSVersion.TLSv1_2
+    settings.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+    seen, found = look(OverTls(settings), tmp_path, root if trusted else None)
+    assert set(found) == causes
+    assert found["weak-cipher"].verdict is Verdict.WARN
+    assert "ECDHE-ECDSA-AES128-SHA" in found["weak-cipher"].summary
+    assert (seen.servers[0].trusted, seen.servers[0].below_floor) == (trusted, False)
+
+
+def test_sip_passes_over_such_a_cipher(root: Identity, tmp_path: Path) -> None:
+    settings = certificates.settings(tmp_path, issue(DOMAIN, root, names=(DOMAIN,)))
+    settings.maximum_version = ssl.TLSVersion.TLSv1_2
+    settings.set_ciphers("ECDHE-ECDSA-AES128-SHA")
+
+    async def go() -> bool:
+        phone = PhoneWorld().tcp_at(WHERE, OverTls(settings)).phone(f"sip:alice@{DOMAIN}")
+        made = await phone.open_link(Target(transport="tls", host=DOMAIN, address="203.0.113.5", port=5061))
+        return made.handshake is not None and made.handshake.weak
+
+    assert clock.run(go())
+
+
 def test_a_phone_certificate_asked_for_and_demanded(root: Identity, tmp_path: Path) -> None:
     leaf = issue(DOMAIN, root, names=(DOMAIN,))
     _, asked = look(OverTls(certificates.settings(tmp_path, leaf, ask=root)), tmp_path, root)

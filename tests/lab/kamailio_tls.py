@@ -61,6 +61,8 @@ PORTS: dict[str, tuple[dict[str, str] | None, dict[str, str]]] = {
     "5072;transport=tls": ({"answered": "pass"}, {"incomplete-chain": "fail", "unknown-authority": "fail"}),
     "5073;transport=tls": ({"tls-failed": "fail"}, {"old-version": "fail"}),
     "5074;transport=tls": ({"tls-failed": "fail"}, {"not-tls": "fail"}),
+    "5075;transport=tls": ({"answered": "pass"}, {"sni-needed": "warn"}),
+    "5076;transport=tls": ({"answered": "pass"}, {"weak-cipher": "warn"}),
     "5061;transport=tcp": ({"wrong-transport": "fail"}, {"skipped": "skipped"}),
     "5999": ({"refused": "fail"}, {"skipped": "skipped"}),
     "5999;transport=tcp": ({"refused": "fail"}, {"skipped": "skipped"}),
@@ -86,7 +88,7 @@ BOXED: dict[str, tuple[str, bool, dict[str, dict[str, str]]]] = {
         "home",
         False,
         {
-            "5064;transport=tls": {"incomplete-chain": "fail"},
+            "5064;transport=tls": {"incomplete-chain": "fail", "unknown-authority": "fail"},
             "5065;transport=tls": {"self-signed": "fail"},
             "5069;transport=tls": {"intercepted": "warn"},
         },
@@ -115,6 +117,8 @@ def identities() -> tuple[Identity, dict[int, tuple[list[Identity], str]]]:
         5071: ([issue(DOMAIN, middle, names=(DOMAIN,), ends=5), middle], ""),
         5072: ([issue(DOMAIN, middle, names=(DOMAIN,))], ""),
         5073: ([good, middle], "method = TLSv1.1\ncipher_list = ALL:@SECLEVEL=0"),
+        5075: ([issue("default", middle, names=("default.example.net",)), middle], "server_name = default.example.net"),
+        5076: ([good, middle], "method = TLSv1.2\ncipher_list = ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA"),
     }
 
 
@@ -132,6 +136,7 @@ def start(topology: Topology, folder: Path) -> tuple[Program, Path]:
         sections.append(f"[server:{SERVER}:{port}]\n{own}")
         if port == 5061:
             sections.insert(0, f"[server:default]\n{own}")
+            sections.append(f"[server:{SERVER}:5075]\nserver_name = {DOMAIN}\n{own}")  # who names nothing gets the last one
     (folder / "tls.cfg").write_text("\n".join(sections))
     listens = "\n".join(f"listen=tls:{SERVER}:{port}" for port in ports)
     (folder / "kamailio.cfg").write_text(_CONFIG.format(listens=listens, folder=folder, address=SERVER))

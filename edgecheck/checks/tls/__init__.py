@@ -87,6 +87,7 @@ async def _look(phone: Phone, target: Target, domain: str, numeric: bool) -> Tls
         alert=facts.alert,
         version=facts.version,
         cipher=facts.cipher,
+        weak=facts.weak,
         below_floor=below,
         chain=chain,
         trusted=facts.trusted,
@@ -120,6 +121,7 @@ CHECK = Check(
     probe=probe,
     judge=judge,
     stands=frozenset({"trusted", "expired", "not-yet-valid", "expires-soon", "name-mismatch", "wildcard-only", "common-name-only"})
-    | {"self-signed", "unknown-authority", "incomplete-chain", "old-version", "client-certificate-wanted", "intercepted", "sni-needed"},
+    | {"self-signed", "unknown-authority", "incomplete-chain", "old-version", "weak-cipher", "client-certificate-wanted"}
+    | {"intercepted", "sni-needed"},
     summarize=summarize,
 )

@@ -18,6 +18,7 @@ Cause = Literal[
     "refused",
     "no-handshake",
     "old-version",
+    "weak-cipher",
     "client-certificate-wanted",
     "expired",
     "not-yet-valid",
@@ -143,6 +144,13 @@ def _version(server: TlsServer, seen: TlsObservation) -> Iterator[Finding]:
         had = f"{server.version} with {server.cipher}" if server.below_floor else "an older version"
         text = f"{server.target} offers only {had}: phones of today ask for TLS 1.2 and its ciphers at least, and do not connect."
         yield _finding("old-version", Verdict.FAIL, server, seen, text, "TLS 1.2 or 1.3", had, "RFC 8996")
+    elif server.weak:
+        text = (
+            f"{server.target} offers no better cipher than {server.cipher} ({server.version}): current TLS libraries leave it out unless "
+            "they are told otherwise. Older phones take it, newer ones may not connect."
+        )
+        better, had = "ECDHE with AES-GCM or ChaCha20", server.cipher or ""
+        yield _finding("weak-cipher", Verdict.WARN, server, seen, text, better, had, "RFC 9325 section 4.2")
 
 
 def _client(server: TlsServer, seen: TlsObservation) -> Iterator[Finding]:
@@ -233,7 +241,7 @@ def _authority(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> It
         yield _finding("unknown-authority", Verdict.FAIL, server, seen, text, "a known authority", last.issuer, "RFC 5280 section 6")
         return
     missing = f"{server.target} does not send the certificate of its issuer, {last.issuer!r}, and this machine does not know that issuer"
-    if leaf.logged and len(server.chain) == 1:
+    if leaf.logged and len(server.chain) == 1 and not beside(server):
         # A public authority, and those sign no server's certificate by their root.
         text = f"{missing}: an intermediate certificate is missing on the server. Browsers fetch it themselves, phones do not."
         yield _finding("incomplete-chain", Verdict.FAIL, server, seen, text, "the whole chain", "1 sent", "RFC 8446 section 4.4.2")

@@ -20,6 +20,8 @@ class TlsServer(msgspec.Struct, frozen=True, kw_only=True):
     alert: str | None = None
     version: str | None = None
     cipher: str | None = None
+    weak: bool = False
+    """No cipher was to be had but one that current libraries leave out by themselves (RFC 9325 section 4.2)."""
     below_floor: bool = False
     """Only versions or ciphers below TLS 1.2 were to be had: ``version`` and ``cipher`` are those."""
     chain: tuple[Certificate, ...] = ()
