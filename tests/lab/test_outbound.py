@@ -3,7 +3,7 @@
 One ground and one server for all: the order matters, for at first nobody has reached the server, and later somebody has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -39,13 +39,29 @@ box.serve_forever()
 """
 """A box on the router that answers HTTP and TLS in everybody's place."""
 
+LIE = "203.0.113.99"
+ASK = """
+import socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(0.2)
+for _ in range(25):
+    try:
+        asking.sendto(bytes.fromhex("123401000001000000000000") + b"\\x03pbx\\x07example\\0\\0\\x01\\0\\x01", (sys.argv[1], 53))
+        print(socket.inet_ntoa(asking.recv(512)[-4:]))
+        break
+    except OSError:
+        pass
+"""
+"""Ask this DNS server for pbx.example, again until it answers."""
+
 
 class Edge:
     """The ground, the server, and a second table of the router's for each case."""
 
-    def __init__(self, topology: Topology, directory: Any) -> None:
+    def __init__(self, topology: Topology, directory: Any, need: Callable[..., None]) -> None:
         self.topology = topology
         self._directory = directory
+        self.need = need
 
     def rules(self, namespace: str, hook: str, rules: str, kind: str = "filter") -> None:
         """Put these (separated by ``;``) before everything else there; empty: take them off."""
@@ -66,7 +82,7 @@ def edge(laboratory: Laboratory) -> Iterator[Edge]:
     directory = laboratory.directory("outbound")
     with laboratory.stand(Plan(), "outbound") as topology:
         runs.serve(topology, runs.Server(), directory)
-        yield Edge(topology, directory)
+        yield Edge(topology, directory, laboratory.need)
 
 
 def states(report: dict[str, Any]) -> dict[tuple[str, int], str]:
@@ -128,6 +144,35 @@ def test_a_box_that_answers_itself(edge: Edge) -> None:
     assert "portal.example/login" in report["headline"] or "portal.example/login" in runs.observations(report)["outbound"]["captive_portal"]
     assert "Inspecting Box" in runs.told(report) or "Inspecting Box" in str(runs.observations(report))
     edge.rules("home", "prerouting", "", kind="nat")
+
+
+def test_a_router_that_answers_dns_for_everybody(edge: Edge) -> None:
+    """A real dnsmasq that lies, and whoever asks another server is led to it; beside it the same one for those alone who ask it."""
+    edge.need("dnsmasq")
+    lying = ("--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file", f"--address=/#/{LIE}")
+    edge.topology.ground.spawn("home", "dnsmasq", "--keep-in-foreground", f"--listen-address={HOME}", "--bind-interfaces", *lying)
+    asked = edge.topology.ground.run("client", *python("-c", ASK, HOME))
+    assert LIE in asked.stdout, asked.stderr
+
+    report = edge.run("outbound")
+    assert (runs.observations(report)["outbound"]["dns_intercepted"], found(report)) == (False, ["open"]), runs.told(report)
+
+    edge.rules("home", "prerouting", 'iifname "lan" udp dport 53 redirect; iifname "lan" tcp dport 53 redirect', kind="nat")
+    report = edge.run("outbound")
+    edge.rules("home", "prerouting", "", kind="nat")
+    seen = runs.observations(report)["outbound"]
+    assert (seen["dns_intercepted"], report["verdict"]) == (True, "warn"), runs.told(report)
+    assert found(report) == ["dns-intercepted", "open"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rules", ["udp dport 53 drop", "udp dport 53 reject with icmp admin-prohibited"])
+def test_dns_that_is_closed_is_answered_by_nobody(edge: Edge, rules: str) -> None:
+    """A network that offers DNS itself may close the way to others': neither an interception nor anything that calls need."""
+    edge.rules("home", "forward", rules)
+    report = edge.run("outbound")
+    edge.rules("home", "forward", "")
+    assert (runs.observations(report)["outbound"]["dns_intercepted"], found(report)) == (None, ["limited", "open"]), runs.told(report)
 
 
 def test_no_control_channel(edge: Edge) -> None:
