@@ -54,6 +54,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Field -> why it is None."""
 
     @property
+    def own_gateways(self) -> tuple[str, ...]:
+        """Addresses of the default routers over the interface of the checks' source address."""
+        routes = (route for route in self.default_routes or () if route.interface == self.interface)
+        return tuple(route.gateway for route in routes if route.gateway)
+
+    @property
     def gateways(self) -> tuple[str, ...]:
         """Addresses of the default routers."""
         return tuple(route.gateway for route in self.default_routes or () if route.gateway)

@@ -20,6 +20,7 @@ FAR = Path(told_of_expiry=False)
 """Nothing could be told."""
 OUTER = msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2, cgnat=None)
 """Two routers, and the second has the public address."""
+UNSEEN = msgspec.structs.replace(NEAR, owner_hop=None, cgnat=None, unseen_router="192.168.88.1")
 REJECTS = msgspec.structs.replace(NEAR, canary=Icmp(icmp_type=3, icmp_code=13, offender=PUBLIC, ttl=63), canary_tcp="refused")
 
 
@@ -55,6 +56,8 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         (NOTHING_HERE, NEAR, ["no-rule", "wrong-host", "provider-drops"]),
         ({"punched": True, **NOTHING_HERE}, NEAR, ["no-rule", "wrong-host"]),
         ({}, FAR, ["no-rule", "wrong-host", "provider-drops", "host-firewall", "carrier-grade-nat"]),
+        # the default router counts itself as no hop: who is one hop away may be anybody
+        ({"passed_on": False, "punched": True, **NOTHING_HERE}, UNSEEN, ["no-rule", "carrier-grade-nat"]),
         # here
         ({"here": "dropped", "passed_on": True}, NEAR, ["host-firewall"]),
         ({"here": "nobody-listens", "passed_on": True}, NEAR, ["no-listener"]),

@@ -194,6 +194,23 @@ def test_the_address_of_the_other_line_differs_from_nothing() -> None:
     assert said(seen(*AT_HOME, router(ELSEWHERE), seen=(PUBLIC, ELSEWHERE))).ids == ["single-nat", "several-addresses"]
 
 
+@pytest.mark.parametrize(
+    ("first", "gateways", "layers", "unseen"),
+    [
+        (HOME, (HOME,), 1, None),
+        (HOME, (), 1, None),  # no default router is known: nothing is held against the hop
+        ("192.168.88.3", (HOME,), 1, None),  # a pair of routers that share an address
+        (CARRIER, (HOME,), None, HOME),  # the provider's NAT, behind a router that counts itself as no hop
+        (CORE, (HOME,), None, HOME),
+    ],
+)
+def test_a_default_router_that_is_no_hop(first: str, gateways: tuple[str, ...], layers: int | None, unseen: str | None) -> None:
+    observed = seen(hops(first, "198.51.100.1"), steps("refused"), gateways=gateways)
+    assert (observed.nat_layers, observed.unseen_router) == (layers, unseen)
+    assert observed.cgnat is (None if unseen else False)
+    assert say(topology.CHECK, observed, PBX).ids == (["undecided"] if unseen else ["single-nat"])
+
+
 def test_several_default_routes() -> None:
     told = msgspec.structs.replace(router(PUBLIC), other_routes=("10.0.0.1 (wlan0)",), other_gateways=("192.168.88.9",))
     observed = seen(*AT_HOME, told)

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.model.evidence import Answered, Exchange
+from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
 from edgecheck.wire.address import Endpoint
@@ -82,6 +83,9 @@ class HopWorld:
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         return await self._bell.until(condition, timeout)
+
+    async def machine(self) -> Machine:
+        return Machine()
 
     def new_series(self) -> int:
         return next(self._series)

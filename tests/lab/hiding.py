@@ -14,6 +14,11 @@ _TABLE = f"""table ip hiding {{
 """
 
 
+def hiding(namespace: str) -> str:
+    """The shell's words for it."""
+    return f"ip netns exec {namespace} nft -f - <<'END'\n{_TABLE}END\n"
+
+
 def hide(topology: Topology, namespace: str) -> None:
     """From now on this router is none in the eyes of whoever counts hops."""
-    topology.ground.shell(f"ip netns exec {namespace} nft -f - <<'END'\n{_TABLE}END")
+    topology.ground.shell(hiding(namespace))

@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab import igd, runs
 from tests.lab.conftest import Laboratory
+from tests.lab.hiding import hiding
 from tests.lab.igd import Igd
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.topology import CLIENT, LAN_HOST, WAN, Plan, Topology
@@ -193,6 +194,13 @@ CASES = (
         plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(unsolicited="reject")),
         causes=("carrier-grade-nat",),
     ),
+    Case(
+        name="carrier-grade nat behind a home router that hides",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
+        more=hiding("home"),
+        causes=("no-rule", "provider-drops", "carrier-grade-nat"),
+    ),
+    Case(name="no rule, and the router hides", more=hiding("home"), causes=("no-rule", "provider-drops", "carrier-grade-nat")),
     Case(
         name="the provider drops SIP, and the rule is right",
         plan=routed(forwards=PBX),

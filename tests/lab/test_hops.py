@@ -26,6 +26,19 @@ EDGES = [
 ]
 
 
+def test_a_home_router_that_hides_is_not_taken_for_what_stands_behind(laboratory: Laboratory) -> None:
+    """The provider's NAT then looks like the first router, and like the only one; so does the internet's first where there is no such NAT."""
+    directory = laboratory.directory("home hides")
+    with laboratory.stand(Plan(carrier=KernelRouter()), "home hides") as topology:
+        hide(topology, "home")
+        runs.serve(topology, runs.Server(), directory)
+        report = runs.run(topology, runs.Server(), directory, "topology")
+    seen = runs.observations(report)["topology"]
+    assert (seen["nat_layers"], seen["cgnat"], seen["owner_hop"], seen["unseen_router"]) == (None, None, None, HOME), runs.told(report)
+    assert seen["hops"][0]["address"] == CARRIER
+    assert f"the default router {HOME} counts itself as no hop" in runs.told(report)
+
+
 @pytest.mark.parametrize(("name", "plan", "layers", "cgnat"), EDGES, ids=[edge[0] for edge in EDGES])
 def test_layers(laboratory: Laboratory, name: str, plan: Plan, layers: int | None, cgnat: bool | None) -> None:
     directory = laboratory.directory(f"topology {name}")

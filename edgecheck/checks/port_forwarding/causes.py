@@ -85,7 +85,6 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     if _is_held(row, here) and row.passed_on is not False:
         # A machine that is gone holds nothing: it may have been this one, under another address.
         return ("wrong-host",) if _is_absent(row) and (row.state == "blocked" or row.passed_on) else ("held-by-another",)
-    nearby = 1 in (path.owner_hop, path.behind_owner)
     if here == public:
         found = _untranslated(row, path, here)
     elif row.asked and row.state == "refused":
@@ -94,19 +93,19 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         found = _refused(row, path, public)
     else:
         found = _silent(row, path)
-    if row.passed_on and not nearby:
+    if row.passed_on and not path.nearby:
         found = ("no-rule", *found)  # of the router within
     watched = row.asked and row.transport == "udp" and row.state == "blocked"  # by a packet socket, before any firewall of this machine
     if row.here is None and not watched and "wrong-host" in found:
         found = (*found, "host-firewall", *(["no-listener"] if row.state == "refused" else []))
-    if not nearby and here != public and ("no-rule" in found or "router-refuses" in found):
+    if not path.nearby and here != public and ("no-rule" in found or "router-refuses" in found):
         found = (*found, "carrier-grade-nat")
     return tuple(dict.fromkeys(found))
 
 
 def _answered(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
     """Somebody else answered while this test listened: where the router beside us leads the port on, a machine behind it did."""
-    beside = path.behind_owner == 1 and here != public and not path.cgnat
+    beside = path.behind_owner == 1 and path.unseen_router is None and here != public and not path.cgnat
     led_away = beside and row.passed_on and not row.arrived and row.unbound is None
     return () if not led_away else ("held-by-another",) if _is_held(row, here) else ("wrong-host",)
 

@@ -86,7 +86,7 @@ def _kept(rounds: Rounds) -> float:
 
 def _path(seen: topology.TopologyObservation) -> Path:
     first = next((hop.address for hop in seen.hops if hop.hop == 1), None)
-    return Path(owner_hop=seen.owner_hop, router=first, cgnat=seen.cgnat)
+    return Path(owner_hop=seen.owner_hop, router=first, cgnat=seen.cgnat, unseen_router=seen.unseen_router)
 
 
 def _ports(rows: list[PortRow], transport: str) -> list[int]:

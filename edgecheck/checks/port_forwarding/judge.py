@@ -117,8 +117,7 @@ def _box(seen: ForwardingObservation) -> str:
     path = seen.path
     if seen.local_address == seen.probed_address:
         return f"the firewall before this machine{f' ({path.router})' if path and path.router else ''}"
-    nearby = path is not None and 1 in (path.owner_hop, path.behind_owner)
-    if nearby and path is not None and path.router:
+    if path is not None and path.nearby and path.router:
         return f"the router ({path.router})"
     return f"the router that has {seen.probed_address}" if path is not None and path.owner_hop not in (None, 1) else "the router"
 

@@ -95,6 +95,8 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     router: str | None = None
     """Address of the first hop."""
     cgnat: bool | None = None
+    unseen_router: str | None = None
+    """The default router, where it counts itself as no hop."""
     behind_owner: int | None = None
     """Hops from the box with the public address to this machine, counted from the server's side; 1 = it stands next to us."""
     told_of_expiry: bool = False
@@ -105,6 +107,11 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it leads those on, too."""
     canary_tcp: str = ""
     """How a connection to a TCP port that no rule names ends there (as in ``DialRow.outcome``); empty = not tried."""
+
+    @property
+    def nearby(self) -> bool:
+        """Whether the box with the public address is for certain the router beside this machine."""
+        return self.unseen_router is None and 1 in (self.owner_hop, self.behind_owner)
 
 
 class ForwardingObservation(Observation, frozen=True, kw_only=True):

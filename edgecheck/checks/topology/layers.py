@@ -32,15 +32,17 @@ def interpret(
     steps: tuple[OwnAddressStep, ...],
     facts: RouterFacts | None = None,
     seen: tuple[str, ...] = (),
+    gateways: tuple[str, ...] = (),
     *,
     sees_quotes: bool = True,
 ) -> TopologyObservation:
-    """The observation, from all that was seen. Pure."""
+    """The observation, from all that was seen; ``gateways``: this machine's default routers. Pure."""
     facts = facts or RouterFacts(reason="the router was not asked")
+    unseen = unseen_router(hops, gateways)
     if source == public:
         found = Layers(0, False, 0, {})
     elif sees_quotes:
-        found = layers(public, hops, steps, facts.told, seen)
+        found = layers(public, hops, steps, facts.told, seen, unseen)
     else:
         why = "this platform shows a program without privileges no ICMP errors, so nothing was measured"
         found = Layers(None, None, None, {"nat_layers": why, "cgnat": why})
@@ -55,6 +57,7 @@ def interpret(
         hops=tuple(msgspec.structs.replace(hop, owns_public_address=hop.hop == owner) for hop in hops),
         own_address=steps,
         owner_hop=owner,
+        unseen_router=unseen,
         other_gateways=facts.other_gateways,
         other_routes=facts.other_routes,
         reasons=reasons if facts.told else {**reasons, "router": facts.reason},
@@ -67,11 +70,19 @@ def layers(
     steps: tuple[OwnAddressStep, ...],
     router: RouterClaims | None = None,
     seen: tuple[str, ...] = (),
+    unseen: str | None = None,
 ) -> Layers:
-    """What stands between, as far as it can be told; ``seen``: all public addresses of this network, where it has several."""
+    """What stands between, as far as it can be told; ``seen``: all public addresses of this network, where it has several; ``unseen``: as
+    ``unseen_router`` tells."""
     owner, reason = owner_hop(hops, steps)
     if owner is None:
         why = reason + _by_its_word(public, router)
+        return Layers(None, None, None, {"nat_layers": why, "cgnat": why})
+    if unseen is not None and owner == 1:
+        why = (
+            f"the default router {unseen} counts itself as no hop: the first that shows is {hops[0].address}, and which of the two owns "
+            "the public address, or whether both translate, does not show"
+        ) + _by_its_word(public, router)
         return Layers(None, None, None, {"nat_layers": why, "cgnat": why})
     if owner == 1:
         return Layers(1, False, 1, {})
@@ -88,10 +99,11 @@ def layers(
         )
         return Layers(None, None, owner, {"nat_layers": why, "cgnat": why})
     if shared is not None:
-        reasons = {} if owner == 2 else {"nat_layers": f"{passes}: which of the boxes between translate cannot be seen"}
-        return Layers(2 if owner == 2 else None, True, owner, reasons)
+        sure = owner == 2 and unseen is None
+        reasons = {} if sure else {"nat_layers": f"{passes}: which of the boxes between translate cannot be seen"}
+        return Layers(2 if sure else None, True, owner, reasons)
     second = next((hop.address for hop in hops if hop.hop == 2), None)
-    if owner == 2 and second is not None and any(neighbors(claim, second) for claim in claimed):
+    if owner == 2 and unseen is None and second is not None and any(neighbors(claim, second) for claim in claimed):
         why = f"hop 2 ({second}) owns the public address: it may be a second router of this network or the provider's NAT"
         return Layers(2, None, 2, {"cgnat": why})
     why = (
@@ -100,6 +112,17 @@ def layers(
     )
     why += _by_its_word(public, router)
     return Layers(None, None, owner, {"nat_layers": why, "cgnat": why})
+
+
+def unseen_router(hops: tuple[Hop, ...], gateways: tuple[str, ...]) -> str | None:
+    """The default router, where it is none of the hops: one that leaves the TTL alone. The first hop is then whoever stands behind it.
+
+    A router that speaks under another address of the same network (VRRP: a shared one and its own) is taken for it.
+    """
+    first = next((hop.address for hop in hops if hop.hop == 1), None)
+    if first is None or not gateways or any(hop.address in gateways for hop in hops):
+        return None
+    return None if any(neighbors(gateway, first) for gateway in gateways) else gateways[0]
 
 
 def owner_hop(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple[int | None, str]:

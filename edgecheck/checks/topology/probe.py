@@ -30,15 +30,17 @@ async def probe_network(net: Network, profile: Profile) -> TopologyObservation:
     hops: tuple[Hop, ...] = ()
     steps: tuple[OwnAddressStep, ...] = ()
     seen: tuple[str, ...] = (net.observed,)
-    draft.leave(lambda why: _so_far(net, why, hops, steps, seen))
+    gateways: tuple[str, ...] = ()
+    draft.leave(lambda why: _so_far(net, why, hops, steps, seen, gateways))
     try:
+        gateways = (await net.machine()).own_gateways
         if net.source == net.observed:
             hops = await _walk_to_server(net) if net.sees_quotes else ()
-            return _observed(net, await asking, hops, (), (net.observed,))
+            return _observed(net, await asking, hops, (), (net.observed,), gateways)
         seen = await _public_addresses(net)
         hops = await _walk_to_server(net) if net.sees_quotes else ()
         steps = await _walk_to_own(net, hops) if net.sees_quotes else ()
-        return _observed(net, await asking, hops, steps, seen)
+        return _observed(net, await asking, hops, steps, seen, gateways)
     finally:
         asking.cancel()
 
@@ -47,18 +49,25 @@ async def walk(net: Network) -> TopologyObservation:
     """What the two walks alone show; the router is not asked. For whoever needs the layers of NAT beside something else."""
     hops = await _walk_to_server(net) if net.sees_quotes else ()
     steps = await _walk_to_own(net, hops) if net.sees_quotes and net.source != net.observed else ()
-    return _observed(net, RouterFacts(reason="the router was not asked"), hops, steps, (net.observed,))
+    return _observed(net, RouterFacts(reason="the router was not asked"), hops, steps, (net.observed,), (await net.machine()).own_gateways)
 
 
 def _observed(
-    net: Network, facts: RouterFacts, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...]
+    net: Network,
+    facts: RouterFacts,
+    hops: tuple[Hop, ...],
+    steps: tuple[OwnAddressStep, ...],
+    seen: tuple[str, ...],
+    gateways: tuple[str, ...],
 ) -> TopologyObservation:
-    return interpret(net.source, net.observed, hops, steps, facts, seen, sees_quotes=net.sees_quotes)
+    return interpret(net.source, net.observed, hops, steps, facts, seen, gateways, sees_quotes=net.sees_quotes)
 
 
-def _so_far(net: Network, why: str, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...]) -> TopologyObservation:
+def _so_far(
+    net: Network, why: str, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], seen: tuple[str, ...], gateways: tuple[str, ...]
+) -> TopologyObservation:
     """Before the router has spoken, which can take back what more than one NAT is told by."""
-    found = _observed(net, RouterFacts(reason=why), hops, steps, seen)
+    found = _observed(net, RouterFacts(reason=why), hops, steps, seen, gateways)
     if found.owner_hop == 1 or net.source == net.observed:
         return found
     return msgspec.structs.replace(found, nat_layers=None, cgnat=None, reasons={"nat_layers": why, "cgnat": why, "router": why})
