@@ -15,6 +15,7 @@ import pytest
 from edgecheck import embedded
 from edgecheck.model.errors import ServerUnreachable, UsageError
 from tests.reports import PROFILE
+from tests.waiting import wait_until
 
 LINUX = sys.platform == "linux"
 PROFILE_TEXT = """\
@@ -136,15 +137,14 @@ def client(tmp_path, *arguments, stderr=subprocess.PIPE, environment=None):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment, cwd=root)
 
 
-def server_of(process, folder, deadline=15.0) -> str:
+def server_of(process, folder) -> str:
     """The temporary folder of the client's server, once the server has put something there."""
-    until = time.monotonic() + deadline
-    while time.monotonic() < until and process.poll() is None:
-        for each in folder.glob("edgecheck-*"):
-            if list(each.iterdir()):
-                return each.name
-        time.sleep(0.02)
-    raise AssertionError("the embedded server did not start")
+
+    def look():
+        assert process.poll() is None, "the client ended"
+        return next((each.name for each in folder.glob("edgecheck-*") if any(each.iterdir())), None)
+
+    return wait_until(look, "the embedded server")
 
 
 def test_the_main_job(tmp_path):
@@ -218,10 +218,7 @@ def test_a_killed_client_takes_its_server_along(tmp_path):
                 continue
         return False
 
-    until = time.monotonic() + 15
-    while alive() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not alive()
+    wait_until(lambda: not alive(), "the end of the server")
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

@@ -24,6 +24,7 @@ from tests.json_schema import conforms
 from tests.net import live
 from tests.net.command import PROFILE, orderly
 from tests.net.live import ALTERNATE, ANOTHER, HERE, PRIMARY, TOKEN, Live
+from tests.waiting import wait_until
 
 ORDINARY = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg", "outbound", "host"}
 
@@ -218,12 +219,9 @@ def test_an_interrupted_command_reports_what_it_knows(number: signal.Signals, se
 
 
 def bound(port: int) -> None:
-    """Wait until the client holds this UDP port: the system's own table says when, no clock."""
+    """Wait until the client holds this UDP port: the system's own table says when."""
     wanted = f"{int.from_bytes(socket.inet_aton(HERE), sys.byteorder):08X}:{port:04X}"
-    for _ in range(100_000):
-        if wanted in Path("/proc/net/udp").read_text():
-            return
-    raise AssertionError(f"nobody bound {port}")
+    wait_until(lambda: wanted in Path("/proc/net/udp").read_text(), f"somebody at port {port}", 60)
 
 
 # ---- the schema

@@ -4,13 +4,13 @@ Every host of the ground resolves by it. The name servers of other people are to
 """
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.lab import ready
 from tests.lab.dns_box import DnsBox
-from tests.lab.ground import LabError, Program, python
+from tests.lab.ground import Program, python
 from tests.lab.routers import KernelRouter
 from tests.lab.topology import ALTERNATE, HOME, OUTSIDE, SERVER, SERVER6, WAN, Plan, Topology
 
@@ -156,14 +156,7 @@ def start(topology: Topology, folder: Path) -> Program:
     (folder / "named.conf").write_text(_CONFIG.format(folder=folder, server=SERVER, other=ALTERNATE, six=SERVER6))
     (folder / "resolv.conf").write_text(f"nameserver {SERVER}\n")
     topology.ground.shell(f"ip -n core route add blackhole {SILENT.removesuffix(':53')}; mount --bind {folder / 'resolv.conf'} /etc/resolv.conf")
-    program = topology.ground.spawn("server", "named", "-c", str(folder / "named.conf"), "-g", "-n", "1")
-    for _ in range(100):
-        if " running" in program.stderr:
-            return program
-        if program.process.poll() is not None:
-            break
-        time.sleep(0.1)
-    raise LabError(f"named does not start\n{program.stderr[-3000:]}")
+    return ready.says(topology.ground.spawn("server", "named", "-c", str(folder / "named.conf"), "-g", "-n", "1"), " running")
 
 
 def look_at_all(topology: Topology, folder: Path, *more: str) -> dict[str, Any]:

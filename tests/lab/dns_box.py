@@ -4,12 +4,12 @@
 not ask it are led to it by ``box.lead("lan")`` (a link of the router's, ``udp`` alone unless told otherwise), wherever they send.
 """
 
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.lab.ground import LabError, Program
+from tests.lab import ready
+from tests.lab.ground import Program
 from tests.lab.topology import SERVER, Topology
 
 NAMESPACE = "home"
@@ -30,13 +30,8 @@ class DnsBox:
         lies = [f"--address=/{name}/{address}" for name, address in self._says.items()]
         own = ("--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=", f"--pid-file={self._directory / 'dnsmasq.pid'}", f"--server={self._upstream}")
         self._program = self._ground.spawn(NAMESPACE, "dnsmasq", "--keep-in-foreground", "--log-facility=-", *own, *lies)
-        for _ in range(100):
-            if "started" in self._program.stderr:
-                return self
-            if self._program.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise LabError(f"dnsmasq does not start\n{self._program.stderr[-3000:]}")
+        ready.says(self._program, "started")
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._nft("")

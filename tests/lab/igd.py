@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.ground import LabError, Program, python
+from tests.lab import ready
+from tests.lab.ground import Program, python
+from tests.lab.ready import End
 from tests.lab.topology import CLIENT, GUESTS, HOME, LAN_HOST, Topology
 
 PROGRAMS = ("miniupnpd", "upnpc")
@@ -46,20 +48,8 @@ table inet upnp {
   chain forward { type filter hook forward priority -1; policy accept; }
 }
 """
-_AWAIT = f"""
-import socket, time
-for _ in range(100):
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.connect(({HOME!r}, 5351))
-    udp.settimeout(0.1)
-    try:
-        udp.send(bytes(2))
-        udp.recv(99)
-        print("serves")
-        break
-    except OSError:
-        time.sleep(0.05)
-"""
+_NAT_PMP = End(HOME, 5351, question=bytes(2))
+"""Asked for its public address (RFC 6886 section 3.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +81,7 @@ class Igd:
         )
         topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{_TABLE}END")
         program = topology.ground.spawn("home", "miniupnpd", "-d", "-f", str(configuration), "-P", str(directory / "pid"))
-        if "serves" not in topology.ground.run("client", *python("-c", _AWAIT)).stdout:
-            raise LabError(f"miniupnpd does not serve\n{program.stderr}")
+        ready.serves(topology.ground, program, "client", _NAT_PMP)
         for external, internal, transport, description in self.mappings:
             arguments = ("-u", f"http://{HOME}:5000/rootDesc.xml", "-e", description, "-a", CLIENT, str(internal), str(external), transport.upper())
             topology.ground.run("client", "upnpc", *arguments, check=True)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from tests.fakes.certificates import issue
-from tests.lab.ground import LabError, Program
+from tests.lab import ready
+from tests.lab.ground import Program
+from tests.lab.ready import End
 from tests.lab.topology import Topology
 
 PASSWORD = "s3cret word"
@@ -96,9 +98,4 @@ def start(topology: Topology, directory: Path, address: str, *, algorithm: str =
     file.write_text(_CONFIG.format(address=address, algorithm=algorithm, password=PASSWORD, most_expires=most_expires, folder=directory))
     options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "32", "-M", "4")
     program = topology.ground.spawn("server", "kamailio", *options)
-    for _ in range(60):
-        if topology.ground.run("server", "sipsak", "-s", f"sip:{address}").returncode == 0:
-            return program
-        if program.process.poll() is not None:
-            break
-    raise LabError(f"kamailio does not answer\n{program.stderr[-3000:]}")
+    return ready.serves(topology.ground, program, "server", End(address), End(address, 5060, "tcp"), End(address, 5061, "tcp"))

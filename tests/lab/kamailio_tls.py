@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.certificates import Identity, issue
-from tests.lab.ground import LabError, Program, python
+from tests.lab import ready
+from tests.lab.ground import Program, python
+from tests.lab.ready import End
 from tests.lab.routers import KernelRouter
 from tests.lab.tls_box import TlsBox
 from tests.lab.topology import SERVER, Plan, Topology
@@ -142,12 +144,8 @@ def start(topology: Topology, folder: Path) -> tuple[Program, Path]:
     (folder / "kamailio.cfg").write_text(_CONFIG.format(listens=listens, folder=folder, address=SERVER))
     options = ("-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-P", str(folder / "pid"), "-w", str(folder), "-Y", str(folder), "-m", "32", "-M", "4")
     program = topology.ground.spawn("server", "kamailio", *options)
-    for _ in range(60):
-        if topology.ground.run("server", "sipsak", "-s", f"sip:{SERVER}").returncode == 0:
-            return program, folder / "root.pem"
-        if program.process.poll() is not None:
-            break
-    raise LabError(f"kamailio does not answer\n{program.stderr[-3000:]}")
+    ready.serves(topology.ground, program, "server", End(SERVER), *(End(SERVER, port, "tcp") for port in ports))
+    return program, folder / "root.pem"
 
 
 def look_at_all(topology: Topology, folder: Path) -> dict[str, Any]:

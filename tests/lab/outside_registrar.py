@@ -1,10 +1,11 @@
 """A real registrar of the world outside: Kamailio on UDP, TCP and TLS, as small as it can be, stamped as Kamailio stamps by itself."""
 
-import time
 from pathlib import Path
 
 from echo_server.certificate import keep_certificate
-from tests.lab.ground import LabError, Program
+from tests.lab import ready
+from tests.lab.ground import Program
+from tests.lab.ready import End
 from tests.lab.topology import SERVER, Topology
 
 _CONFIG = """debug=0
@@ -34,11 +35,10 @@ request_route {{
     sl_send_reply("200", "OK");
 }}
 """
-_STARTS_S = 15.0
 
 
 def serve(topology: Topology, directory: Path) -> Program:
-    """Start it in the server's namespace; returns when it answers connections."""
+    """Start it in the server's namespace; returns when it answers."""
     directory.mkdir(parents=True, exist_ok=True)
     certificate, key, _ = keep_certificate(directory, [SERVER])
     file = directory / "kamailio.cfg"
@@ -46,15 +46,4 @@ def serve(topology: Topology, directory: Path) -> Program:
     program = topology.ground.spawn(
         "server", "kamailio", "-f", str(file), "-DD", "-E", "-m", "16", "-M", "4", "-Y", str(directory), "-P", str(directory / "pid")
     )
-    await_listening(topology, "-ltn", ":5061")
-    await_listening(topology, "-lun", ":5060")
-    return program
-
-
-def await_listening(topology: Topology, sockets: str, end: str) -> None:
-    """Return when the server's namespace has such a socket (options and text of ``ss``)."""
-    ends = time.monotonic() + _STARTS_S
-    while end not in topology.ground.run("server", "ss", sockets).stdout:
-        if time.monotonic() > ends:
-            raise LabError(f"nobody listens on {end}")
-        time.sleep(0.05)
+    return ready.serves(topology.ground, program, "server", End(SERVER), End(SERVER, 5060, "tcp"), End(SERVER, 5061, "tcp"))

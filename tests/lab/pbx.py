@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from echo_server.certificate import make_certificate
+from tests.lab import ready
 from tests.lab.ground import Program, python
+from tests.lab.ready import End
 from tests.lab.topology import Topology
 
 _KAMAILIO = """
@@ -56,8 +58,7 @@ def kamailio(topology: Topology, namespace: str, host: str, directory: Path) -> 
     running = topology.ground.spawn(
         namespace, "kamailio", "-f", str(directory / "kamailio.cfg"), "-DD", "-E", "-m", "64", "-M", "8", "-Y", str(directory)
     )
-    topology.ground.run(namespace, *python("-m", "tests.lab.pbx", "await", host), timeout=20, check=True)
-    return running
+    return ready.serves(topology.ground, running, namespace, End(host), End(host, 5060, "tcp"), End(host, 5061, "tcp"))
 
 
 def uas(topology: Topology, namespace: str, host: str, directory: Path) -> Program:
@@ -67,8 +68,7 @@ def uas(topology: Topology, namespace: str, host: str, directory: Path) -> Progr
     running = topology.ground.spawn(
         namespace, "sipp", "-sf", str(directory / "uas.xml"), "-i", host, "-p", "5060", "-t", "u1", "-nostdin"
     )
-    topology.ground.run(namespace, *python("-m", "tests.lab.pbx", "await", host), timeout=20, check=True)
-    return running
+    return ready.serves(topology.ground, running, namespace, End(host))
 
 
 def service(topology: Topology, namespace: str, what: str, port: int) -> Program:
@@ -96,10 +96,7 @@ def ask(host: str, number: int, patience: float) -> bytes | None:
 
 
 def main(what: str, argument: str) -> None:
-    if what == "await":
-        while ask(argument, 0, 0.2) is None:
-            pass
-    elif what == "traffic":
+    if what == "traffic":
         # Somebody's calls while the check runs: one request after another; tells how many were put and answered.
         put = answered = 0
         print("ready", flush=True)

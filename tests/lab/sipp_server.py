@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.lab.ground import LabError, Program
+from tests.lab import ready
+from tests.lab.ground import Program
 from tests.lab.topology import Topology
 
 ADDRESS = "198.51.100.100"
@@ -45,9 +46,4 @@ def start(topology: Topology, directory: Path, codes: Iterable[int]) -> Program:
     # What comes between an answer and the next step is left to its next copy.
     options = ("-i", ADDRESS, "-bind_local", "-p", "5060", "-nostdin", "-default_behaviors", "all,-abortunexp")
     program = topology.ground.spawn("server", "sipp", "-sf", str(file), *options)
-    for _ in range(60):
-        if topology.ground.run("server", "sipsak", "-s", f"sip:{codes[0]}@{ADDRESS}").returncode in (0, 1):
-            return program
-        if program.process.poll() is not None:
-            break
-    raise LabError(f"sipp does not answer\n{program.stderr[-2000:]}")
+    return ready.serves(topology.ground, program, "server", ready.End(ADDRESS, user=str(codes[0])))

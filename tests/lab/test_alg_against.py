@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import outside_registrar, runs
+from tests.lab import outside_registrar, ready, runs
 from tests.lab.conftest import Laboratory
 from tests.lab.ground import python
 from tests.lab.routers import KernelRouter
@@ -113,8 +113,8 @@ def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Cal
             else:
                 scenario = directory / "uas.xml"
                 scenario.write_text(UAS)
-                topology.ground.spawn("server", "sipp", "-sf", str(scenario), "-i", SERVER, "-p", "5060", "-nostdin")
-                outside_registrar.await_listening(topology, "-lun", ":5060")
+                sipp = topology.ground.spawn("server", "sipp", "-sf", str(scenario), "-i", SERVER, "-p", "5060", "-nostdin")
+                ready.serves(topology.ground, sipp, "server", ready.End(SERVER))
             command = python("-m", "edgecheck", "alg", "--against", f"sip:{SERVER}", "--json", "-", "--quiet")
             return runs.report(topology, directory, command)
 

@@ -14,6 +14,7 @@ from tests.lab.ground import REPOSITORY, Ground, LabError, python
 from tests.lab.nats import EIGHT
 from tests.lab.packets import Packets
 from tests.lab.topology import ALTERNATE, CLIENT, SERVER, WAN, Plan, Topology
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -67,11 +68,7 @@ def test_the_laboratory_dies_with_us(laboratory: Laboratory) -> None:
         pids = [int(word) for word in process.stdout.readline().split()]
         assert all(map(alive, pids))
         process.send_signal(signal.SIGKILL)
-    for _ in range(1000):
-        if not any(map(alive, pids)):
-            break
-        subprocess.run(["sleep", "0.01"], check=True)
-    assert not any(map(alive, pids))
+    wait_until(lambda: not any(map(alive, pids)), "the end of the laboratory's programs")
 
 
 def test_in_a_user_namespace(laboratory: Laboratory) -> None:

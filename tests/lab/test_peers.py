@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.lab import runs
+from tests.lab import ready, runs
 from tests.lab.conftest import Laboratory
 from tests.lab.ground import LabError, Program, python
 from tests.lab.nats import EIGHT, Nat
-from tests.lab.packets import Packets
+from tests.lab.ready import End
 from tests.lab.stub_stun import KINDS
 from tests.lab.topology import ALTERNATE, SERVER, Topology
 
@@ -149,22 +149,7 @@ def test_sipp(sip_site: Site, flow: str, transport: str) -> None:
 # --- our client against foreign STUN servers -----------------------------------------------------------------------------------------
 
 
-def await_stun(topology: Topology) -> None:
-    """Wait until a STUN server answers at all of its ends: asked from outside, so that the client's router has no part in it."""
-    stranger = Packets(topology.ground, "outside")
-    stranger.bind("p")
-    request = bytes.fromhex("000100002112a442") + b"edgecheck..."
-    for end in itertools.product((SERVER, ALTERNATE), (3478, 3479)):
-        for _ in range(100):
-            stranger.send("p", end, request)
-            try:
-                stranger.receive("p", timeout=0.1)
-                break
-            except TimeoutError:
-                continue
-        else:
-            raise LabError(f"no STUN server at {end}")
-    stranger.stop()
+STUN_ENDS = [End(*end, question=bytes.fromhex("000100002112a442") + b"edgecheck...") for end in itertools.product((SERVER, ALTERNATE), (3478, 3479))]
 
 
 class Answers(NamedTuple):
@@ -208,8 +193,9 @@ def answers(laboratory: Laboratory) -> Iterator[Answers]:
                     "--pidfile",
                     str(directory / "pid"),
                 )
-                topology.ground.spawn("server", "turnserver", *options, "--log-file", "stdout")
-                await_stun(topology)
+                program = topology.ground.spawn("server", "turnserver", *options, "--log-file", "stdout")
+                # asked from outside, so that the client's router has no part in it
+                ready.serves(topology.ground, program, "outside", *STUN_ENDS)
             else:
                 topology.ground.spawn("server", *python("-m", "tests.lab.stub_stun", kind, SERVER, ALTERNATE), ready="ready")
             environment = {"HOME": str(directory), "XDG_STATE_HOME": str(directory / "state")}

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def grounds(laboratory: Laboratory) -> tuple[Results, Results]:
     """Everything at once behind two NATs, an open one and a strict one with a SIP ALG: what each account and oddity came to."""
-    laboratory.need("kamailio", "sipp", "sipsak")
+    laboratory.need("kamailio", "sipp")
 
     def play(plan: Plan, visit: Callable[[Topology, Path], Results]) -> Results:
         with laboratory.stand(plan, "registration") as topology:
@@ -123,7 +123,7 @@ def test_what_takes_the_whole_of_timer_f(laboratory: Laboratory, plan: Plan, alg
 
 def test_the_command_and_its_bundle(laboratory: Laboratory) -> None:
     """tshark reads the capture: every frame whole, every message SIP, no answer to a challenge among them."""
-    laboratory.need("kamailio", "sipsak", "tshark")
+    laboratory.need("kamailio", "tshark")
     directory = laboratory.directory("bundle")
     (directory / "password").write_text(kamailio.PASSWORD + "\n")
     file = directory / "for-support.zip"

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def seen(laboratory: Laboratory) -> dict[str, Any]:
-    laboratory.need("kamailio", "sipsak")
+    laboratory.need("kamailio")
     with laboratory.stand(kamailio_tls.PLAN, "certificates") as topology:
         return kamailio_tls.look_at_all(topology, laboratory.directory("kamailio tls"))
 

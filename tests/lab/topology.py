@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from tests.lab.ground import Ground, LabError, Program, python
 from tests.lab.routers import KernelRouter, rules
+from tests.waiting import wait_until
 
 CLIENT, HOME = "192.168.88.2", "192.168.88.1"
 LAN_HOST = "192.168.89.3"
@@ -155,10 +156,10 @@ class Topology:
 
     def _await_six(self) -> None:
         """IPv6 works only once the kernel's link watch has seen the links: up to a second or two after they came up."""
-        for _ in range(100):
-            if self.ground.run("client", "ping", "-n", "-c", "1", "-W", "0.1", SERVER6).returncode == 0:
-                return
-        raise LabError("IPv6 does not reach the server")
+        try:
+            wait_until(lambda: self.ground.run("client", "ping", "-n", "-c", "1", "-W", "0.1", SERVER6).returncode == 0, "IPv6 to the server")
+        except TimeoutError as late:
+            raise LabError(str(late)) from None
 
     def _script(self) -> str:
         """Everything as one shell script: one process tree, a fraction of a second."""

@@ -3,13 +3,13 @@
 import asyncio
 import socket
 import sys
-import time
 
 import pytest
 
 from edgecheck.net import arrivals
 from edgecheck.net.arrivals import RealSightings, parse_connections, parse_netstat, parse_packet
 from edgecheck.wire.address import Endpoint
+from tests.waiting import wait_until
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux's packet sockets and /proc")
 LOCAL = [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)]
@@ -21,13 +21,6 @@ def privileged() -> bool:
     except (OSError, AttributeError):
         return False
     return True
-
-
-def until(condition: object) -> None:
-    """Give the kernel a moment; it is on the same machine."""
-    end = time.monotonic() + 5
-    while not condition() and time.monotonic() < end:  # type: ignore[operator]
-        time.sleep(0.002)
 
 
 @LINUX
@@ -42,7 +35,7 @@ def test_the_packet_socket_sees_questions_and_connections_and_nothing_else(host:
             port = here.getsockname()[1]
             for data in (b"OPTIONS sip:needle", b"ec00needle", b"INVITE sip:needle", b"\x80\x00needle", b"e"):
                 peer.sendto(data, (host, port))
-            until(lambda: len(sightings.datagrams(b"needle")) >= 2)
+            wait_until(lambda: len(sightings.datagrams(b"needle")) >= 2, "both questions")
             assert sightings.datagrams(b"needle") == (port, port)
             assert sightings.datagrams(b"another") == ()
             tcp.bind((host, 0))
@@ -50,7 +43,7 @@ def test_the_packet_socket_sees_questions_and_connections_and_nothing_else(host:
             with socket.create_connection(tcp.getsockname()[:2]) as caller:
                 source = Endpoint(*caller.getsockname()[:2])
                 caller.sendall(b"OPTIONS needle")
-                until(lambda: sightings.callers().count(source) >= 1)
+                wait_until(lambda: source in sightings.callers(), "the connection")
                 assert sightings.connections(source) == (tcp.getsockname()[1],)
                 assert sightings.callers().count(source) == 1, "the first segment alone"
         sightings.close()

@@ -15,6 +15,7 @@ from echo_server.limits import Bounds
 from echo_server.streams import Acceptor, Conversations, Gate
 from edgecheck.wire import stun
 from tests.server.conftest import InMemory
+from tests.waiting import until
 
 PATIENCE = 0.2
 
@@ -53,12 +54,6 @@ def context(tmp_path: Path) -> ssl.SSLContext:
     return load_context(certificate, key)[0]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def hears_the_end(reader: asyncio.StreamReader) -> bool:
     """Whether the other end closes, by FIN or reset."""
     async with asyncio.timeout(10):
@@ -71,9 +66,9 @@ async def hears_the_end(reader: asyncio.StreamReader) -> bool:
 def test_a_tls_handshake_that_never_begins_is_given_up(context: ssl.SSLContext) -> None:
     async def work(port: int, gate: Gate, server: InMemory) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await until(lambda: gate._from.total() == 1)  # counted before TLS
+        await until(lambda: gate._from.total() == 1, "a connection")  # counted before TLS
         assert await hears_the_end(reader)
-        await until(lambda: gate._from.total() == 0)
+        await until(lambda: gate._from.total() == 0, "the end of the connection")
         writer.close()
 
     serving(work, context)
@@ -85,7 +80,7 @@ def test_what_is_no_tls_is_closed_and_forgotten(context: ssl.SSLContext) -> None
         writer.write(b"GET / HTTP/1.0\r\n\r\n")
         async with asyncio.timeout(10):
             await reader.read()
-        await until(lambda: gate._from.total() == 0)
+        await until(lambda: gate._from.total() == 0, "the end of the connection")
         writer.close()
 
     serving(work, context)
@@ -98,7 +93,7 @@ def test_a_connection_over_which_nothing_is_asked_is_closed(context: ssl.SSLCont
         blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=blind if tls else None)
         assert await hears_the_end(reader)
-        await until(lambda: gate._from.total() == 0)
+        await until(lambda: gate._from.total() == 0, "the end of the connection")
         writer.close()
 
     serving(work, context if tls else None, must_ask=True)
@@ -146,7 +141,7 @@ def test_more_connections_than_may_be_are_turned_away_and_come_in_when_others_le
         assert await hears_the_end(third)
         assert gate.refused == 1
         first[1].close()
-        await until(lambda: gate._from.total() == 1)
+        await until(lambda: gate._from.total() == 1, "a connection")
         fourth, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(stun.binding_request(bytes(12)))
         async with asyncio.timeout(10):
