@@ -70,6 +70,16 @@ class UdpSocket(Protocol):
     def close(self) -> None: ...
 
 
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What this system's TCP knows of one connection: whether what was sent on it arrived at the other system."""
+
+    unacked: int
+    """Segments on their way that the other system has not acknowledged."""
+    retransmitted: int
+    """Segments that were sent again, from the SYN on."""
+    rtt_ms: float
+
+
 class Stream(Protocol):
     """A TCP or TLS connection. All that arrives is kept in ``received``."""
 
@@ -84,6 +94,9 @@ class Stream(Protocol):
     @property
     def closed(self) -> str | None:
         """Why it ended, in words; ``None`` while it is open."""
+
+    def delivery(self) -> Delivery | None:
+        """How TCP fares (TCP_INFO); None: this platform does not tell, or the connection is gone."""
 
     def send(self, data: bytes) -> None: ...
 

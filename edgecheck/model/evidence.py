@@ -1,5 +1,7 @@
 """What both ends saw of one question put on the wire."""
 
+import math
+
 import msgspec
 
 
@@ -78,3 +80,21 @@ def chance_of_silence(control_arrived: int, control_sent: int, copies: int) -> f
         return 1.0
     missed = max(0, control_sent - control_arrived)
     return float(((missed + 1) / (control_sent + 2)) ** copies)
+
+
+def chance_at_worst(control_arrived: int, control_sent: int, copies: int) -> float:
+    """The chance that all ``copies`` of a probe were lost at random, at the worst loss that still goes with what a control met.
+
+    Every loss is weighed by how well it explains the control (its likelihood beside that of the best), and the worst product counts: five
+    controls that all arrived do not rule out a line that loses half. Sterner than ``chance_of_silence``. 1.0 when nothing is known.
+    """
+    if control_arrived <= 0 or copies <= 0:
+        return 1.0
+    missed = max(0, control_sent - control_arrived)
+    return math.exp(_likeliest(missed + copies, control_arrived) - _likeliest(missed, control_arrived))
+
+
+def _likeliest(lost: int, arrived: int) -> float:
+    """The logarithm of the chance of such a series at the loss that fits it best."""
+    loss = lost / (lost + arrived)
+    return (lost * math.log(loss) if lost else 0.0) + arrived * math.log1p(-loss)

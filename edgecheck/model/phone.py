@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from edgecheck.model.account import Account, SipTransport
-from edgecheck.model.check import Arrival, Quote, UdpSocket
+from edgecheck.model.check import Arrival, Delivery, Quote, UdpSocket
 from edgecheck.wire.address import Endpoint
 
 RecordType = Literal["A", "AAAA", "SRV", "NAPTR", "CNAME"]
@@ -207,6 +207,9 @@ class Link(Protocol):
     def closed(self) -> str | None:
         """Why the connection ended, in words; None while it is open (UDP: always)."""
 
+    def delivery(self) -> Delivery | None:
+        """How TCP fares beneath it; None: UDP, or it cannot be told."""
+
     def send(self, data: bytes) -> None:
         """Send one message now."""
 
@@ -241,6 +244,9 @@ class Phone(Protocol):
     """Left by ``transport``: the first target in that order that answered SIP; None: none did, or it has not been tried."""
     own_address: str | None
     """Left by ``dns``: this network's public address, where a STUN server told it and a NAT stands between."""
+    pinged: dict[str, tuple[int, int]]
+    """Left by ``transport``: for each target by its text, what was answered and the copies that it took; over TCP, the segments. It tells
+    the loss of the line."""
     public_address: str | None
     """Left by ``transport``: ``ip:port`` from which the server says it saw us (``received`` and ``rport``)."""
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 
 from edgecheck.model.account import SipTransport
-from edgecheck.model.check import Arrival, Quote, Stream, UdpSocket
+from edgecheck.model.check import Arrival, Delivery, Quote, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import Handshake, Packet
 from edgecheck.net.bell import Bell
@@ -36,6 +36,9 @@ class UdpLink:
         self.inbox: list[Arrival] = socket.inbox
         self.errors: list[str] = socket.errors
         self.quotes: list[Quote] = socket.quotes
+
+    def delivery(self) -> Delivery | None:
+        return None
 
     def send(self, data: bytes) -> None:
         self._socket.send(data, self.remote)
@@ -107,6 +110,9 @@ class StreamLink:
     @property
     def closed(self) -> str | None:
         return self._stream.closed
+
+    def delivery(self) -> Delivery | None:
+        return self._stream.delivery()
 
     def send(self, data: bytes) -> None:
         self._write_down("out", data)

@@ -59,6 +59,7 @@ class SocketPhone:
         self.targets: list[Target] = []
         self.flow: Target | None = None
         self.own_address: str | None = None
+        self.pinged: dict[str, tuple[int, int]] = {}
         self.public_address: str | None = None
         self._secret = secret
         self._ways = ways

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from edgecheck.model.check import Arrival, Counters, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
+from edgecheck.model.check import Arrival, Counters, Delivery, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net import counters
 from edgecheck.net.arrivals import RealSightings
 from edgecheck.net.bell import Bell
+from edgecheck.net.delivery import read_delivery
 from edgecheck.net.failure import local_failure
 from edgecheck.net.owners import owners
 from edgecheck.net.port_batch import RealPortBatch, capacity
@@ -191,6 +192,11 @@ class RealStream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = self.closed or (str(local_failure("keep", "the connection", exc)) if exc else "closed")
         self._bell.ring()
+
+    def delivery(self) -> Delivery | None:
+        if self._transport is None or self._transport.is_closing():
+            return None
+        return read_delivery(self._transport.get_extra_info("socket"))
 
     def send(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from typing import Any
 
-from edgecheck.model.check import Stream
+from edgecheck.model.check import Delivery, Stream
 from edgecheck.model.phone import Handshake
 from edgecheck.net.bell import Bell
 
@@ -120,6 +120,9 @@ class TlsStream:
         """Whether the handshake is over, one way or the other."""
         self.pump()
         return self.done or self.error is not None or self._inner.closed is not None
+
+    def delivery(self) -> Delivery | None:
+        return self._inner.delivery()
 
     def send(self, data: bytes) -> None:
         if self.done and self.error is None:

@@ -36,6 +36,8 @@ class ClientTransaction:
         """Copies sent."""
         self.provisional: int | None = None
         """The latest 1xx."""
+        self.provisionals = 0
+        """How many came."""
         self.final: sip.Message | None = None
         self._interval = T1
         self._next: float | None = None
@@ -81,6 +83,7 @@ class ClientTransaction:
             return True  # a copy
         if status < 200:
             self.state, self.provisional = "proceeding", status
+            self.provisionals += 1
             if self._next is not None:
                 self._next = now + T2
             return True

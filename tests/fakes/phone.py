@@ -17,7 +17,7 @@ import dns.rdatatype
 import dns.rrset
 
 from edgecheck.model.account import Account, parse_account
-from edgecheck.model.check import Arrival, Quote
+from edgecheck.model.check import Arrival, Delivery, Quote
 from edgecheck.model.errors import LocalFailure
 from edgecheck.net.bell import Bell
 from edgecheck.net.phone import SocketPhone
@@ -73,6 +73,9 @@ class Connection:
 
 class TcpPeer:
     """Accepts, and says nothing. Tests override what they need."""
+
+    delivery: Delivery | None = None
+    """What the phone's TCP knows of a connection to it."""
 
     def connected(self, connection: Connection) -> None: ...
 
@@ -151,6 +154,9 @@ class MemoryStream:
         self.closed: str | None = None
         self._connection = Connection(self)
         peer.connected(self._connection)
+
+    def delivery(self) -> Delivery | None:
+        return self._peer.delivery
 
     def send(self, data: bytes) -> None:
         if self.closed is None:

@@ -7,7 +7,7 @@ them apart. A cause is asserted only where the answers show it.
 from edgecheck.checks.registration.after import host_of_uri, judge_registered
 from edgecheck.checks.registration.evidence import answer, found, host_of, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.checks.registration.silence import fell_silent, unanswered, why
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire.networks import is_public
@@ -47,10 +47,6 @@ BY_STATUS = {
     606: "not-acceptable",
 }
 """What a final answer to a REGISTER is called; 401 and 407 depend on what had been sent."""
-_PROMPT_S = 1.0
-"""An answer over TCP within this time needed few repetitions, if any."""
-_ENOUGH_COPIES = 7
-"""Of a request over UDP, within 20 s: so many are not lost by chance on a line that can carry calls."""
 
 
 def judge(seen: RegistrationObservation, profile: Profile) -> tuple[Finding, ...]:
@@ -92,14 +88,14 @@ def _not_registered(seen: RegistrationObservation) -> list[Finding]:
     if seen.ending == "redirects" or decisive.redirect_to:
         to = ", ".join(decisive.redirect_to) or "no SIP address"
         end = seen.attempts[-1]
-        there = f"{way(end)} does not answer ({_why(end)})" if end.status is None else "that way does not end: see the requests"
+        there = f"{way(end)} does not answer ({why(end)})" if end.status is None else "that way does not end: see the requests"
         text = f"Redirected ({answer(decisive)}) to {to}, and {there}."
         return [found("redirected", FAIL, seen, text, reference="RFC 3261 section 8.1.3.4")]
-    silent = _fell_silent(seen, decisive)
+    silent = fell_silent(seen, decisive)
     if silent is not None:
         return [silent]
     if decisive.status is None:
-        return [_unanswered(seen, decisive)]
+        return [unanswered(seen, decisive)]
     return [_refused(seen, decisive)]
 
 
@@ -163,25 +159,6 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     return hints, facts
 
 
-def _ignored(seen: RegistrationObservation, decisive: Attempt) -> Finding:
-    """Somebody is there. Is it REGISTER that is ignored, or the line that loses so much?"""
-    answered = seen.options_answered or 0
-    reference = "RFC 3261 section 10.3"
-    if chance_of_silence(answered, seen.options_copies, decisive.copies) >= WRONG_BY_CHANCE:
-        text = (
-            f"No answer from {way(decisive)} to REGISTER ({_why(decisive)}), but {answered} of 3 OPTIONS were answered: either the line "
-            "loses most packets, or REGISTER is ignored there."
-        )
-        return found("no-response", INCONCLUSIVE, seen, text, reference=reference)
-    text = (
-        f"{way(decisive)} answers OPTIONS and meets REGISTER with silence ({_why(decisive)}): the way is open, so the server (or a "
-        "guard before it) ignores this account or this address, or no registrar is there, or what answers REGISTER answers from another "
-        "address or port, which a NAT drops."
-    )
-    facts = (f"{answered} of 3 OPTIONS answered, with {seen.options_copies} copies",)
-    return found("ignored", FAIL, seen, text, evidence=facts, reference=reference)
-
-
 _DIVERTED = "an OPTIONS left one port and named another in its Via; the server knows rport, and the answer came to the port in Via"
 
 
@@ -197,111 +174,6 @@ def _unseen_nat(seen: RegistrationObservation) -> str:
         if attempt.received == own and is_public(own) is False and is_public(host_of(attempt.target)) is True:
             return f"received={own} in the answer of {attempt.target}"
     return ""
-
-
-def _too_late(seen: RegistrationObservation, decisive: Attempt) -> Finding:
-    """A final answer that came when every phone has given up. Was it slow, or did the line lose the earlier ones?"""
-    text = f"{way(decisive)} answered {decisive.words}: a phone gives up after 32 s and never sees it"
-    # What comes at once to other requests shows that the line is not to blame.
-    answered, copies = _measured(seen, decisive)
-    chance = chance_of_silence(answered + (seen.options_answered or 0), copies + seen.options_copies, decisive.copies)
-    slow = chance < WRONG_BY_CHANCE
-    text += (
-        "; other requests are answered at once, so what is slow is the registrar, or what it asks (a database, another server)."
-        if slow
-        else ": the server is slow, or the line loses most packets."
-    )
-    verdict = FAIL if slow else INCONCLUSIVE
-    return found("answered-too-late", verdict, seen, text, observed=decisive.words, reference="RFC 3261 section 17.1.2.2")
-
-
-def _unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
-    if decisive.trouble == "late":
-        return _too_late(seen, decisive)
-    if seen.options_answered:
-        return _ignored(seen, decisive)
-    trouble = decisive.trouble
-    # SIP came back: whoever else answers, this is the place and the transport of a SIP server.
-    if trouble == "mismatched":
-        text = f"An answer came that a phone must throw away: {decisive.words}. Something on the way rewrites SIP, or the server does."
-        return found("answer-mismatched", FAIL, seen, text, reference="RFC 3261 section 17.1.3")
-    if trouble == "provisional-only":
-        text = f"{way(decisive)} took the request ({decisive.words}): what stands behind it does not answer."
-        return found("no-final-answer", FAIL, seen, text, reference="RFC 3261 section 17.1.2")
-    if trouble == "not-sip" and decisive.words.startswith("SIP"):
-        return found("not-sip", FAIL, seen, f"What {way(decisive)} answers is no message that a phone can read: {decisive.words}.")
-    if seen.other_transports:
-        return _answered_otherwise(seen, decisive)
-    if trouble == "not-sip":
-        cause = "wrong-transport" if decisive.words.startswith("TLS") else "not-sip"
-        return found(cause, FAIL, seen, f"What answers at {way(decisive)} does not speak SIP there: {decisive.words}.")
-    if trouble in ("refused", "icmp", "no-route", "reset"):
-        text = f"{way(decisive)} cannot be reached: {decisive.words}."
-        return found("unreachable", FAIL, seen, text, reference="RFC 3261 section 8.1.3.1")
-    if trouble in ("tls", "tls-silent"):
-        text = f"TLS to {way(decisive)} failed: {decisive.words} (see tls)."
-        return found("tls-failed", FAIL, seen, text, reference="RFC 3261 section 26.2")
-    if trouble == "local":
-        return found("undecided", INCONCLUSIVE, seen, f"This machine could not send to {way(decisive)}: {decisive.words}.")
-    enough = decisive.transport != "udp" or decisive.copies >= _ENOUGH_COPIES
-    return found(
-        "no-response",
-        FAIL if enough else INCONCLUSIVE,
-        seen,
-        f"No answer from {way(decisive)}: {_why(decisive)}.{_SILENT if decisive.transport == 'udp' else ''}",
-        reference="RFC 3261 section 17.1.2",
-    )
-
-
-_SILENT = (
-    " A firewall, a server that is off or ignores this address, or answers sent from another address or port, which a NAT drops: "
-    "a capture at the server tells these apart."
-)
-
-
-def _answered_otherwise(seen: RegistrationObservation, decisive: Attempt) -> Finding:
-    """The same server answers over another transport or at another port."""
-    others = ", ".join(seen.other_transports)
-    text = f"{way(decisive)} does not answer ({_why(decisive)}), but {others} {'do' if len(seen.other_transports) > 1 else 'does'}: "
-    text += "the transport or port, set in the phone or named by the DNS, is wrong"
-    if decisive.trouble in ("silent", "timeout", "tls-silent"):
-        text += ", or a firewall lets that way, or its answers, not through (then it answers from another network)"
-    return found("wrong-transport", FAIL, seen, f"{text}.", expected=others, observed=way(decisive), reference="RFC 3263 section 4.1")
-
-
-def _fell_silent(seen: RegistrationObservation, decisive: Attempt) -> Finding | None:
-    """Answers came from this very target, and then none any more; None where that is not so."""
-    last = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")][-1]
-    if seen.ending != "unanswered" or decisive.status is None or last.status is not None or last.target != decisive.target:
-        return None
-    if last.trouble == "late":
-        return _too_late(seen, last)
-    to = "the request with credentials" if last.credentials and not decisive.credentials else "the next request"
-    text = f"{way(last)} answered ({answer(decisive)}), and then met {to} with silence: {_why(last)}."
-    heard = [attempt for attempt in seen.attempts if attempt.target == last.target and attempt.status is not None]
-    if last.transport == "udp":  # the answers that came measure the loss
-        chance = chance_of_silence(*_measured(seen, last), last.copies)
-        verdict = FAIL if chance < WRONG_BY_CHANCE else INCONCLUSIVE
-    else:  # TCP repeats what is lost, later and later: where answers were late already, the next one may take minutes
-        verdict = FAIL if all(attempt.elapsed_s < _PROMPT_S for attempt in heard) else INCONCLUSIVE
-    return found("no-response", verdict, seen, text, reference="RFC 3261 section 17.1.2")
-
-
-def _measured(seen: RegistrationObservation, silent: Attempt) -> tuple[int, int]:
-    """Answers from the place of this attempt, and the copies that it took to get them: the loss of the line."""
-    heard = [attempt for attempt in seen.attempts if attempt.target == silent.target and attempt.status is not None]
-    return len(heard), sum(attempt.copies for attempt in heard)
-
-
-def _why(attempt: Attempt) -> str:
-    if attempt.trouble == "silent":
-        copies = "1 copy" if attempt.copies == 1 else f"{attempt.copies} copies"
-        return f"{copies} of REGISTER in {attempt.elapsed_s:.0f} s, no answer and no error"
-    if attempt.trouble == "timeout":
-        return "no connection was made and nothing refused it"
-    if attempt.trouble == "closed":
-        return f"the connection was closed without an answer ({attempt.words})"
-    return attempt.words or str(attempt.trouble)
 
 
 def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
@@ -350,7 +222,7 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
         if decided is None or decided.status is None or attempt.target == decided.target:
             continue
         cause = "unreachable" if attempt.trouble in ("refused", "icmp", "no-route", "reset") else "no-response"
-        text = f"{way(attempt)} failed first ({_why(attempt)}), so {way(decided)} was tried: a phone waits that long at every registration."
+        text = f"{way(attempt)} failed first ({why(attempt)}), so {way(decided)} was tried: a phone waits that long at every registration."
         out.append(found(cause, WARN, seen, text, subject=way(attempt), reference="RFC 3263 section 4.3"))
     elsewhere = next((attempt for attempt in seen.attempts if attempt.answered_from), None)
     if elsewhere is not None:

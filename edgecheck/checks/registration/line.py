@@ -188,6 +188,8 @@ class Line:
             credentials=credentials is not None,
             algorithm=credentials,
             provisional=transaction.provisional,
+            provisionals=transaction.provisionals,
+            delivery=self.link.delivery(),
         )
         if transaction.final is None:
             trouble, words = self._trouble(transaction, quoted)

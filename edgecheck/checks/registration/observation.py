@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from edgecheck.model.account import SipTransport
-from edgecheck.model.check import Observation
+from edgecheck.model.check import Delivery, Observation
 
 Purpose = Literal["fetch", "register", "remove", "reach"]
 """``reach`` is an OPTIONS to the own address of record: does it come back to us?"""
@@ -72,6 +72,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     rport: int | None = None
     """The source port that the server saw."""
     provisional: int | None = None
+    provisionals: int = 0
+    """How many provisional answers came."""
     warning: str | None = None
     server: str | None = None
     """What the answer's Server or User-Agent header says."""
@@ -83,6 +85,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     challenges: tuple[Challenged, ...] = ()
     algorithm: str | None = None
     """Of the credentials sent."""
+    delivery: Delivery | None = None
+    """Over TCP and what runs on it: whether the request arrived at the other system, at the end of the attempt; None: cannot be told."""
     altered: tuple[str, ...] = ()
     """What came back otherwise than it was sent: ``Call-ID: sent "..", came back ".."``."""
 
@@ -150,6 +154,14 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     other_transports: tuple[str, ...] = ()
     """Asked when nothing answered on the way that was configured: ``TCP 192.0.2.1:5060`` answers a REGISTER there."""
     options_answered: int | None = None
-    """How many of three OPTIONS were answered where REGISTER met silence; None: not asked."""
+    """How many OPTIONS were answered where REGISTER met silence; None: not asked."""
     options_copies: int = 0
     """Copies that it took."""
+    options_connected: int = 0
+    """For how many of them a connection was made, over TCP and what runs on it."""
+    options_retransmitted: int = 0
+    """Segments that TCP sent again on these connections."""
+    pinged_arrived: int = 0
+    """Of what ``transport`` sent to the same place, what was answered (over TCP, the connection counts as well)."""
+    pinged_sent: int = 0
+    """Copies that this took."""

@@ -5,7 +5,7 @@ It sends few messages, one after the other. Credentials go out only where the wa
 
 import asyncio
 import contextlib
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -35,11 +35,24 @@ _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
 _LATE_S = 4.0
 """After Timer F: an answer that comes now came too late, which is another fault than none."""
-_CONTROLS = 3
-"""OPTIONS that measure the loss of a way on which REGISTER, or the connection for it, met silence."""
-_CONNECT_S = 5.0
-"""Three SYNs: so the controls and the first try together send more than are lost by chance."""
+_CONTROLS, _CONTROLS_ALONE = 3, 7
+"""OPTIONS that measure the loss of a way on which REGISTER met silence: few where ``transport`` has measured it already."""
+_MEASURED = 5
+_CONTROLS_OF_CONNECTIONS = 5
+"""The same, where no connection for it came about."""
+_CONNECT_S = 8.0
+"""Four SYNs at least: so the controls and the first try together send more than are lost by chance."""
 _TRANSPORTS: dict[SipTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
+
+
+class _Tried(NamedTuple):
+    """What came of one request beside the REGISTER."""
+
+    connected: bool
+    answered: bool
+    copies: int
+    retransmitted: int = 0
+    """Segments that TCP sent again."""
 
 
 async def probe_account(phone: Phone, profile: Profile) -> RegistrationObservation:
@@ -113,13 +126,14 @@ class _Visit:
         self._hang_up()
         self.phone.progress(0, 0, f"REGISTER to {target}")
         try:
-            link = await self.phone.open_link(target)
+            link = await self.phone.open_link(target, _CONNECT_S)
         except LocalFailure as error:
             self.attempts.append(_unopened(target, error))
             self._end("unanswered")
             return Elsewhere()
         self.line = Line(self.phone, target, link, self.redirected_to)
-        self._note(local=str(link.local))
+        arrived, sent = self.phone.pinged.get(str(target), (0, 0))
+        self._note(local=str(link.local), pinged_arrived=arrived, pinged_sent=sent)
         patience = TIMEOUT if not self.attempts else _FAILOVER_S
         step, answer = await self._round("fetch", None, 0, last, patience)
         if not isinstance(step, Done) or answer is None:
@@ -296,21 +310,30 @@ class _Visit:
         target = next(iter(targets_of(self.phone)), None)
         if first is None or target is None:
             return
+        if first.status is not None and self.line is not None:
+            first, target = self.attempts[-1], self.line.target  # it answered, and then no more
         asked = {(attempt.transport, attempt.target) for attempt in self.attempts}
         others = [
             Target(transport=transport, host=self.account.domain, address=target.address, port=port)
             for transport, port in _TRANSPORTS.items()
         ]
         others = [other for other in others if (other.transport, str(other.endpoint)) not in asked]
-        controls = _CONTROLS if first.trouble in ("silent", "timeout", "tls-silent") else 0
+        measuring = _CONTROLS if self.seen.pinged_arrived >= _MEASURED else _CONTROLS_ALONE
+        wanted = {"timeout": _CONTROLS_OF_CONNECTIONS, "silent": measuring, "provisional-only": _CONTROLS_ALONE, "tls-silent": _CONTROLS}
+        controls = wanted.get(first.trouble or "", 0)
         self.phone.progress(0, 0, f"does {target.address} answer in any other way?")
         tried = await asyncio.gather(
             *(self._tried(target, "OPTIONS") for _ in range(controls)), *(self._tried(other, "REGISTER") for other in others)
         )
         if controls:
             found = tried[:controls]
-            self._note(options_answered=sum(answered for answered, _ in found), options_copies=sum(copies for _, copies in found))
-        self._note(other_transports=tuple(str(other) for other, (answered, _) in zip(others, tried[controls:], strict=True) if answered))
+            self._note(
+                options_answered=sum(each.answered for each in found),
+                options_copies=sum(each.copies for each in found),
+                options_connected=sum(each.connected for each in found) if target.transport != "udp" else 0,
+                options_retransmitted=sum(each.retransmitted for each in found),
+            )
+        self._note(other_transports=tuple(str(other) for other, each in zip(others, tried[controls:], strict=True) if each.answered))
 
     def _options_through(self, way: messages.Way, branch: str) -> bytes:
         # A Call-ID each: several at once in one call confuse servers.
@@ -318,12 +341,11 @@ class _Visit:
         self._cseq += 1
         return messages.options(self.account, names, way, uri=self.uri, branch=branch, cseq=self._cseq)
 
-    async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> tuple[bool, int]:
-        """Whether it was answered, and the copies that were sent."""
+    async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> _Tried:
         try:
             link = await self.phone.open_link(target, _CONNECT_S)
         except LocalFailure:
-            return False, 0
+            return _Tried(connected=False, answered=False, copies=0)
         try:
             line = Line(self.phone, target, link)
             branch = self._branch()
@@ -331,7 +353,8 @@ class _Visit:
             heard = await line.ask(request, branch, "reach", method=method, timeout=4.0)
         finally:
             link.close()
-        return heard.message is not None, heard.attempt.copies
+        again = heard.attempt.delivery.retransmitted if heard.attempt.delivery else 0
+        return _Tried(connected=True, answered=heard.message is not None, copies=heard.attempt.copies, retransmitted=again)
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

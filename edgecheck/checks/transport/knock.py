@@ -57,6 +57,8 @@ class _Conversation:
         self.token = phone.token()
         self.number = 0
         self.rtts: list[float] = []
+        self.copies = 0
+        """Sent in hope of an answer at this port."""
 
     async def hold(self, pings: int) -> Attempt:
         first = self._question()
@@ -73,6 +75,7 @@ class _Conversation:
             again = await self._ask(question, 1, patience)
             if again is not None:
                 self.rtts.append(again[0].at - began)
+        self.phone.pinged[str(self.attempt.target)] = self._tally()
         elsewhere = self.link.transport == "udp" and arrival.source != self.link.remote
         return self._with(
             state="answered-elsewhere" if elsewhere else "answered",
@@ -85,6 +88,14 @@ class _Conversation:
             seen_as=said.seen_as,
             rport_ignored=await self._ignores_rport() if self.link.transport == "udp" and pings else None,
         )
+
+    def _tally(self) -> tuple[int, int]:
+        """What was answered and the copies that it took; over TCP and what runs on it, SYN and requests, and what was sent again."""
+        if self.link.transport == "udp":
+            return len(self.rtts), self.copies
+        facts = self.link.delivery()
+        arrived = 1 + len(self.rtts) if facts is not None else 0
+        return arrived, arrived + (facts.retransmitted if facts is not None else 0)
 
     def _question(self, via_port: int | None = None) -> Question:
         self.number += 1
@@ -101,6 +112,7 @@ class _Conversation:
             return bool(found) or self.link.closed is not None or bool(self.link.unframed) or (copies > 1 and bool(self.link.quotes))
 
         for copy in range(copies):
+            self.copies += 1
             self.link.send(question.data)
             if await self.phone.until(over, T1_S * 2**copy if copy < copies - 1 else patience):
                 break
