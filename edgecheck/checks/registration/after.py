@@ -1,5 +1,6 @@
 """What a 200 leaves open: is the binding what we asked for, and does a request reach us through it? Pure."""
 
+from edgecheck.checks.registration.agreed import agreed, judge_keepalive, judge_service_route
 from edgecheck.checks.registration.bindings import same_uri
 from edgecheck.checks.registration.evidence import answer, found, host_of, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
@@ -13,7 +14,8 @@ PASS, WARN, FAIL, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.SK
 
 def judge_registered(seen: RegistrationObservation) -> list[Finding]:
     """Everything after a 200 to a REGISTER with our Contact."""
-    out = [_registered(seen), *_contact(seen), *_expiry(seen), *_reach(seen), *_address(seen), *_others(seen)]
+    out = [_registered(seen), *_contact(seen), *_expiry(seen), *_reach(seen), *judge_service_route(seen), *judge_keepalive(seen)]
+    out += [*_address(seen), *_others(seen)]
     if not any(attempt.challenges for attempt in seen.attempts):
         text = (
             "The registrar took the registration without asking for a password: either it trusts this address "
@@ -38,7 +40,7 @@ def _registered(seen: RegistrationObservation) -> Finding:
     text = f"{seen.aor} registers at {way(attempt) if attempt else 'its registrar'} {by}"
     if seen.granted_expires_s is not None:
         text += f", for {seen.granted_expires_s} s"
-    return found("registered", PASS, seen, f"{text}.", reference="RFC 3261 section 10")
+    return found("registered", PASS, seen, f"{text}.", evidence=agreed(seen), reference="RFC 3261 section 10")
 
 
 def _contact(seen: RegistrationObservation) -> list[Finding]:
@@ -109,11 +111,12 @@ def _reach(seen: RegistrationObservation) -> list[Finding]:
         text = f"Requests reach this place through the registration: {first.method} from {first.source} after {first.after_s:.1f} s."
         return [found("reachable", PASS, seen, text, evidence=facts, reference="RFC 3261 section 16")]
     asked = _last(seen, "reach")
-    alone = seen.bindings is not None and len(seen.bindings) == 1 and seen.bindings[0].own
+    by_gruu = asked is not None and seen.gruu is not None and asked.uri == seen.gruu
+    alone = (seen.bindings is not None and len(seen.bindings) == 1 and seen.bindings[0].own) or by_gruu
     private = seen.contact_seen is not None and is_public(host_of_uri(seen.contact_seen)) is False
     hidden = private and is_public(host_of(seen.seen_as)) is True
     if asked is not None and asked.status in (408, 430) and alone:
-        text = f"Registered, but not reached: a request to {seen.aor} came back as {answer(asked)}, and nothing arrived here. " + (
+        text = f"requests do not reach it: one to {asked.uri or seen.aor} came back as {answer(asked)}, and nothing arrived here. " + (
             f"The registrar keeps the private Contact {seen.contact_seen}, which nobody outside can reach."
             if hidden
             else "What was sent to our Contact got lost, or the server did not send it there."
@@ -121,7 +124,8 @@ def _reach(seen: RegistrationObservation) -> list[Finding]:
         return [found("not-reachable", FAIL if hidden else WARN, seen, text, reference="RFC 3261 section 16.7")]
     text = f"Whether calls arrive was not seen: nothing came through the registration within {seen.waited_s:.0f} s"
     if asked is not None and asked.status is not None:
-        text += f", and an OPTIONS to the own address was answered {answer(asked)} by the server itself"
+        by = "by the server itself" if alone else "by the server itself or another phone of the account"
+        text += f", and an OPTIONS to the own address was answered {answer(asked)} {by}"
     text += ". Call this account to see."
     if hidden:
         text += f" It lists the private Contact {seen.contact_seen}, so it must send to where the REGISTER came from, {seen.seen_as}."

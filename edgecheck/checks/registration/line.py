@@ -8,9 +8,11 @@ from msgspec.structs import replace
 from edgecheck.checks.registration import messages
 from edgecheck.checks.registration.credentials import challenges_of
 from edgecheck.checks.registration.dialogue import option_tags, redirections, seconds
+from edgecheck.checks.registration.flow import KeepAlive
 from edgecheck.checks.registration.observation import Attempt, Challenged, Inbound, Purpose, Trouble
 from edgecheck.checks.tls.names import match
 from edgecheck.model.check import Arrival
+from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import Link, Phone, Target
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
@@ -54,6 +56,8 @@ class Line:
         self.link = link
         self.way = messages.Way(target.transport, link.local)
         self.inbound: list[Inbound] = []
+        self.keeper: KeepAlive | None = None
+        """Keeps the flow open, once the registrar has taken it (RFC 5626)."""
         self.registered_at: float | None = None
         """When the 200 came: requests from then on came through the registration."""
         self._read = 0
@@ -75,8 +79,9 @@ class Line:
         method: str = "REGISTER",
         credentials: str | None = None,
         timeout: float = TIMEOUT,
+        beside: "Line | None" = None,
     ) -> Heard:
-        """Send it, repeat it as the RFC says, until a final answer or the end of all patience."""
+        """Send it, repeat it as the RFC says, until a final answer or the end of all patience. ``beside`` is listened to meanwhile."""
         transaction = ClientTransaction(request, branch, method, reliable=self.target.transport in _RELIABLE, timeout=timeout)
         began = self.phone.now()
         quoted, heard_before = len(self._quotes()), self._read
@@ -92,9 +97,17 @@ class Line:
             again = transaction.tick(now)
             if again is not None:
                 self.link.send(again)
-            due = transaction.due()
-            if due is not None and not transaction.over:
-                await self.phone.until(lambda: self._news(transaction, quoted), max(0.0, due - self.phone.now()))
+            lines = [line for line in (self, beside) if line is not None]
+            for line in lines:
+                line.keep()
+            if beside not in (None, self):
+                lines[-1].read()
+            dues = [due for due in (transaction.due(), *(line.keeper.due() for line in lines if line.keeper)) if due is not None]
+            if dues and not transaction.over:
+                await self.phone.until(
+                    lambda: self._news(transaction, quoted) or any(line.pending for line in lines),  # noqa: B023 - of this round
+                    max(0.0, min(dues) - self.phone.now()),
+                )
         attempt = self._attempt(transaction, purpose, began, credentials, source, quoted)
         return Heard(transaction.final, attempt)
 
@@ -106,7 +119,7 @@ class Line:
             self._read += 1
             if arrival.data == sip.PING and self.target.transport != "udp":
                 self.link.send(sip.PONG)
-            if not arrival.data.strip(b"\r\n\0"):
+            if (self.keeper is not None and self.keeper.heard(arrival.data)) or not arrival.data.strip(b"\r\n\0"):
                 continue  # keep-alives
             try:
                 message = sip.parse_datagram(arrival.data)
@@ -143,6 +156,16 @@ class Line:
             return attempt
         words = f"{found.message.status} {(found.message.reason or '')[:120]}".strip() + f" after {found.at - began:.1f} s"
         return replace(attempt, trouble="late", words=words)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has come that was not read."""
+        return self._read < len(self.link.inbox)
+
+    def keep(self) -> None:
+        """Keep the flow open, where that is due."""
+        if self.keeper is not None and self.link.closed is None:
+            self.keeper.tick()
 
     def _serve(self, message: sip.Message, source: str) -> None:
         try:
@@ -216,6 +239,30 @@ class Line:
         if self.link.errors and not self.link.quotes:
             return "local", self.link.errors[-1]
         return "silent", ""
+
+
+def unopened(target: Target, error: LocalFailure, purpose: Purpose = "fetch") -> Attempt:
+    """An attempt that ended before anything could be sent."""
+    known: dict[str, Trouble] = {
+        "refused": "refused",
+        "reset": "reset",
+        "timeout": "timeout",
+        "no-route": "no-route",
+        "tls": "tls",
+        "tls-silent": "tls-silent",
+        "not-websocket": "not-sip",
+    }
+    return Attempt(
+        purpose=purpose,
+        target=str(target.endpoint),
+        transport=target.transport,
+        status=None,
+        reason=None,
+        elapsed_s=0.0,
+        copies=0,
+        trouble=known.get(error.reason, "local"),
+        words=str(error),
+    )
 
 
 def _distrust(phone: Phone, link: Link, name: str) -> str:

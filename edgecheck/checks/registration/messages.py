@@ -67,15 +67,24 @@ def register(
 
 
 def options(
-    account: Account, names: Names, way: Way, *, uri: str, branch: str, cseq: int, credentials: tuple[tuple[str, str], ...] = ()
+    account: Account,
+    names: Names,
+    way: Way,
+    *,
+    uri: str,
+    branch: str,
+    cseq: int,
+    to: str = "",
+    route: tuple[str, ...] = (),
+    credentials: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """An OPTIONS to ``uri``: to the own address of record it comes back to us where bindings are reached. Raises ``WireError``."""
     headers = [
         ("Via", via(way, branch)),
         ("Max-Forwards", "20"),
-        *_route(account),
+        *(("Route", value) for value in route),
         ("From", f"<{account.aor}>;tag={names.from_tag}"),
-        ("To", f"<{uri}>"),
+        ("To", f"<{to or uri}>"),
         ("Call-ID", f"{names.call_id}-reach"),
         ("CSeq", f"{cseq} OPTIONS"),
         ("Contact", f"<{contact_uri(account, way)}>"),

@@ -87,6 +87,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Of the credentials sent."""
     delivery: Delivery | None = None
     """Over TCP and what runs on it: whether the request arrived at the other system, at the end of the attempt; None: cannot be told."""
+    uri: str | None = None
+    """Request-URI of a ``reach``."""
+    route: tuple[str, ...] = ()
+    """Its Route headers."""
     altered: tuple[str, ...] = ()
     """What came back otherwise than it was sent: ``Call-ID: sent "..", came back ".."``."""
 
@@ -108,6 +112,21 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after the 200."""
     own: bool = False
     """The OPTIONS that we had sent to our own address."""
+
+
+class ServiceHop(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests go that follow the Service-Route."""
+
+    uri: str
+    """Its first one."""
+    loose: bool
+    """Whether that carries ``lr``."""
+    target: str | None
+    """``UDP 192.0.2.1:5060``; None: it leads to no address."""
+    same: bool = False
+    """Whether that is where we have registered."""
+    words: str = ""
+    """Why it could not be asked."""
 
 
 class RegistrationObservation(Observation, frozen=True, kw_only=True):
@@ -142,6 +161,14 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     """The registrar keeps the flow (RFC 5626: Require: outbound)."""
     flow_timer_s: int | None = None
     gruu: str | None = None
+    """``pub-gruu`` of our binding: reaches this very device."""
+    offered: tuple[str, ...] = ()
+    """Option tags of Supported in the REGISTER that was taken."""
+    service_hop: ServiceHop | None = None
+    """None: the 200 names no Service-Route."""
+    keepalive_answered: bool | None = None
+    """Whether the registrar answers the keep-alive of RFC 5626 on our flow; None: it does not keep the flow, so none was sent."""
+    keepalive_copies: int = 0
     server_proved: bool | None = None
     """Whether the server proved that it knows the password (rspauth); None: it did not say."""
     inbound: tuple[Inbound, ...] = ()

@@ -9,13 +9,14 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from edgecheck.checks.registration import messages
+from edgecheck.checks.registration import messages, route
 from edgecheck.checks.registration.alg import diverted, hides_nat
 from edgecheck.checks.registration.bindings import Listing, read_listing
 from edgecheck.checks.registration.credentials import Credentials
 from edgecheck.checks.registration.dialogue import Again, Dialogue, Done, Elsewhere, Over, Redirected, Step, option_tags, seconds
-from edgecheck.checks.registration.line import Heard, Line
-from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation, Trouble
+from edgecheck.checks.registration.line import Line, unopened
+from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation
+from edgecheck.checks.registration.reach import Look
 from edgecheck.model import draft
 from edgecheck.model.account import Account, Place, SipTransport
 from edgecheck.model.errors import LocalFailure
@@ -29,8 +30,6 @@ from edgecheck.wire.transaction import TIMEOUT
 EXPIRES_S = 120
 """Long enough to look around, short enough to be gone soon should the removal be lost."""
 MOST_TARGETS = 3
-REACH_S = 3.0
-"""Registrars that test their bindings mostly do so at once; whoever calls after that is not waited for."""
 _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
 _LATE_S = 4.0
@@ -128,7 +127,7 @@ class _Visit:
         try:
             link = await self.phone.open_link(target, _CONNECT_S)
         except LocalFailure as error:
-            self.attempts.append(_unopened(target, error))
+            self.attempts.append(unopened(target, error))
             self._end("unanswered")
             return Elsewhere()
         self.line = Line(self.phone, target, link, self.redirected_to)
@@ -165,47 +164,16 @@ class _Visit:
             outbound="outbound" in option_tags(answer, "Require"),
             flow_timer_s=seconds(answer.get("Flow-Timer")),
             gruu=listing.gruu,
+            offered=self.dialogue.extensions,
             displaced=_gone(self.before, listing),
         )
-        await self._look_around()
+        look = Look(self.line, self.names, self.credentials, self._number)
+        try:
+            self.seen = await look.around(self.seen)
+        finally:
+            self.attempts += look.attempts
         await self._remove(contact)
         return Done()
-
-    async def _look_around(self) -> None:
-        """Do requests reach us? The registrar may test its bindings by itself; an OPTIONS to our own address is sent as well."""
-        assert self.line is not None
-        line, began = self.line, self.phone.now()
-        self.phone.progress(0, 0, "waiting for a request through the registration")
-
-        def reached() -> bool:
-            line.read()
-            return bool(line.inbound)
-
-        if not await self.phone.until(reached, REACH_S / 3):
-            heard = await self._options()
-            if heard is not None and not line.inbound:
-                await self.phone.until(reached, REACH_S * 2 / 3)
-        self._note(waited_s=round(self.phone.now() - began, 3))
-
-    async def _options(self) -> Heard | None:
-        assert self.line is not None
-        heard: Heard | None = None
-        for _ in range(2):
-            sent = self.credentials.headers("OPTIONS", self.account.aor) if heard else ()
-            branch = self._branch()
-            self._cseq += 1
-            with contextlib.suppress(WireError):
-                request = messages.options(
-                    self.account, self.names, self.line.way, uri=self.account.aor, branch=branch, cseq=self._cseq, credentials=sent
-                )
-                algorithm = self.credentials.algorithm if sent else None
-                heard = await self.line.ask(request, branch, "reach", method="OPTIONS", credentials=algorithm)
-                self.attempts.append(heard.attempt)
-            if heard is None or heard.message is None or heard.message.status not in (401, 407) or self.credentials.refusals:
-                break
-            if self.line.distrust or self.credentials.weigh(heard.message, sent=bool(sent)) != "again":
-                break
-        return heard
 
     async def _remove(self, contact: str) -> None:
         self.phone.progress(0, 0, "removing our binding")
@@ -256,19 +224,23 @@ class _Visit:
                 await self.phone.sleep(step.after_s)
 
     def _request(self, line: Line, contact: str | None, expires: int, branch: str, with_credentials: bool) -> bytes:
-        self._cseq += 1
         return messages.register(
             self.account,
             self.names,
             line.way,
             uri=self.uri,
             branch=branch,
-            cseq=self._cseq,
+            cseq=self._number(),
             contact=contact,
             expires=expires,
             extensions=self.dialogue.extensions,
             credentials=self.credentials.headers("REGISTER", self.uri) if with_credentials else (),
         )
+
+    def _number(self) -> int:
+        """The next CSeq."""
+        self._cseq += 1
+        return self._cseq
 
     def _branch(self) -> str:
         return f"z9hG4bK{self.phone.token(8)}"
@@ -338,8 +310,8 @@ class _Visit:
     def _options_through(self, way: messages.Way, branch: str) -> bytes:
         # A Call-ID each: several at once in one call confuse servers.
         names = self.names._replace(call_id=self.phone.token(12))
-        self._cseq += 1
-        return messages.options(self.account, names, way, uri=self.uri, branch=branch, cseq=self._cseq)
+        by = route.preloaded(self.account, ())
+        return messages.options(self.account, names, way, uri=self.uri, branch=branch, cseq=self._number(), route=by)
 
     async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> _Tried:
         try:
@@ -407,29 +379,6 @@ def _gone(before: Listing | None, now: Listing) -> tuple[str, ...]:
     listed = {binding.contact for binding in now.bindings}
     # Ours alone, or nothing, may also mean that this registrar lists no others: only what it had listed itself counts.
     return tuple(binding.contact for binding in before.bindings if binding.contact not in listed)[:5] if before else ()
-
-
-def _unopened(target: Target, error: LocalFailure) -> Attempt:
-    known: dict[str, Trouble] = {
-        "refused": "refused",
-        "reset": "reset",
-        "timeout": "timeout",
-        "no-route": "no-route",
-        "tls": "tls",
-        "tls-silent": "tls-silent",
-        "not-websocket": "not-sip",
-    }
-    return Attempt(
-        purpose="fetch",
-        target=str(target.endpoint),
-        transport=target.transport,
-        status=None,
-        reason=None,
-        elapsed_s=0.0,
-        copies=0,
-        trouble=known.get(error.reason, "local"),
-        words=str(error),
-    )
 
 
 def _edged(password: str | None) -> bool:
