@@ -18,7 +18,7 @@ from tests.bench.measure import Bars, conditions, table
 from tests.checks.doctoring import visit
 from tests.faults_of_registration import FAULTS
 from tests.lab import bind, kamailio_tls
-from tests.lab.registrations import ALG, BEHIND_ALG, CODES, KAMAILIO, OPEN, verdicts, visit_all, visit_behind_alg
+from tests.lab.registrations import AGREED, ALG, BEHIND_ALG, CODES, KAMAILIO, OPEN, verdicts, visit_all, visit_behind_alg
 from tests.lab.sipp_oddities import ODDITIES
 from tests.lab.topology import Topology
 
@@ -46,6 +46,8 @@ def in_the_laboratory() -> list[Row]:
     rows: list[Row] = []
     for name, (_, expected) in KAMAILIO.items():
         rows += (_row("Kamailio", name, expected, heard[name]), _row("Kamailio, SIP ALG", name, ALG[name], watched[name]))
+    for name, (_, expected) in AGREED.items():
+        rows.append(_row("Kamailio", name, expected, heard[name]))
     for code in CODES:
         rows.append(_row("SIPp", str(code), {BY_STATUS[code]: "fail"}, heard[code]))
     for each in ODDITIES:

@@ -49,6 +49,21 @@ def test_what_a_200_lists_as_ended_is_gone() -> None:
     assert seen.seen.removed is True
 
 
+def test_a_phone_that_came_meanwhile_is_not_taken_for_ours() -> None:
+    """It is new in the list when our binding is removed."""
+    server = Registrar()
+
+    def another_comes(message: sip.Message, source: Endpoint) -> bytes | None:
+        if message.get("Expires") == "0":
+            server.others.append("<sip:alice@192.168.7.7:5060>;expires=900")
+        return None
+
+    server.override = another_comes
+    seen = visit(at(server))
+    assert "binding-left" not in seen.verdicts
+    assert seen.seen.removed is True
+
+
 def test_finals_that_differ_in_their_to_tag_are_copies() -> None:
     server = Registrar()
 

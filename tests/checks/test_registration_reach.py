@@ -100,7 +100,7 @@ MUTE: UdpPeer = lambda data, source: ()  # noqa: E731
         ("<sip:203.0.113.40;lr>", REFUSES, "warn", "cannot be reached"),
         ("<sip:nowhere.example.com;lr>", MUTE, "warn", "leads to no address"),
         ("<tel:123>", MUTE, "warn", "it is no SIP address"),
-        ("<sip:203.0.113.40;lr>", MUTE, "inconclusive", "or what was sent there was lost"),
+        ("<sip:203.0.113.40;lr>", MUTE, "inconclusive", "whether it leads anywhere could not be told"),
         ("<sip:203.0.113.40;transport=tcp;lr>", MUTE, "inconclusive", "cannot be reached"),
     ],
 )

@@ -38,7 +38,7 @@ loadmodule "nathelper.so"
 loadmodule "xhttp.so"
 loadmodule "websocket.so"
 loadmodule "tls.so"
-modparam("tls", "config", "{folder}/tls.cfg")
+{outbound}modparam("tls", "config", "{folder}/tls.cfg")
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", {most_expires})
 modparam("registrar", "received_avp", "$avp(received)")
@@ -67,9 +67,16 @@ request_route {{
       exit;
     }}
     if ($fU != "dark") {{ fix_nated_register(); }}
+    if ($fU == "here") {{ append_to_reply("Service-Route: <sip:{address};lr>\\r\\n"); }}
+    if ($fU == "by") {{ append_to_reply("Service-Route: <sip:{beyond};lr>, <sip:{address};lr>\\r\\n"); }}
+    if ($fU == "strict") {{ append_to_reply("Service-Route: <sip:{address}>\\r\\n"); }}
+    if ($fU == "closed") {{ append_to_reply("Service-Route: <sip:{beyond}:5999;lr>\\r\\n"); }}
+    if ($fU == "absent") {{ append_to_reply("Service-Route: <sip:192.0.2.99;lr>\\r\\n"); }}
     save("location");
     exit;
   }}
+  # a preloaded Route (RFC 3608): ours is taken off, and who is named next is sent to
+  if ($hdr(Route) != $null && loose_route() && $du != $null) {{ t_relay(); exit; }}
   if (is_method("OPTIONS") && $rU == $null) {{ sl_send_reply("200", "OK"); exit; }}
   if (!lookup("location")) {{ sl_send_reply("480", "Nobody there"); exit; }}
   t_relay();
@@ -81,10 +88,20 @@ event_route[xhttp:request] {{
 """
 
 
-def start(topology: Topology, directory: Path, address: str, *, algorithm: str = "MD5", most_expires: int = 3600) -> Program:
+_OUTBOUND = """loadmodule "outbound.so"
+loadmodule "stun.so"
+modparam("registrar", "outbound_mode", 1)
+modparam("registrar", "flow_timer", 20)
+"""
+
+
+def start(
+    topology: Topology, directory: Path, address: str, *, algorithm: str = "MD5", most_expires: int = 3600, outbound: bool = False, beyond: str = ""
+) -> Program:
     """Start one at UDP and TCP 5060 and TLS 5061 (WebSocket, too) of this address of the server's; returns when it answers.
 
-    ``ca.pem`` in ``directory`` is the authority of its certificate.
+    ``ca.pem`` in ``directory`` is the authority of its certificate. ``outbound``: it keeps flows (RFC 5626) and answers STUN. ``beyond``: a
+    proxy that some accounts' Service-Route names.
     """
     directory.mkdir(parents=True, exist_ok=True)
     root = issue("Lab Root", authority=True)
@@ -95,7 +112,8 @@ def start(topology: Topology, directory: Path, address: str, *, algorithm: str =
     own = f"method = TLSv1.2+\ncertificate = {directory}/own.pem\nprivate_key = {directory}/own.key\n"
     (directory / "tls.cfg").write_text(f"[server:default]\n{own}[client:default]\nmethod = TLSv1.2+\n")
     file = directory / "kamailio.cfg"
-    file.write_text(_CONFIG.format(address=address, algorithm=algorithm, password=PASSWORD, most_expires=most_expires, folder=directory))
+    given = {"address": address, "algorithm": algorithm, "password": PASSWORD, "most_expires": most_expires, "beyond": beyond}
+    file.write_text(_CONFIG.format(**given, folder=directory, outbound=_OUTBOUND if outbound else ""))
     options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "32", "-M", "4")
     program = topology.ground.spawn("server", "kamailio", *options)
     return ready.serves(topology.ground, program, "server", End(address), End(address, 5060, "tcp"), End(address, 5061, "tcp"))

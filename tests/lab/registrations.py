@@ -62,6 +62,21 @@ KAMAILIO: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
+KEEPING = "198.51.100.20"
+"""A Kamailio that keeps flows (RFC 5626), and names a Service-Route to some."""
+AGREED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "outbound, GRUU": (account("alice", KEEPING), FINE),
+    "outbound over TCP": (account("bob", f"{KEEPING};transport=tcp"), FINE),
+    "Service-Route to the registrar": (account("here", KEEPING), FINE),
+    "Service-Route by another proxy": (account("by", KEEPING), FINE),
+    "Service-Route without lr": (account("strict", KEEPING), FINE | {"service-route-strict": "warn"}),
+    "Service-Route to a closed port": (account("closed", KEEPING), FINE | {"service-route-unreachable": "warn"}),
+    "Service-Route to nobody": (account("absent", KEEPING), FINE | {"service-route-unreachable": "warn"}),
+}
+PAIR = ("first of two phones", "second of two phones")
+"""One account on two phones at the same time."""
+
+
 def _watched(name: str) -> dict[str, str]:
     """What is found of it behind a router with the kernel's SIP ALG, which watches plain UDP."""
     case, expected = KAMAILIO[name]
@@ -87,7 +102,11 @@ Results = dict[str | int, Any]
 def visit_all(topology: Topology, directory: Path, oddities: tuple[Oddity, ...] = BRIEF) -> Results:
     """Every Kamailio account, each of SIPp's codes and these oddities at once, on one ground."""
     sipp_server.start(topology, directory / "sipp", CODES)
-    return _visit(topology, directory, oddities, {code: account(str(code), sipp_server.ADDRESS) for code in CODES})
+    topology.ground.shell(f"ip -n server addr add {KEEPING}/24 dev eth0")
+    kamailio.start(topology, directory / "keeping", KEEPING, outbound=True, beyond=ALTERNATE)
+    more: dict[str | int, dict[str, Any]] = {code: account(str(code), sipp_server.ADDRESS) for code in CODES}
+    more |= {name: case for name, (case, _) in AGREED.items()} | {name: account("pair", KEEPING) for name in PAIR}
+    return _visit(topology, directory, oddities, more)
 
 
 def visit_behind_alg(topology: Topology, directory: Path, oddities: tuple[Oddity, ...] = BRIEF_BEHIND_ALG) -> Results:

@@ -14,14 +14,17 @@ from tests.lab import kamailio
 from tests.lab.conftest import Laboratory
 from tests.lab.ground import python
 from tests.lab.registrations import (
+    AGREED,
     ALG,
     BEHIND_ALG,
     BRIEF,
     BRIEF_BEHIND_ALG,
     CODES,
     KAMAILIO,
+    KEEPING,
     LATE,
     OPEN,
+    PAIR,
     Results,
     verdicts,
     visit_all,
@@ -29,7 +32,7 @@ from tests.lab.registrations import (
     visit_late,
 )
 from tests.lab.sipp_oddities import Oddity
-from tests.lab.topology import CLIENT, SERVER, WAN, Plan, Topology
+from tests.lab.topology import ALTERNATE, CLIENT, SERVER, WAN, Plan, Topology
 
 pytestmark = pytest.mark.lab
 
@@ -72,6 +75,31 @@ def test_what_was_registered_is_gone(grounds: tuple[Results, Results]) -> None:
 def test_the_algorithm_is_the_servers(grounds: tuple[Results, Results]) -> None:
     used = {name: {attempt["algorithm"] for attempt in grounds[0][name]["observation"]["attempts"]} for name in ("MD5", "SHA-256")}
     assert used == {"MD5": {None, "MD5"}, "SHA-256": {None, "SHA-256"}}
+
+
+@pytest.mark.parametrize("name", AGREED)
+def test_what_registrar_and_phone_agree_on(grounds: tuple[Results, Results], name: str) -> None:
+    result = grounds[0][name]
+    assert verdicts(result) == AGREED[name][1], shown(result)
+    seen = result["observation"]
+    assert (seen["outbound"], seen["flow_timer_s"], seen["keepalive_answered"]) == (True, 20, True)
+    reaching = [attempt for attempt in seen["attempts"] if attempt["purpose"] == "reach"]
+    assert reaching[-1]["uri"] == seen["gruu"] or name == "Service-Route without lr"
+
+
+def test_calls_go_by_the_service_route(grounds: tuple[Results, Results]) -> None:
+    (asked,) = [attempt for attempt in grounds[0]["Service-Route by another proxy"]["observation"]["attempts"] if attempt["purpose"] == "reach"]
+    assert asked["target"] == f"{ALTERNATE}:5060"
+    assert asked["route"] == [f"<sip:{ALTERNATE};lr>", f"<sip:{KEEPING};lr>"]
+
+
+def test_each_of_two_phones_on_one_account_is_reached_by_its_gruu(grounds: tuple[Results, Results]) -> None:
+    """And by nothing that was meant for the other."""
+    seen = [grounds[0][name]["observation"] for name in PAIR]
+    assert len({each["gruu"] for each in seen}) == 2
+    for each in seen:
+        assert [inbound["own"] for inbound in each["inbound"]] == [True]
+        assert each["removed"] is True
 
 
 @pytest.mark.parametrize("code", CODES)

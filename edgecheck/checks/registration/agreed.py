@@ -48,6 +48,7 @@ def _unreachable(seen: RegistrationObservation, hop: ServiceHop) -> list[Finding
     verdict, observed = Verdict.WARN, hop.target or "no address"
     if hop.target is None:
         text = f"{what}{hop.words}"
+        verdict = Verdict.INCONCLUSIVE if hop.untold else verdict
     elif asked is None:
         return []
     elif hop.words or asked.trouble in _REFUSED:
@@ -61,7 +62,7 @@ def _unreachable(seen: RegistrationObservation, hop: ServiceHop) -> list[Finding
     if verdict is Verdict.WARN:
         text += ": this account registers, and a phone that follows it (RFC 3608) cannot call."
     else:
-        text += ": it leads nowhere, or what was sent there was lost."
+        text += ": whether it leads anywhere could not be told."
     return [found("service-route-unreachable", verdict, seen, text, observed=observed, reference="RFC 3608 section 6.1")]
 
 

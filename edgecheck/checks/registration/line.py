@@ -56,6 +56,8 @@ class Line:
         self.link = link
         self.way = messages.Way(target.transport, link.local)
         self.inbound: list[Inbound] = []
+        self.own_call = ""
+        """Call-ID of the OPTIONS to our own address."""
         self.keeper: KeepAlive | None = None
         """Keeps the flow open, once the registrar has taken it (RFC 5626)."""
         self.registered_at: float | None = None
@@ -176,7 +178,7 @@ class Line:
             self.link.send(reply)
         if message.method != "ACK" and self.registered_at is not None and len(self.inbound) < _MOST_INBOUND:
             after = round(self.phone.now() - self.registered_at, 3)
-            own = (message.get("Call-ID") or "").endswith("-reach") and message.method == "OPTIONS"
+            own = message.method == "OPTIONS" and message.get("Call-ID") == self.own_call
             self.inbound.append(Inbound(method=message.method or "", source=source, after_s=after, own=own))
 
     def _quotes(self) -> list[str]:

@@ -127,6 +127,8 @@ class ServiceHop(msgspec.Struct, frozen=True, kw_only=True):
     """Whether that is where we have registered."""
     words: str = ""
     """Why it could not be asked."""
+    untold: bool = False
+    """Whether its name could not be looked up: no DNS server told anything."""
 
 
 class RegistrationObservation(Observation, frozen=True, kw_only=True):

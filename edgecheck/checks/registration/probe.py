@@ -180,7 +180,8 @@ class _Visit:
         step, answer = await self._round("remove", contact, 0, True, TIMEOUT)
         if not isinstance(step, Done) or answer is None:
             return
-        left = read_listing(answer, contact, self.names.instance, self.before)
+        # Not by what is new since: another phone of the account may have come meanwhile.
+        left = read_listing(answer, self.seen.contact_seen or contact, self.names.instance)
         self._may_remain = left.own is not None and left.own.expires_s != 0  # some list what is gone once more, with its end
         self._note(removed=not self._may_remain)
         if self.seen.displaced:

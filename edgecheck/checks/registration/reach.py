@@ -23,6 +23,7 @@ from edgecheck.wire.errors import WireError
 REACH_S = 3.0
 """Registrars that test their bindings mostly do so at once; whoever calls after that is not waited for."""
 _CONNECT_S = 5.0
+_TOLD = ("", "NOERROR", "NXDOMAIN", "NONE")
 
 
 class Look:
@@ -40,6 +41,7 @@ class Look:
     async def around(self, seen: RegistrationObservation) -> RegistrationObservation:
         """What was seen, added to what was known."""
         began = self.phone.now()
+        self.line.own_call = f"{self.names.call_id}-reach"
         self.phone.progress(0, 0, "waiting for a request through the registration")
         if seen.outbound and self.line.target.transport not in ("ws", "wss"):  # WebSocket has pings of its own
             self.line.keeper = KeepAlive(self.phone, self.line.link, seen.flow_timer_s)
@@ -91,9 +93,12 @@ class Look:
         place = route.place_of(first, self.line.target.transport)
         if place is None:
             return replace(hop, words="it is no SIP address"), None
-        found = (await locate(self.phone, place)).targets
+        located = await locate(self.phone, place)
+        found = located.targets
         if not found:
-            return replace(hop, words=f"{place.host} leads to no address"), None
+            untold = any(step.decisive and step.rcode not in _TOLD for step in located.steps)
+            words = "could not be looked up: no DNS server told" if untold else "leads to no address"
+            return replace(hop, words=f"{place.host} {words}", untold=untold), None
         if any(self._here(target) for target in found):
             return replace(hop, target=str(self.line.target), same=True), None
         target = found[0]

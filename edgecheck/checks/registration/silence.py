@@ -15,6 +15,8 @@ _PROMPT_S = 1.0
 """An answer over TCP within this time needed few repetitions, if any."""
 _ENOUGH_COPIES = 7
 """Of a request over UDP, within 20 s: so many are not lost by chance on a line that can carry calls."""
+_FLOOD = 50
+"""Provisional answers to one copy: no server that is well gives so many."""
 _SILENT = (
     " A firewall, a server that is off or ignores this address, or answers sent from another address or port, which a NAT drops: "
     "a capture at the server tells these apart."
@@ -129,6 +131,12 @@ def _too_late(seen: RegistrationObservation, decisive: Attempt) -> Finding:
 def _no_final(seen: RegistrationObservation, decisive: Attempt) -> Finding:
     """Only provisional answers: does nobody stand behind, or was the final answer lost each time?"""
     text = f"{way(decisive)} took the request ({decisive.words}): what stands behind it does not answer"
+    if decisive.provisionals > _FLOOD * decisive.copies:
+        text = (
+            f"{way(decisive)} answers without end ({decisive.provisionals} provisional answers to {decisive.copies} requests in "
+            f"{decisive.elapsed_s:.0f} s, and no final one): it was left, as a phone would have to."
+        )
+        return found("no-final-answer", FAIL, seen, text, reference="RFC 3261 section 17.1.2")
     sure = _sure(seen, decisive)
     text += "." if sure else ", or the line loses so much that the final answer was lost each time."
     return found("no-final-answer", FAIL if sure else INCONCLUSIVE, seen, text, reference="RFC 3261 section 17.1.2")
