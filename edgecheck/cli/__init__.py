@@ -3,6 +3,7 @@
 Only what ``--help`` needs is imported before a command is known: typer, and no event loop, no rich, no msgspec.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _complain(_STOPPED, status.UNDECIDED)
     try:
         sys.stdout.flush()
-    except OSError:  # the reader has gone: `edgecheck checks | head -1`
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # that is a reader that has gone: `edgecheck checks | head -1`
+            code = _complain(_unwritten(error), status.UNDECIDED)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -54,12 +57,26 @@ def invoke(arguments: Sequence[str]) -> int:
         return _complain(_STOPPED, status.UNDECIDED)
     except BrokenPipeError:
         return status.UNDECIDED
+    except SystemExit as ended:  # of completion; and what typer makes of a reader that has gone, whose 1 would read as a warning
+        return ended.code if isinstance(ended.code, int) and ended.code != 1 else status.UNDECIDED
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO):
+            return _complain(_unwritten(error), status.UNDECIDED)
+        return _fault(error)
     except Exception as error:
-        words = f"edgecheck itself failed ({type(error).__name__}: {error}); this says nothing about the network. Details: -v"
-        return _complain(words, status.UNDECIDED, error)
+        return _fault(error)
     if code == _INTERRUPTED:
         return _complain(_STOPPED, status.UNDECIDED)
     return code if isinstance(code, int) else status.FINE
+
+
+def _unwritten(error: OSError) -> str:
+    return f"Could not write to stdout: {error.strerror or error}."
+
+
+def _fault(error: Exception) -> int:
+    words = f"edgecheck itself failed ({type(error).__name__}: {error}); this says nothing about the network. Details: -v"
+    return _complain(words, status.UNDECIDED, error)
 
 
 def _complain(sentence: str, code: int, error: Exception | None = None) -> int:

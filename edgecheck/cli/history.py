@@ -12,12 +12,15 @@ def keep(report: Report, wanted: bool) -> None:
     """Keep this run. What goes wrong is one line on stderr: the run has its report whatever becomes of the history."""
     if not wanted:
         return
-    from edgecheck.store.history import History, HistoryFailed
-
     try:
-        History().keep(report)
-    except HistoryFailed as error:
-        print(f"This run was not kept. {error}", file=sys.stderr)
+        from edgecheck.store.history import History, HistoryFailed
+
+        try:
+            History().keep(report)
+        except HistoryFailed as error:
+            print(f"This run was not kept. {error}", file=sys.stderr)
+    except KeyboardInterrupt:  # somebody has read the report and does not wait for what comes after it
+        print("This run was not kept: stopped.", file=sys.stderr)
 
 
 def history(what: str, word: str, most: int, no_color: bool) -> int:

@@ -60,8 +60,9 @@ class Output(NamedTuple):
         if not self.stdout_taken:
             color = colored(sys.stdout, self.no_color)
             proof = written.get("--html") or written.get("--json") or self.offers
-            whole = text.first_line(report, color=color) + "\n" if self.quiet else ""
-            sys.stdout.write(whole or text.render(report, color=color, width=width(sys.stdout), proof=proof))
+            line = text.first_line(report, color=color) + "\n" if self.quiet else ""
+            if not told(line or text.render(report, color=color, width=width(sys.stdout), proof=proof)):
+                code = code if code == status.FAILED else status.UNDECIDED
         return code
 
 
@@ -95,13 +96,29 @@ def writable(name: str) -> None:
 def put(name: str, data: bytes) -> bool:
     """Write to this file, or to stdout for ``-``; a file that cannot be written (disk full) is said in one sentence, and False."""
     if name == "-":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        return True
+        return told(data)
     try:
         replace(Path(name), data)
     except OSError as error:
         print(f"Could not write {name}: {error.strerror or error}.", file=sys.stderr)
+        return False
+    return True
+
+
+def told(content: str | bytes) -> bool:
+    """Write to stdout, now; where it leads to cannot be written (disk full) is said in one sentence, and False. No reader is no failure."""
+    try:
+        sys.stdout.flush()
+        if isinstance(content, str):
+            sys.stdout.write(content)
+        else:
+            sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    except OSError as error:
+        print(f"Could not write to stdout: {error.strerror or error}.", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it would fail again at the end
         return False
     return True
 

@@ -59,6 +59,7 @@ def family(ipv4: bool, ipv6: bool) -> int | None:
 def run(asked: Asked, output: Output) -> int:
     """Check, write the reports, return the exit status."""
     output.check()
+    _bounded(asked.timeout)
     earlier = _baseline(asked, output)
     settings = None
     if _target(asked) is None:
@@ -123,8 +124,7 @@ def _settings(asked: Asked, target: Target, source: str | None, left_out: tuple[
     from edgecheck.runner import Settings
 
     profile = profiles.load(asked.profile)
-    if asked.timeout is not None and not 0 < asked.timeout < float("inf"):
-        raise UsageError("--timeout takes seconds, more than 0.")
+    _bounded(asked.timeout)
     checks = _checks(asked.words) or tuple(name for name in profile.checks if name not in left_out)
     if asked.tcp and "mapping-lifetime" not in checks:
         raise UsageError("--tcp is an option of mapping-lifetime: name that check, too.")
@@ -140,6 +140,11 @@ def _settings(asked: Asked, target: Target, source: str | None, left_out: tuple[
         tcp=asked.tcp,
         local_only=local_only,
     )
+
+
+def _bounded(timeout: float | None) -> None:
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise UsageError("--timeout takes seconds, more than 0.")
 
 
 def _baseline(asked: Asked, output: Output) -> Report | None:
@@ -217,6 +222,8 @@ def _checks(words: tuple[str, ...]) -> tuple[str, ...]:
     known = {check.id for check in ALL}
     chosen = tuple(dict.fromkeys(word for word in words if not is_target(word)))
     for word in chosen:
+        if word.lower().startswith(("sip:", "sips:")):
+            raise UsageError("A SIP account is looked at by edgecheck register sip:USER@DOMAIN, any SIP server by edgecheck alg --against.")
         if word in {check.id for check in DOCTOR}:
             raise UsageError(f"{word} is a check of a SIP account: edgecheck register sip:USER@DOMAIN runs it.")
         if word not in known:

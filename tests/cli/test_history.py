@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from edgecheck.cli import invoke
+from edgecheck.cli import history, invoke
 from edgecheck.store.history import History
 from tests.reports import nat, report
 
@@ -72,3 +72,12 @@ def test_a_history_that_somebody_edited_is_one_sentence(capsys, place):
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert "could not be used" in err
     assert outcome(capsys, "history", "show", "@1") == (64, "", "Run @1 of the history was damaged.\n")
+
+
+def test_ctrl_c_while_a_run_is_kept_takes_no_report_back(capsys, monkeypatch):
+    def interrupted(self, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecheck.store.history.History.keep", interrupted)
+    history.keep(report(nat()), True)
+    assert capsys.readouterr().err == "This run was not kept: stopped.\n"

@@ -2,12 +2,19 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from edgecheck import __version__
+from edgecheck import __version__, profiles
 from edgecheck.cli import invoke, main
 from edgecheck.model.errors import LocalFailure, ServerUnreachable
+from edgecheck.report import json as json_report
+from tests.reports import finding, nat, report, result
+
+SETTINGS = {"profile": msgspec.to_builtins(profiles.load("generic-pbx")), "checks": []}
+"""Of a report that can be read back."""
 
 
 def outcome(capsys, *arguments):
@@ -156,3 +163,36 @@ def test_ctrl_c_before_anything_has_begun_is_one_sentence(capsys, monkeypatch):
         main([])
     assert ended.value.code == 3
     assert capsys.readouterr().err == "Stopped at once; nothing is reported.\n"
+
+
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
+
+
+@needs_full
+@pytest.mark.parametrize("arguments", [("explain", "sip-alg.rewritten"), ("checks",), ("explain", "{report}"), ("explain", "{report}", "--json", "-")])
+def test_a_full_disk_behind_stdout_is_one_sentence(arguments, tmp_path):
+    saved = tmp_path / "r.json"
+    saved.write_bytes(json_report.render(report(msgspec.structs.replace(nat(), id="unheard-of"), settings=SETTINGS)))
+    with Path("/dev/full").open("wb") as full:
+        words = [word.format(report=saved) for word in arguments]
+        done = subprocess.run([sys.executable, "-m", "edgecheck", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "Could not write to stdout: No space left on device.\n")
+
+
+def test_a_reader_that_goes_away_does_not_read_as_a_warning(tmp_path):
+    saved = tmp_path / "r.json"
+    long = result(finding("unheard-of.x", "fail", summary="x " * 200_000))
+    saved.write_bytes(json_report.render(report(long, settings=SETTINGS)))
+    program = f"{sys.executable} -m edgecheck explain {saved} | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_an_account_is_no_check_of_run(capsys):
+    code, out, err = outcome(capsys, "run", "sip:me@host")
+    assert (code, out) == (64, "")
+    assert "edgecheck register" in err
+
+
+def test_a_bound_that_is_none_is_said_before_anything_begins(capsys):
+    assert outcome(capsys, "run", "--timeout", "0") == (64, "", "--timeout takes seconds, more than 0.\n")
