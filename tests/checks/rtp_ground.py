@@ -1,12 +1,15 @@
 """The range that the tests of ``rtp-range`` are about, and worlds that drop by a rule of their own."""
 
+import asyncio
 from collections.abc import Callable
 
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
-from tests.fakes.edge import Edge
+from tests.fakes.edge import Edge, Weather
 from tests.fakes.nat import Nat
 
+IDLE_S = 30.0
+"""How long a router remembers a flow of one packet (Linux: nf_conntrack_udp_timeout)."""
 WHOLE = ((10_000, 10_199),)
 
 
@@ -36,3 +39,40 @@ def muffled(drops: Callable[[str, Endpoint, Endpoint], bool], nat: Nat | None = 
         return made
 
     return edge
+
+
+class Crowded(Edge):
+    """A router that has room for so many flows, or takes so many new ones a second. Flows that it knows pass, whatever else it drops."""
+
+    def __init__(self, nat: Nat, weather: Weather | None = None, *, room: int = 1 << 30, new_a_second: float = 1e9, counts_closed: bool = False) -> None:
+        """``counts_closed``: packets to ports that no rule names are taken for new flows, too."""
+        super().__init__(nat, weather)
+        self.room = room
+        self.new_a_second = new_a_second
+        self.counts_closed = counts_closed
+        self._ends: dict[tuple[int, Endpoint], float] = {}
+        self._tokens, self._at = max(1.0, new_a_second / 10), 0.0
+
+    def _passes(self, port: int, remote: Endpoint, counted: bool) -> bool:
+        now, flow = asyncio.get_running_loop().time(), (port, remote)
+        if flow not in self._ends or self._ends[flow] < now:
+            if not counted:
+                return True
+            if len(self._ends) >= self.room:
+                self._ends = {known: end for known, end in self._ends.items() if end >= now}
+            bucket = max(1.0, self.new_a_second / 10)
+            self._tokens, self._at = min(bucket, self._tokens + (now - self._at) * self.new_a_second), now
+            if self._tokens < 1 or len(self._ends) >= self.room:
+                return False
+            self._tokens -= 1
+        self._ends[flow] = now + IDLE_S
+        return True
+
+    def _at_server(self, seen: Endpoint, data: bytes, to: Endpoint) -> None:
+        if self._passes(seen.port, to, True):
+            super()._at_server(seen, data, to)
+
+    def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        open_port = ("udp", destination.port) in self.nat.forwarded
+        if self._passes(destination.port, source, self.counts_closed or open_port):
+            super()._at_edge(source, destination, data)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecheck.checks.rtp_range import rounds
+from edgecheck.checks.rtp_range.listening import FEW_GUIDES
 from edgecheck.checks.rtp_range.rounds import Fire, Round, Tally, judge_range, judge_rest, lost_share
 from edgecheck.model.evidence import WRONG_BY_CHANCE
 
@@ -51,7 +52,9 @@ class Path:
         arrived = {port for port in [*asked, *guides] if port not in self.closed and through()}
         failed = 0 if self.sends(turn) else len(asked)
         if guides:
-            return Round(arrived, len(guides), len(arrived.intersection(guides)), failed)
+            known = len(guides), len(arrived.intersection(guides))
+            beside = self.control if len(guides) < FEW_GUIDES and known[1] >= rounds.HEALTHY * known[0] else 0
+            return Round(arrived, known[0] + beside, known[1] + sum(through() for _ in range(beside)), failed, *known)
         return Round(arrived, self.control, sum(through() for _ in range(self.control)), failed)
 
     @property
@@ -175,7 +178,27 @@ def test_every_hole_of_a_big_range_is_found_without_loss() -> None:
     path = Path(holes)
     tally = judge(10_001, path)
     assert (tally.blocked, tally.missing()) == (holes, [])
-    assert len(path.fired) <= 4
+    assert sum(asked for asked, _, _ in path.fired) <= 10_001 + 2 * len(holes) + 100
+
+
+def test_a_range_that_is_mostly_closed_is_asked_twice_at_the_full_pace() -> None:
+    """A sample, asked slowly beside ports that answer, shows that it is not the pace that silences them."""
+    path = Path(range(10_100, 20_001), control=rounds.GUIDES)
+    tally = judge(10_001, path)
+    assert (tally.blocked, tally.missing()) == (set(range(10_100, 20_001)), [])
+    (first, sample, second) = path.fired
+    assert (first, second) == ((10_001, 0, 1000), (9_901, 100, 1000))
+    assert sample[0] <= 2 * rounds.SAMPLE
+    assert sample[1:] == (rounds.GUIDES_OF_SAMPLE, rounds.SAMPLE_PACE)
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.1, 0.2])
+def test_a_range_that_is_mostly_closed_is_never_wrong_at_its_ends(loss: float) -> None:
+    for seed in range(8):
+        path = Path(range(10_100, 14_001), loss, seed, control=rounds.GUIDES)
+        tally = judge(4_001, path, seed=seed)
+        assert tally.blocked <= set(range(10_100, 14_001)), seed
+        assert len(tally.missing()) <= (0 if loss <= 0.1 else 3), seed
 
 
 # ---- guides

@@ -1,6 +1,7 @@
 """In: the never-contacted address sends to every port of the batch, while it listens and has sent nothing."""
 
 import asyncio
+from collections.abc import Callable
 
 from edgecheck.checks.rtp_range.canaries import weigh
 from edgecheck.checks.rtp_range.listening import FEW_GUIDES, Listening, Run, count_probes, request, weigh_round
@@ -10,6 +11,8 @@ from edgecheck.model.check import UdpSocket
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
+FRESH_SENDERS: tuple[control.Sender, ...] = ("B1", "B2")
+"""From these a guide is a new flow: ``BX`` has reached it before."""
 REQUEST_PORTS = 2048
 """Ports in one request to the server when unpaced; paced, a quarter second's worth."""
 CONTROLS = 320
@@ -27,6 +30,8 @@ class Inbound:
         self.doubtful: set[int] = set()
         """Ports that arrived, which proves no rule."""
         self._series = 0
+        self._flows: dict[control.Sender, set[int]] = {}
+        """Ports that each socket of the never-contacted address has reached: flows that the router may know."""
         self.refused = False
         """Whether ICMP errors came back for the ports that were asked last: a router may save its next ones then."""
         alternate = run.net.alternate
@@ -76,6 +81,7 @@ class Inbound:
         run, net, (contact, at) = self.run, self.run.net, pair
         series, control_series = net.new_series(), net.new_series()
         self._series = series
+        fresh = self._fresh(guides)
         order = [*asked, *guides]
         run.dice.shuffle(order)
         step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)
@@ -84,11 +90,29 @@ class Inbound:
         copies = min(net.limits.copies, -(-CONTROLS // len(parts))) if at is not None and len(guides) < FEW_GUIDES else 0
         failed = 0
         for part in parts:
-            asks = [net.ask(lambda id: request(id, series, net.observed, part, "BX", pace=pace, dress="rtp"))]  # noqa: B023
+            asks = []
+            for who in ("BX", *FRESH_SENDERS):
+                if mine := [port for port in part if fresh.get(port, "BX") == who]:
+                    share = -(-pace * len(mine) // len(part))  # all of them take as long as the whole part
+                    asks.append(net.ask(_ask(series, net.observed, mine, who, share)))
+            probes = len(asks)
             if copies and at is not None:
                 asks.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], "A1", copies=copies, spacing_ms=2)))
-            reply = (await asyncio.gather(*asks))[0]
-            failed += reply.failed if isinstance(reply, control.Probed) else len(part)
+            for reply in (await asyncio.gather(*asks))[:probes]:
+                failed += reply.failed if isinstance(reply, control.Probed) else len(part)
             run.tell(len(listening.heard(series)))
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
-        return weigh_round(listening.heard(series), guides, (copies * len(parts), count_probes(net, contact, control_series)), failed)
+        heard = listening.heard(series)
+        for port in heard:
+            self._flows.setdefault(fresh.get(port, "BX"), set()).add(port)
+        return weigh_round(heard, guides, fresh, (copies * len(parts), count_probes(net, contact, control_series)), failed)
+
+    def _fresh(self, guides: list[int]) -> dict[int, control.Sender]:
+        """Guide -> a socket of the never-contacted address from which nothing has reached it yet."""
+        seen = self._flows
+        found = {port: next((who for who in FRESH_SENDERS if port not in seen.get(who, ())), None) for port in guides}
+        return {port: who for port, who in found.items() if who is not None}
+
+
+def _ask(series: int, address: str, ports: list[int], who: control.Sender, pace: int) -> Callable[[int], control.Probe]:
+    return lambda id: request(id, series, address, ports, who, pace=pace, dress="rtp")

@@ -1,10 +1,11 @@
 """The ports of the range that are open here, and what every direction of the check works with."""
 
 import random
+from collections.abc import Collection
 from typing import Literal
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation
-from edgecheck.checks.rtp_range.rounds import HEALTHY, Round
+from edgecheck.checks.rtp_range.rounds import GUIDES, HEALTHY, Round
 from edgecheck.checks.unsolicited import sender
 from edgecheck.model.check import Network, PortBatch, UdpSocket
 from edgecheck.wire import control, probe, rtp
@@ -13,8 +14,8 @@ from edgecheck.wire import ports as port_ranges
 _SERIES_AT = rtp.PROBE_OFFSET + 6
 _SESSION_AT = rtp.PROBE_OFFSET + 8
 ITEM_AT = rtp.PROBE_OFFSET + 16
-FEW_GUIDES = 40
-"""Guides that measure loss too coarsely by themselves: the control rides with them."""
+FEW_GUIDES = GUIDES // 2
+"""Fewer guides measure loss too coarsely by themselves: the control rides with them."""
 
 
 class Listening:
@@ -85,11 +86,11 @@ class Run:
         return Listening(batch)
 
 
-def weigh_round(arrived: set[int], guides: list[int], control: tuple[int, int], failed: int) -> Round:
+def weigh_round(arrived: set[int], guides: list[int], fresh: Collection[int], control: tuple[int, int], failed: int) -> Round:
     """The control counts beside the guides only where these came through: it may pass where they are held back."""
     known = len(arrived.intersection(guides))
     sent, came = control if known >= HEALTHY * len(guides) else (0, 0)
-    return Round(set(arrived), len(guides) + sent, known + came, failed)
+    return Round(set(arrived), len(guides) + sent, known + came, failed, len(fresh), len(arrived.intersection(fresh)))
 
 
 def count_probes(net: Network, socket: UdpSocket, series: int) -> int:

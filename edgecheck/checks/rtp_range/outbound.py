@@ -31,6 +31,9 @@ class Outbound:
         self.unheard: set[int] = set()
         """Ports for which the server could not listen."""
         self.tested = False
+        self._flows: set[tuple[int, int]] = set()
+        """(port, port of the server) of guides that were sent as new flows."""
+        self._turn = 0
         self._opening: asyncio.Task[set[int]] | None = None
 
     async def test(self, listening: Listening) -> None:
@@ -55,10 +58,11 @@ class Outbound:
             self.tallies.append(there)
 
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
-                return (await self._round(listening, contact, asked, guides, pace))[0]
+                return (await self._round(listening, contact, asked, guides, pace, self._fresh(guides)))[0]
 
             async def fire_back(asked: list[int], guides: list[int], pace: int) -> Round:
-                return (await self._round(listening, contact, asked, guides, pace))[1]
+                # What is asked for here are answers along flows that the router knows, so the guides are such flows as well.
+                return (await self._round(listening, contact, asked, guides, pace, {}))[1]
 
             await judge_range(there, fire, net.pace, run.dice)
             if await proving is not None and not run.udp_alive:
@@ -96,8 +100,19 @@ class Outbound:
         reply = await self.run.net.ask(lambda id: control.OpenMedia(id=id, ports=wanted))
         return set(port_ranges.expand(reply.ports)) if isinstance(reply, control.MediaOpened) else set()
 
-    async def _round(self, listening: Listening, contact: UdpSocket, asked: list[int], guides: list[int], pace: int) -> tuple[Round, Round]:
-        """What arrived there, and what came back."""
+    def _fresh(self, guides: list[int]) -> dict[int, int]:
+        """Guide -> a port of the server at which others have arrived, and this one has never been seen."""
+        targets = [self.target(port) for port in guides]
+        self._turn += 1
+        shifted = targets[self._turn % len(targets) :] + targets[: self._turn % len(targets)] if targets else []
+        found = {port: to for port, to in zip(guides, shifted, strict=True) if to != self.target(port) and (port, to) not in self._flows}
+        self._flows.update(found.items())
+        return found
+
+    async def _round(
+        self, listening: Listening, contact: UdpSocket, asked: list[int], guides: list[int], pace: int, fresh: dict[int, int]
+    ) -> tuple[Round, Round]:
+        """What arrived there, and what came back. ``fresh``: guides that are sent to another port than their own."""
         run, net, batch = self.run, self.run.net, listening.batch
         series = net.new_series()
         order = [*asked, *guides]
@@ -109,7 +124,7 @@ class Outbound:
         for position, port in enumerate(order):
             control.send(position)
             packet[ITEM_AT : ITEM_AT + 4] = port.to_bytes(2, "big") * 2
-            to = Endpoint(host, self.target(port))
+            to = Endpoint(host, fresh.get(port) or self.target(port))
             if not batch.send(port, bytes(packet), to):
                 await net.sleep(0.002)
                 failed += not batch.send(port, bytes(packet), to)
@@ -134,7 +149,7 @@ class Outbound:
             self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
         complete = len(returned) == len(order)
         out, back = ((0, 0), (0, 0)) if complete else await control.outcome(run.udp_alive)
-        return weigh_round(arrived, guides, out, failed + (account is None)), weigh_round(returned, guides, back, failed)
+        return weigh_round(arrived, guides, fresh, out, failed + (account is None)), weigh_round(returned, guides, fresh, back, failed)
 
 
 class _Control:

@@ -7,6 +7,12 @@ explain all its failures; in a whole row of missing neighbors less will do, beca
 order. But not much less: an open port that was silent by bad luck may stand beside the row, or in it.
 When the guides die too, the round proves nothing and the next one is slower: a router that throttles is not a router that blocks. Where
 slower is no better, it is the path that loses packets, and the pace is taken up again.
+
+A missing port is a new flow to every router each time it is asked, for what was dropped leaves no trace. A guide that has arrived before is
+a flow that the router knows, and passes where new ones are dropped: when the table of connections is full, or so many new ones a second are
+let in. So guides are *fresh* as far as can be: sent as a flow that the router has not seen. What the fresh ones lose is what the missing
+ones lose at least; where none are left, the loss of those before stands. And what a first round's silence is worth, in which nothing was
+known to be open, is told by the second: by how many ports that are open after all had been silent in the first.
 """
 
 import math
@@ -30,6 +36,8 @@ HEALTHY = 0.7
 """A round in which fewer of the guides arrived than this proves nothing."""
 ALIVE = 0.3
 """With fewer guides than this the path itself is down: even a sample that is silent throughout says nothing."""
+FEW = 8
+"""With fewer fresh guides than this nothing is said of new flows."""
 CALM = 0.95
 """With fewer guides than this the round counts, but the next one is slower."""
 HELPED = 0.08
@@ -43,6 +51,12 @@ SAMPLE = 64
 """When nothing at all arrives: so many ports, tried again slowly, stand for all. Their silence has no random cause."""
 SAMPLE_PACE = 400
 SAMPLE_ROUNDS = 2
+MANY = 8 * SAMPLE
+"""With more missing ports than this it pays to learn from a sample whether the pace is to blame."""
+PACE_TO_BLAME = 0.25
+"""Of silent ports asked again slowly so many arrive, where it was the pace that had silenced them."""
+GUIDES_OF_SAMPLE = 32
+"""Fresh guides are few where few ports are open: a sample must not use them up."""
 
 
 @dataclass
@@ -54,10 +68,14 @@ class Round:
     guides_arrived: int
     failed: int = 0
     """Packets that a system refused to send: the round proves nothing."""
+    fresh_sent: int = 0
+    """Of the guides those that were new flows."""
+    fresh_arrived: int = 0
 
     @property
     def share(self) -> float:
-        return self.guides_arrived / self.guides_sent if self.guides_sent else 0.0
+        every = self.guides_arrived / self.guides_sent if self.guides_sent else 0.0
+        return min(every, self.fresh_arrived / self.fresh_sent) if self.fresh_sent >= FEW else every
 
     @property
     def healthy(self) -> bool:
@@ -92,6 +110,10 @@ class Tally:
     guides_sent: int = 0
     guides_arrived: int = 0
     rounds: list[Tried] = field(default_factory=list)
+    fresh_sent: int = 0
+    fresh_arrived: int = 0
+    unweighed: tuple[Tried, float] | None = None
+    """The first round and what its control lost, until it is known how new flows fared in it."""
 
     @property
     def slowed_to(self) -> int | None:
@@ -119,6 +141,20 @@ class Tally:
         for low, high in port_ranges.compress(silent):
             bound = ROW_BY_CHANCE if high - low + 1 >= ROW else HOLE_BY_CHANCE
             self.blocked |= {port for port in range(low, high + 1) if self.chance.get(port, 1.0) <= bound}
+
+    def weigh(self, tried: Sequence[int], result: Round, *, every: bool = False) -> None:
+        """Count a healthy round; and the first one, if that still waits and ``every`` port was asked that had been silent in it."""
+        lost = lost_share(result.guides_arrived, result.guides_sent)
+        sent, arrived = (result.fresh_sent, result.fresh_arrived) if result.fresh_sent >= FEW else (self.fresh_sent, self.fresh_arrived)
+        lost = max(lost, 1 - arrived / sent) if sent else lost
+        if every and self.unweighed is not None and result.fresh_sent >= FEW:
+            first, lost_then = self.unweighed
+            self.unweighed = None
+            good = self.open.intersection(first.ports)
+            silent_then = len(good - first.arrived) / (1 - lost)  # those that were lost again are not known yet
+            if len(good) >= FEW:
+                self.count_failures(first.ports, max(lost_then, silent_then / (silent_then + len(good & first.arrived))))
+        self.count_failures(tried, lost)
 
 
 def lost_share(arrived: int, sent: int) -> float:
@@ -151,26 +187,46 @@ async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random, 
     if missing:
         first = await _fire(tally, fire, missing, [], pace)
         _count_first(tally, missing, first)
-    await judge_rest(tally, fire, UNPACED_RETRY if pace == 0 else max(SLOWEST, pace // 2), dice)
+    again = UNPACED_RETRY if pace == 0 else pace
+    if not await _pace_is_innocent(tally, fire, pace, dice):
+        again = UNPACED_RETRY if pace == 0 else max(SLOWEST, pace // 2)
+    await judge_rest(tally, fire, again, dice)
+
+
+async def _pace_is_innocent(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> bool:
+    """Whether ports that were silent stay so when a sample of them is asked slowly, while ports known to be open answer."""
+    missing, known = tally.missing(), sorted(tally.open)
+    if len(missing) < MANY or len(known) < FEW:
+        return False
+    sample = missing[:: len(missing) // SAMPLE]  # spread over all that is missing
+    result = await _fire(tally, fire, sample, dice.sample(known, min(GUIDES_OF_SAMPLE, len(known))), _gentle(pace))
+    if result.healthy:
+        tally.weigh(sample, result)
+    return result.healthy and len(result.arrived.intersection(sample)) <= PACE_TO_BLAME * len(sample)
 
 
 async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
-    """The rounds for what is still missing, with known-good ports as guides."""
+    """The rounds for what is still missing, with known-good ports as guides.
+
+    After a round that proved nothing a sample is asked first, where much is missing.
+    """
     if not tally.open:
         await _judge_silence(tally, fire, pace, dice)
-    faster, share_before, steady = 0, 0.0, False
+    faster, share_before, steady, healthy = 0, 0.0, False, True
     for _ in range(MOST_ROUNDS):
         missing = tally.missing()
         if not missing or not tally.open:
             return
+        asked = missing if healthy or len(missing) < MANY else dice.sample(missing, SAMPLE)
         known = sorted(tally.open)
         guides = dice.sample(known, min(GUIDES, len(known)))
-        result = await _fire(tally, fire, missing, guides, pace)
-        if result.healthy:
-            tally.count_failures(missing, lost_share(result.guides_arrived, result.guides_sent))
-        if result.share >= CALM or (steady and result.healthy):
+        result = await _fire(tally, fire, asked, guides, pace)
+        healthy = result.healthy
+        if healthy:
+            tally.weigh(asked, result, every=asked is missing)
+        if result.share >= CALM or (steady and healthy):
             continue
-        if faster and result.healthy and result.share < share_before + HELPED:
+        if faster and healthy and result.share < share_before + HELPED:
             pace, steady = faster, True
         else:
             faster, share_before, pace = pace, result.share, max(SLOWEST, pace // 2)
@@ -184,6 +240,8 @@ async def _fire(tally: Tally, fire: Fire, asked: list[int], guides: list[int], p
     if guides or not result.arrived.issuperset(asked):
         tally.guides_sent += result.guides_sent
         tally.guides_arrived += result.guides_arrived
+    tally.fresh_sent += result.fresh_sent
+    tally.fresh_arrived += result.fresh_arrived
     if not result.failed:
         tally.rounds.append(Tried(pace or math.inf, guides or asked, result.arrived))
     return result
@@ -196,6 +254,8 @@ def _count_first(tally: Tally, tried: list[int], result: Round) -> None:
     share = len(result.arrived) / len(tried)
     if share >= HEALTHY:
         tally.count_failures(tried, min(0.5, 2 * (1 - share) + 1 / (len(tried) + 2)))
+    elif result.healthy and len(tally.open) >= FEW:
+        tally.unweighed = Tried(math.inf, tried, result.arrived), lost_share(result.guides_arrived, result.guides_sent)
     elif result.healthy:
         tally.count_failures(tried, lost_share(result.guides_arrived, result.guides_sent))
 
