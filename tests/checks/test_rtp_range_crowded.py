@@ -5,23 +5,53 @@ import msgspec
 import pytest
 
 from edgecheck.checks import rtp_range
+from edgecheck.checks.rtp_range import RtpObservation
 from edgecheck.wire import ports as port_ranges
 from tests.checks.probing import PROFILE, look
 from tests.checks.rtp_ground import Crowded, forwarded_range
 from tests.fakes.edge import Weather
 from tests.fakes.nat import Nat
 
-WIDE = msgspec.structs.replace(PROFILE, rtp=(10_000, 11_999))
+WIDE = msgspec.structs.replace(PROFILE, rtp=(10_000, 10_699))
+CLOSED = {"all open": [], "half open": [(10_350, 10_699)], "a tenth open": [(10_070, 10_699)]}
+LIMITS: dict[str, dict[str, float]] = {
+    "room for 90 flows": {"room": 90},
+    "room for 300 flows": {"room": 300},
+    "40 new flows a second": {"new_a_second": 40},
+    "200 new flows a second": {"new_a_second": 200},
+    "600 new flows a second, closed ports counted": {"new_a_second": 600, "counts_closed": True},
+}
+EACH_RUN = {
+    ("room for 90 flows", "all open", 1000),
+    ("200 new flows a second", "all open", 0),
+    ("600 new flows a second, closed ports counted", "half open", 1000),
+}
 
 
-@pytest.mark.parametrize("closed", [[], [(11_000, 11_999)], [(10_100, 11_999)]], ids=["all open", "half open", "a twentieth open"])
+def seen_through(limits: str, closed: str, pace: int, weather: Weather, seed: int = 0) -> RtpObservation:
+    def edge() -> Crowded:
+        nat = Nat(per_destination_ports=True, forwarded=forwarded_range(10_000, 10_699, CLOSED[closed]), seed=seed)
+        return Crowded(nat, weather, **LIMITS[limits])  # type: ignore[arg-type]
+
+    found: RtpObservation = look(rtp_range, edge, WIDE, pace=pace)
+    return found
+
+
 @pytest.mark.parametrize(
-    "limits", [{"room": 150}, {"room": 700}, {"new_a_second": 40}, {"new_a_second": 200}, {"new_a_second": 600}, {"new_a_second": 600, "counts_closed": True}], ids=str
+    ("limits", "closed", "pace"),
+    [
+        pytest.param(*case, marks=() if case in EACH_RUN else pytest.mark.slow)
+        for case in ((limits, closed, pace) for limits in LIMITS for closed in CLOSED for pace in (0, 1000))
+    ],
 )
-@pytest.mark.parametrize("pace", [0, 1000])
-def test_what_takes_no_new_flow_is_not_called_blocked(limits: dict[str, int], closed: list[tuple[int, int]], pace: int) -> None:
+def test_what_takes_no_new_flow_is_not_called_blocked(limits: str, closed: str, pace: int) -> None:
     for seed, loss in ((0, 0.0), (1, 0.05)):
-        nat = Nat(per_destination_ports=True, forwarded=forwarded_range(10_000, 11_999, closed), seed=seed)
-        seen = look(rtp_range, lambda nat=nat, seed=seed, loss=loss: Crowded(nat, Weather(seed=seed, loss=loss), **limits), WIDE, pace=pace)  # type: ignore[misc]
-        assert set(port_ranges.expand(seen.inbound_blocked)) <= set(port_ranges.expand(closed)), (seed, loss)
+        seen = seen_through(limits, closed, pace, Weather(loss=loss, seed=seed), seed)
+        assert set(port_ranges.expand(seen.inbound_blocked)) <= set(port_ranges.expand(CLOSED[closed])), (seed, loss)
         assert (seen.outbound_blocked, seen.return_blocked) == ((), ()), (seed, loss)
+
+
+def test_a_limit_that_leaves_time_hides_nothing() -> None:
+    """What a router takes at the pace that is found is told as on any other."""
+    seen = seen_through("200 new flows a second", "half open", 1000, Weather())
+    assert (seen.inbound_blocked, seen.inbound_open, seen.inbound_undecided) == (((10_350, 10_699),), 350, ())

@@ -93,7 +93,8 @@ class Inbound:
             asks = []
             for who in ("BX", *FRESH_SENDERS):
                 if mine := [port for port in part if fresh.get(port, "BX") == who]:
-                    share = -(-pace * len(mine) // len(part))  # all of them take as long as the whole part
+                    # Each sender's take as long as the whole part: a burst that dies at its end must not spare them.
+                    share = -(-(pace or net.limits.pace) * len(mine) // len(part)) if len(mine) < len(part) else pace
                     asks.append(net.ask(_ask(series, net.observed, mine, who, share)))
             probes = len(asks)
             if copies and at is not None:

@@ -45,7 +45,7 @@ HELPED = 0.08
 SIGMAS = 5.0
 """How far the losses at two paces must lie apart before the pace is blamed: chance does it once in three million."""
 UNPACED_RETRY = 4000
-"""Probes a second of the second round, when the first was unpaced and lost something."""
+"""Probes a second of the next round, when one was unpaced and lost something that the pace may be to blame for."""
 SLOWEST = 100
 SAMPLE = 64
 """When nothing at all arrives: so many ports, tried again slowly, stand for all. Their silence has no random cause."""
@@ -187,10 +187,12 @@ async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random, 
     if missing:
         first = await _fire(tally, fire, missing, [], pace)
         _count_first(tally, missing, first)
-    again = UNPACED_RETRY if pace == 0 else pace
-    if not await _pace_is_innocent(tally, fire, pace, dice):
-        again = UNPACED_RETRY if pace == 0 else max(SLOWEST, pace // 2)
-    await judge_rest(tally, fire, again, dice)
+    innocent = await _pace_is_innocent(tally, fire, pace, dice)
+    await judge_rest(tally, fire, pace if innocent else _slower(pace), dice)
+
+
+def _slower(pace: int) -> int:
+    return max(SLOWEST, pace // 2) if pace else UNPACED_RETRY
 
 
 async def _pace_is_innocent(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> bool:
@@ -229,7 +231,7 @@ async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random) -
         if faster and healthy and result.share < share_before + HELPED:
             pace, steady = faster, True
         else:
-            faster, share_before, pace = pace, result.share, max(SLOWEST, pace // 2)
+            faster, share_before, pace = pace, result.share, _slower(pace)
 
 
 async def _fire(tally: Tally, fire: Fire, asked: list[int], guides: list[int], pace: int) -> Round:
