@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import random
 import re
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import msgspec
 import pytest
@@ -17,9 +15,8 @@ from edgecheck.model.account import parse_account
 from edgecheck.wire import digest, sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
-from tests.fakes import certificates
 from tests.fakes.clock import run
-from tests.fakes.phone import Connection, Icmp, Lossy, OverTcp, OverTls, PhoneWorld, Reply, TcpPeer, over_udp, response
+from tests.fakes.phone import OverTcp, PhoneWorld, Reply, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
 
@@ -287,71 +284,6 @@ def test_the_address_that_a_trunk_must_allow_is_told() -> None:
     assert "198.51.100.7" in seen.findings["seen-as"].summary
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("loss", [0.2, 0.5])
-def test_loss_never_makes_a_wrong_cause(seed: int, loss: float) -> None:
-    """A server that is well: whatever is lost, it registers, or it is silence that is told; nobody's password is blamed."""
-    chance, server = random.Random(seed), Registrar()
-
-    def lossy(data: bytes, source: Endpoint) -> Iterable[Reply]:
-        if chance.random() >= loss:
-            for answer in server(data, source):
-                if chance.random() >= loss:
-                    yield Reply(answer, delay=chance.random() * 0.7)
-
-    verdicts = visit(PhoneWorld().udp_at(SERVER, lossy)).verdicts
-    assert {cause for cause, verdict in verdicts.items() if verdict in ("fail", "warn")} == set()
-    assert "registered" in verdicts or (loss > 0.2 and verdicts["no-response"] == "inconclusive")
-
-
-@pytest.mark.parametrize("beside", [True, False], ids=["UDP answers beside it", "nothing else"])
-@pytest.mark.parametrize("lost", [1, 3])
-def test_connections_that_loss_prevents_blame_nobody(lost: int, beside: bool) -> None:
-    """A TCP server that is well, on a line that loses every SYN of the first connections."""
-    world = PhoneWorld().tcp_at(SERVER, Lossy(OverTcp(Registrar()), lost))
-    if beside:
-        world.udp_at(SERVER, over_udp(Registrar()))
-    assert visit(world, TCP).verdicts == {"no-response": "inconclusive"}
-
-
-class _Stalls(TcpPeer):
-    """Asks for credentials after a while, and is not heard again."""
-
-    def __init__(self, after_s: float) -> None:
-        self.after_s, self.first = after_s, True
-
-    def received(self, connection: Connection, data: bytes) -> None:
-        if b"REGISTER" in data[:8] and self.first:
-            self.first = False
-            challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')
-            answer = response(data, connection.source, 401, "Unauthorized", challenge)
-            asyncio.get_running_loop().call_later(self.after_s, connection.send, answer)
-
-
-@pytest.mark.parametrize(("after_s", "verdict"), [(0.1, "fail"), (2.6, "inconclusive")])
-def test_a_stream_that_was_slow_already_may_be_slower_still(after_s: float, verdict: str) -> None:
-    """TCP on a line that loses much: an answer takes seconds, the next one more than all patience."""
-    assert visit(PhoneWorld().tcp_at(SERVER, _Stalls(after_s)), TCP).verdicts == {"no-response": verdict}
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_loss_never_hides_a_refusal_behind_another(seed: int) -> None:
-    chance, server = random.Random(seed), Registrar(password="other")
-
-    def lossy(data: bytes, source: Endpoint) -> Iterable[Reply]:
-        for answer in server(data, source) if chance.random() > 0.3 else ():
-            yield Reply(answer, delay=chance.random())
-
-    assert visit(PhoneWorld().udp_at(SERVER, lossy)).verdicts["wrong-credentials"] == "fail"
-
-
-def test_answers_that_come_late_are_no_strangers() -> None:
-    """Each copy is answered after 6 s: a dozen answers to requests that are long over."""
-    seen = visit(at(Registrar(), delay=6.0))
-    assert seen.verdicts["registered"] == "pass"
-    assert set(seen.verdicts.values()) <= {"pass", "skipped"}
-
-
 def test_who_interrupts_leaves_no_binding() -> None:
     server = Registrar()
 
@@ -397,99 +329,6 @@ def test_over_ipv6() -> None:
     assert seen.verdicts["registered"] == "pass"
     assert (seen.seen.contact_sent or "").startswith("sip:alice@[2001:db8:1::20]:")
     assert server.seen[0].uri == "sip:[2001:db8::10]"
-
-
-def _trying(data: bytes, source: Endpoint) -> list[bytes]:
-    return [response(data, source, 100, "Trying")]
-
-
-def _damaged(data: bytes, source: Endpoint) -> list[bytes]:
-    return [b"SIP/2.0 200 OK\r\nContact: <"]
-
-
-@pytest.mark.parametrize(("answers", "cause"), [(_trying, "no-final-answer"), (_damaged, "not-sip")])
-def test_where_sip_comes_back_the_transport_is_not_blamed(answers: Callable[[bytes, Endpoint], list[bytes]], cause: str) -> None:
-    """Another port of the same server answers, too."""
-    world = PhoneWorld().udp_at("203.0.113.10:5070", over_udp(answers)).udp_at(SERVER, over_udp(Registrar()))
-    assert visit(world, f"{ACCOUNT}:5070").verdicts == {cause: "fail"}
-
-
-def test_silence_beside_an_answer_may_be_a_filter() -> None:
-    found = visit(PhoneWorld().tcp_at(SERVER, OverTcp())).findings["wrong-transport"]
-    assert "a firewall lets that way, or its answers, not through" in found.summary
-    found = visit(at(Registrar()).udp_at("203.0.113.10:5070", lambda data, source: [Icmp()]), f"{ACCOUNT}:5070").findings["wrong-transport"]
-    assert "firewall" not in found.summary
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_no_answer_however_broken_breaks_the_check(seed: int) -> None:
-    """Bytes changed, cut out, doubled: a report comes out, few messages went, and no password is in it."""
-    chance, server = random.Random(seed), Registrar(extra=(("Service-Route", "<sip:a;lr>"), ("Authentication-Info", 'nextnonce="n"')))
-
-    def broken(data: bytes, source: Endpoint) -> Iterable[Reply]:
-        for answer in server(data, source):
-            text = bytearray(answer)
-            for _ in range(chance.randrange(4)):
-                place = chance.randrange(len(text))
-                kind = chance.randrange(4)
-                if kind == 0:
-                    text[place] = chance.randrange(256)
-                elif kind == 1:
-                    del text[place : place + chance.randrange(40)]
-                elif kind == 2:
-                    text[place:place] = text[place : place + chance.randrange(80)]
-                else:
-                    text[place:place] = chance.choice([b"\r\n", b'"', b"<", b";;=", b"\0", b"\xff\xfe", b"99999999999"])
-            yield Reply(bytes(text))
-
-    seen = visit(PhoneWorld().udp_at(SERVER, broken))
-    assert seen.findings
-    assert len(server.seen) < 150
-    assert "secret" not in str(seen.seen) + str(seen.findings)
-    msgspec.json.encode(seen.seen)
-
-
-@pytest.mark.parametrize(
-    ("status", "header"),
-    [
-        (401, ("WWW-Authenticate", f'Digest realm="r", nonce="{"n" * 60_000}"')),
-        (401, ("WWW-Authenticate", 'Digest realm="' + "\\\\" * 20_000 + '", nonce="n"')),
-        (302, ("Contact", "<sip:a b@203.0.113.20:5070>")),
-        (302, ("Contact", "<sip:203.0.113.20:99999>, <sip:>, <tel:1>, <sips:[::1>")),
-        (302, ("Contact", "<sip:..>;q=x")),
-        (423, ("Min-Expires", "9" * 400)),
-        (503, ("Retry-After", "-1")),
-    ],
-    ids=str,
-)
-def test_hostile_answers_end_in_a_finding(status: int, header: tuple[str, str]) -> None:
-    seen = visit(says(status, "X", header)())
-    assert "fail" in seen.verdicts.values()
-    assert len(seen.seen.attempts) < 8
-    assert len(msgspec.json.encode(seen.seen)) < 20_000
-
-
-@pytest.mark.parametrize(
-    ("names", "known", "verdicts"),
-    [
-        (("203.0.113.10",), True, {"registered": "pass"}),
-        (("203.0.113.10",), False, {"untrusted": "inconclusive"}),
-        (("pbx.example.com",), True, {"untrusted": "inconclusive"}),
-    ],
-    ids=["right", "unknown authority", "another name"],
-)
-def test_over_tls_a_password_goes_only_to_whom_a_certificate_proves(
-    tmp_path: Path, names: tuple[str, ...], known: bool, verdicts: dict[str, str]
-) -> None:
-    root = certificates.issue("Root", authority=True)
-    leaf = certificates.issue("PBX", root, names=names)
-    server = Registrar()
-    world = PhoneWorld().tcp_at("203.0.113.10:5061", OverTls(certificates.settings(tmp_path, leaf), OverTcp(server)))
-    file = tmp_path / "ca.pem"
-    file.write_bytes(root.pem)
-    seen = visit(world, parse_account(f"{ACCOUNT};transport=tls", ca=str(file) if known else None))
-    assert {cause: verdict for cause, verdict in seen.verdicts.items() if verdict != "skipped"} == verdicts
-    assert bool(server.credentialed) == ("registered" in verdicts)
 
 
 def test_who_lists_only_the_new_binding_has_displaced_nobody() -> None:

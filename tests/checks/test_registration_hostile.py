@@ -1,0 +1,87 @@
+"""Answers to a REGISTER that are broken or made to do harm, and servers that prove nothing: a finding comes of them, and no password goes."""
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgecheck.model.account import parse_account
+from edgecheck.wire.address import Endpoint
+from tests.checks.doctoring import ACCOUNT, SERVER, visit
+from tests.fakes import certificates
+from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply
+from tests.fakes.registrar import Registrar
+from tests.faults_of_registration import says
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_answer_however_broken_breaks_the_check(seed: int) -> None:
+    """Bytes changed, cut out, doubled: a report comes out, few messages went, and no password is in it."""
+    chance, server = random.Random(seed), Registrar(extra=(("Service-Route", "<sip:a;lr>"), ("Authentication-Info", 'nextnonce="n"')))
+
+    def broken(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        for answer in server(data, source):
+            text = bytearray(answer)
+            for _ in range(chance.randrange(4)):
+                place = chance.randrange(len(text))
+                kind = chance.randrange(4)
+                if kind == 0:
+                    text[place] = chance.randrange(256)
+                elif kind == 1:
+                    del text[place : place + chance.randrange(40)]
+                elif kind == 2:
+                    text[place:place] = text[place : place + chance.randrange(80)]
+                else:
+                    text[place:place] = chance.choice([b"\r\n", b'"', b"<", b";;=", b"\0", b"\xff\xfe", b"99999999999"])
+            yield Reply(bytes(text))
+
+    seen = visit(PhoneWorld().udp_at(SERVER, broken))
+    assert seen.findings
+    assert len(server.seen) < 150
+    assert "secret" not in str(seen.seen) + str(seen.findings)
+    msgspec.json.encode(seen.seen)
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        (401, ("WWW-Authenticate", f'Digest realm="r", nonce="{"n" * 60_000}"')),
+        (401, ("WWW-Authenticate", 'Digest realm="' + "\\\\" * 20_000 + '", nonce="n"')),
+        (302, ("Contact", "<sip:a b@203.0.113.20:5070>")),
+        (302, ("Contact", "<sip:203.0.113.20:99999>, <sip:>, <tel:1>, <sips:[::1>")),
+        (302, ("Contact", "<sip:..>;q=x")),
+        (423, ("Min-Expires", "9" * 400)),
+        (503, ("Retry-After", "-1")),
+    ],
+    ids=str,
+)
+def test_hostile_answers_end_in_a_finding(status: int, header: tuple[str, str]) -> None:
+    seen = visit(says(status, "X", header)())
+    assert "fail" in seen.verdicts.values()
+    assert len(seen.seen.attempts) < 8
+    assert len(msgspec.json.encode(seen.seen)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "verdicts"),
+    [
+        (("203.0.113.10",), True, {"registered": "pass"}),
+        (("203.0.113.10",), False, {"untrusted": "inconclusive"}),
+        (("pbx.example.com",), True, {"untrusted": "inconclusive"}),
+    ],
+    ids=["right", "unknown authority", "another name"],
+)
+def test_over_tls_a_password_goes_only_to_whom_a_certificate_proves(
+    tmp_path: Path, names: tuple[str, ...], known: bool, verdicts: dict[str, str]
+) -> None:
+    root = certificates.issue("Root", authority=True)
+    leaf = certificates.issue("PBX", root, names=names)
+    server = Registrar()
+    world = PhoneWorld().tcp_at("203.0.113.10:5061", OverTls(certificates.settings(tmp_path, leaf), OverTcp(server)))
+    file = tmp_path / "ca.pem"
+    file.write_bytes(root.pem)
+    seen = visit(world, parse_account(f"{ACCOUNT};transport=tls", ca=str(file) if known else None))
+    assert {cause: verdict for cause, verdict in seen.verdicts.items() if verdict != "skipped"} == verdicts
+    assert bool(server.credentialed) == ("registered" in verdicts)
