@@ -96,7 +96,8 @@ def _of_stretches(case: Stretches) -> Case:
     alone = tuple(dict.fromkeys(f"rtp-range.{causes[0]}" for causes in told if len(causes) == 1))
     several = next((causes for causes in told if len(causes) > 1), ())
     truth = Truth(causes=alone, fits=tuple(f"rtp-range.{cause}" for cause in several))
-    return Case(Scenario(name=f"rtp {case.name}", description="", plan=case.plan, options=("rtp-range",), expected={}), truth, case.more)
+    scenario = Scenario(name=f"rtp {case.name}", description="", plan=case.plan, options=("rtp-range",), prepare=case.prepare, expected={})
+    return Case(scenario, truth)
 
 
 def _of_mutation(case: Mutation) -> Case:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.test_causes import ABSENT, SAVING, nft
-from tests.lab.topology import CLIENT, LAN_HOST, Plan
+from tests.lab.topology import CLIENT, LAN_HOST, Plan, Topology
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +43,11 @@ class Case:
     """May be told after them, where the machine is slow or the router saves its errors."""
     says: str = ""
     """Stands in a finding's sentence."""
+
+    def prepare(self, topology: Topology, directory: Path) -> None:
+        """What the plan does not say."""
+        if self.more:
+            topology.ground.shell(self.more)
 
     def fits(self, told: Mapping[str, tuple[str, ...]]) -> bool:
         return told.keys() == self.causes.keys() and all(
@@ -147,8 +153,7 @@ def play(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Pla
     def run(case: Case) -> dict[str, Any]:
         directory = laboratory.directory(f"rtp cause {case.name}")
         with laboratory.stand(case.plan, "rtp cause") as topology:
-            if case.more:
-                topology.ground.shell(case.more)
+            case.prepare(topology, directory)
             runs.serve(topology, runs.Server(), directory)
             return runs.run(topology, runs.Server(), directory, "rtp-range")
 

@@ -1,0 +1,36 @@
+"""A real kernel that keeps what is idle long enough, and Linux as it comes: a minute and more of waiting, so for ``-m slow`` alone."""
+
+from typing import Any
+
+import pytest
+
+from tests.lab import runs
+from tests.lab.conftest import Laboratory
+from tests.lab.routers import KernelRouter
+from tests.lab.topology import Plan
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+
+def measured(laboratory: Laboratory, name: str, router: KernelRouter, *options: str) -> tuple[dict[str, Any], set[str], str]:
+    """What it saw, the causes, and the report in brief."""
+    directory = laboratory.directory(name)
+    with laboratory.stand(Plan(home=router), name) as topology:
+        runs.serve(topology, runs.Server(), directory)
+        report = runs.run(topology, runs.Server(), directory, "mapping-lifetime", *options, timeout=400)
+    (check,) = report["checks"]
+    return check["observation"], {finding["id"].partition(".")[2] for finding in check["findings"]}, runs.told(report)
+
+
+def test_nothing_is_forgotten_within_three_minutes(laboratory: Laboratory) -> None:
+    """UDP and TCP both, and what to set."""
+    seen, found, told = measured(laboratory, "kept", KernelRouter(udp_timeout_s=300, udp_stream_timeout_s=300), "--tcp")
+    assert (seen["udp_s"], seen["udp_stream_s"], seen["tcp_s"]) == ([180, None], [180, None], [180, None]), told
+    assert found == {"long-enough", "tcp-long-enough", "settings"}, told
+
+
+def test_linux_as_it_comes(laboratory: Laboratory) -> None:
+    """30 s after one exchange: every 30 s comes too late. Two-way traffic is kept for two minutes."""
+    seen, found, told = measured(laboratory, "linux", KernelRouter(), "--quick")
+    assert (seen["udp_s"], seen["udp_stream_s"][0]) == ([25, 30], 45), told
+    assert found == {"short", "settings"}, told
