@@ -140,11 +140,11 @@ def test_no_answer_at_all() -> None:
 
 
 def test_a_signaling_port_that_could_not_be_told_is_named_alone() -> None:
-    held = row("udp", 5060, None, "Could not bind 5060/udp: another program on this machine holds it.")
-    said = judged([held, *UDP[1:], *TCP])
+    silent = row("udp", 5060, None, "none of 10 copies reached the server")
+    said = judged([silent, *UDP[1:], *TCP])
     finding = said.finding("undecided")
     assert (said.verdict, finding.subject) == (Verdict.INCONCLUSIVE, "UDP 5060")
-    assert finding.summary == "UDP 5060 could not be told: Could not bind 5060/udp: another program on this machine holds it."
+    assert finding.summary == "UDP 5060 could not be told: none of 10 copies reached the server."
     assert said.summary == "UDP 5060 could not be told; 34 of 34 ports keep their number"
 
 
@@ -332,9 +332,34 @@ def test_a_port_in_use_is_told_with_the_reason() -> None:
         return made
 
     seen = look(port_preservation, edge)
-    assert (seen.ports[0].local, seen.ports[0].mapped) == (5060, None)
+    assert (seen.ports[0].local, seen.ports[0].mapped, seen.ports[0].in_use) == (5060, None, True)
     assert "another program" in seen.ports[0].reason
-    assert say(port_preservation.CHECK, seen).summary == "UDP 5060 could not be told; 34 of 34 ports keep their number"
+    assert say(port_preservation.CHECK, seen).summary == "34 of 34 ports keep their number; UDP 5060 is in use here and was not asked"
+
+
+def in_use(one: PortRow, owner: str | None = "kamailio (pid 7)") -> PortRow:
+    return msgspec.structs.replace(one, mapped=None, reason="another program on this machine holds it", in_use=True, owner=owner)
+
+
+def test_ports_that_the_running_pbx_holds_are_no_trouble() -> None:
+    said = judged([in_use(UDP[0]), *UDP[1:], *map(in_use, TCP)])
+    assert (said.ids, said.verdict) == (["preserved", "in-use"], Verdict.PASS)
+    assert said.summary == "32 of 32 ports keep their number; UDP 5060 and TCP 5060-5061 are in use here and were not asked"
+    finding = said.finding("in-use")
+    assert (finding.verdict, finding.subject) == (Verdict.SKIPPED, "UDP 5060 and TCP 5060-5061")
+    assert finding.summary == "UDP 5060 and TCP 5060-5061 were not asked: in use on this machine by kamailio (pid 7)."
+
+
+def test_a_port_in_use_hides_nothing_of_the_others() -> None:
+    said = judged([in_use(UDP[0], None), *MOVED_UDP[1:], *NO_TCP], "random")
+    assert (said.ids, said.verdict) == (["remapped", "undecided", "in-use"], Verdict.INCONCLUSIVE)
+    assert said.finding("in-use").summary == "UDP 5060 was not asked: in use on this machine."
+
+
+def test_where_all_ports_are_in_use_nothing_is_claimed() -> None:
+    said = judged([in_use(UDP[0]), *map(in_use, TCP)], None)
+    assert (said.ids, said.verdict) == (["in-use"], Verdict.SKIPPED)
+    assert said.summary == "UDP 5060 and TCP 5060-5061 are in use here and were not asked"
 
 
 @pytest.mark.parametrize("loss", [0.5, 0.7])

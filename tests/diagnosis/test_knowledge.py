@@ -156,7 +156,7 @@ def test_a_page_tells_meaning_consequence_proof_and_steps():
 
 def test_a_check_lists_its_findings():
     assert [line.split()[0] for line in page("port-preservation")] == [
-        f"port-preservation.{cause}" for cause in ("preserved", "remapped", "one-port-remapped", "undecided")
+        f"port-preservation.{cause}" for cause in ("preserved", "remapped", "one-port-remapped", "in-use", "undecided")
     ]
 
 

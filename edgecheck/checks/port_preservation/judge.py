@@ -67,7 +67,40 @@ def judge(seen: PreservationObservation, profile: Profile) -> tuple[Finding, ...
         )
         for subject, what, rows in _untold(seen)
     ]
+    held = [row for row in seen.ports if row.in_use]
+    if held:
+        findings.append(
+            Finding(
+                id="port-preservation.in-use",
+                verdict=Verdict.SKIPPED,
+                subject=_names(held),
+                summary=f"{_names(held)} {_was(held)} not asked: in use on this machine{_holders(held)}.",
+                expected="the port keeps its number",
+                observed="in use here",
+                evidence=tuple(f"{_name(row)}: {row.reason}" for row in held[:8]),
+            )
+        )
     return tuple(findings)
+
+
+def _names(rows: list[PortRow]) -> str:
+    """``UDP 5060 and TCP 5060-5061``"""
+    kinds = {row.transport for row in rows}
+    parts = [
+        f"{kind.upper()} {port_ranges.text(port_ranges.compress(row.local for row in rows if row.transport == kind))}"
+        for kind in ("udp", "tcp")
+        if kind in kinds
+    ]
+    return " and ".join(parts)
+
+
+def _was(rows: list[PortRow]) -> str:
+    return "was" if len(rows) == 1 else "were"
+
+
+def _holders(rows: list[PortRow]) -> str:
+    names = list(dict.fromkeys(row.owner for row in rows if row.owner))
+    return f" by {', '.join(names[:3])}{' and others' * (len(names) > 3)}" if names else ""
 
 
 def _all_moved(told: list[PortRow], transport: str) -> bool:
@@ -89,7 +122,7 @@ def _untold(seen: PreservationObservation) -> list[tuple[str, str, list[PortRow]
     """
     out = []
     for transport in ("udp", "tcp"):
-        rows = [row for row in seen.ports if row.transport == transport]
+        rows = [row for row in seen.ports if row.transport == transport and not row.in_use]
         untold = [row for row in rows if row.mapped is None]
         name = transport.upper()
         if len(untold) == len(rows) > 1:
@@ -105,9 +138,10 @@ def _untold(seen: PreservationObservation) -> list[tuple[str, str, list[PortRow]
 
 def kept(seen: PreservationObservation) -> str:
     """``27 of 27 ports keep their number``"""
+    asked = {row.transport for row in seen.ports if not row.in_use}
     told = {row.transport.upper() for row in seen.ports if row.mapped is not None}
     # Where a transport was asked and gave no answer at all, the figure is the other one's alone.
-    which = f"{told.pop()} " if len(told) < len({row.transport for row in seen.ports}) else ""
+    which = f"{told.pop()} " if len(told) < len(asked) else ""
     return f"{seen.preserved} of {seen.tested} {which}ports keep their number"
 
 
@@ -132,5 +166,7 @@ def summarize(seen: PreservationObservation, findings: tuple[Finding, ...]) -> s
     elif moved and seen.allocation != "preserved":
         told = [f"{kept(seen)} ({_rule(seen)})"]
     untold = [what for _, what, _ in _untold(seen)]
+    held = [row for row in seen.ports if row.in_use]
+    told += [f"{_names(held)} {'is' if len(held) == 1 else 'are'} in use here and {_was(held)} not asked"] if held else []
     # The gravest first: a breach, then what could not be told.
     return "; ".join([*told, *untold] if moved and Verdict.PASS not in breaches else [*untold, *told]) or "no port was asked"

@@ -16,6 +16,10 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     """None = could not tell, see ``reason``."""
     signaling: bool = False
     reason: str = ""
+    in_use: bool = False
+    """A program of this machine holds it: not borrowed, and so not asked."""
+    owner: str | None = None
+    """That program; None: nobody does, or it cannot be told."""
 
 
 class PreservationObservation(Observation, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from edgecheck.model.profile import Profile
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
 FRESH = 12
+TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
 _AT_ONCE = 64
 
 
@@ -44,7 +45,7 @@ async def probe_network(net: Network, profile: Profile) -> PreservationObservati
         net.progress(len(asked), len(wanted), "ports")
         if net.pace and start + _AT_ONCE < len(wanted):
             await net.sleep(max(0.0, len(part) / net.pace - (net.now() - began)))
-    rows = [asked[place] for place in range(len(wanted))]
+    rows = await _with_owners(net, [asked[place] for place in range(len(wanted))])
     fresh = [row for row in await _fresh(net) if row.mapped is not None]
     net.memory.note_sent([row.local for row in (*rows, *fresh) if row.transport == "udp"])
     net.memory.note_sent([row.local for row in rows if row.transport == "tcp"], "tcp")
@@ -68,11 +69,22 @@ async def _one(net: Network, transport: Literal["udp", "tcp"], port: int, signal
     try:
         exchange = await (_udp(net, port, series) if transport == "udp" else _tcp(net, port, series))
     except LocalFailure as failure:
-        return PortRow(transport=transport, local=port, mapped=None, signaling=signaling, reason=str(failure))
+        held = failure.reason == "port-in-use"
+        return PortRow(transport=transport, local=port, mapped=None, signaling=signaling, reason=str(failure), in_use=held)
     outcome = exchange.outcome
     if isinstance(outcome, Answered) and outcome.mapped is not None and outcome.source == exchange.remote:
         return PortRow(transport=transport, local=port, mapped=parse_endpoint(outcome.mapped).port, signaling=signaling)
     return PortRow(transport=transport, local=port, mapped=None, signaling=signaling, reason=_reason(exchange))
+
+
+async def _with_owners(net: Network, rows: list[PortRow]) -> list[PortRow]:
+    """Whoever holds a port is named, where the platform tells."""
+    named: dict[tuple[str, int], str] = {}
+    for transport in TRANSPORTS:
+        held = [row.local for row in rows if row.in_use and row.transport == transport]
+        if held:
+            named |= {(transport, port): name for port, name in (await net.owners(transport, held)).items()}
+    return [msgspec.structs.replace(row, owner=named.get((row.transport, row.local))) if row.in_use else row for row in rows]
 
 
 def _reason(exchange: Exchange) -> str:
