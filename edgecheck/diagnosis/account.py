@@ -26,6 +26,9 @@ def account_sentence(facts: Facts) -> str | None:
         )
     if trouble is None:
         return whole(result.summary)
+    if trouble.id.endswith(".cut-short"):
+        why = next((one.cut_short for one in facts.results if one.cut_short), "it was cut short")
+        return f"Whether {name[:1].lower()}{name[1:]} registers could not be told: the run was not finished ({why})."
     if trouble.verdict is Verdict.FAIL:
         return f"{name} does not register: {clause(trouble)}."
     return whole(trouble.summary)
