@@ -200,7 +200,19 @@ def test_a_saved_observation_is_judged_alike() -> None:
     seen, findings = through(does("A1"))
     again = msgspec.json.decode(msgspec.json.encode(seen), type=SipAlgObservation)
     assert CHECK.judge(again, PROFILE) == CHECK.judge(seen, PROFILE)
-    assert "cannot have seen 192.168.88.2" in findings["UDP 5060"].summary
+    assert "received was turned back to 192.168.88.2" in findings["UDP 5060"].summary
+    assert "while on TCP 5060 it saw 203.0.113.1" in findings["UDP 5060"].summary
+
+
+def test_a_private_received_where_nothing_tells_of_a_nat_is_a_hint_with_both_causes() -> None:
+    """A PBX in the router, a server at this site or behind a VPN has a public address and sees private ones."""
+    only_udp = frozenset({("tcp", 5060), ("tls", 5061)})
+    seen, findings = ask(lambda: SipPath(Reader(deed=does("A1")), blocked=only_udp))
+    found = findings["UDP 5060"]
+    assert (found.id, found.verdict) == ("sip-alg.hint", Verdict.INCONCLUSIVE)
+    assert "rewrites Via" in found.summary
+    assert "no NAT stands between" in found.summary
+    assert seen.interference is None
 
 
 @pytest.mark.parametrize(

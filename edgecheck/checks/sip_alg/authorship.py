@@ -63,11 +63,12 @@ def original(answer: bytes, sent: Sequence[bytes]) -> bytes | None:
     return min(dict.fromkeys(alike), key=lambda data: len(compare(data, answer)), default=None)
 
 
-def echo_differences(request: bytes, answer: bytes, local: Endpoint, server: Endpoint) -> list[Difference]:
+def echo_differences(request: bytes, answer: bytes, local: Endpoint, server: Endpoint, *, translated: bool = False) -> list[Difference]:
     """Where an answer does not repeat the request's Via, From, Call-ID and CSeq, as every server must.
 
-    Of Via all but ``received`` and ``rport``, which the server fills in. And a server with a public address cannot have seen us
-    at a private one: a ``received`` that says so was put back by somebody (though not by a server on this network).
+    Of Via all but ``received`` and ``rport``, which the server fills in. ``translated``: this server is known to see this machine at
+    another address; then a ``received`` that names its private one was put back by somebody. (That the server's own address is a public
+    one does not tell: a PBX in the router has one, a server of this site, and one behind a VPN, and they see private addresses.)
     """
     asked, told = _parse(request), _parse(answer)
     if asked is None or told is None:
@@ -84,7 +85,7 @@ def echo_differences(request: bytes, answer: bytes, local: Endpoint, server: End
         out.append(Difference("Via", "rewritten", ours, theirs[0]))
     else:
         received = sip.parameters(theirs[0]).get("received", "")
-        if received == local.host and is_private(local.host) and not is_private(server.host):
+        if translated and received == local.host and is_private(local.host) and not is_private(server.host):
             out.append(Difference("Via", "rewritten", ours, theirs[0]))
     return out
 

@@ -92,7 +92,7 @@ def _cases(seen: SipAlgObservation) -> list[_Case]:
     cases = [_Case(channel, (*seen.probes, *seen.incoming, *told), seen.pinholes) for channel in seen.channels]
     # Followed hop by hop was the first channel of UDP on which somebody else answers, or else the first on which a request is rewritten.
     udp = [case for case in cases if case.channel.transport == "udp"]
-    followed = [case for case in udp if any(probe.stolen for probe in case.probes)]
+    followed = [case for case in udp if any(probe.answered_beside for probe in case.probes)]
     followed = followed or [case for case in udp if any(probe.request == "rewritten" for probe in case.probes)]
     if followed and seen.located:
         followed[0].several = len(seen.located) > 1
@@ -385,6 +385,9 @@ def _deed(case: _Case) -> str:
         return f"{who} {case.does('answer')} {_list(stolen)} in the server's place"
     if lost:
         return f"{who} {case.does('drop')} {_list(lost)}"
+    said = [change.arrived.partition(" ")[2] for change in case.changes if (change.where, change.action) == ("Status-Line", "added")]
+    if said and len(said) == len(case.changes):
+        return f"{who} {case.does('answer')} {_list(said)} in the server's place"
     names = list(dict.fromkeys(change.where.replace("sdp ", "SDP ") for change in case.changes))
     names = [name for name in names if name != "Content-Length"] or names  # it follows from the others
     shown = _list(names) if len(names) <= 5 else f"{', '.join(names[:5])} and more"

@@ -7,7 +7,7 @@ edge that lets SIP overtake all else makes it come back sooner from just as far.
 from collections.abc import Sequence
 
 from edgecheck.checks.sip_alg.observation import HopTrial, Located, RoundTrip, SipAlgObservation, Taken, Tally
-from edgecheck.checks.sip_alg.taken import TIMED, Nearer, name_of, place
+from edgecheck.checks.sip_alg.taken import TIMED, Nearer, hops_of, name_of, place
 from edgecheck.model.verdict import Finding, Verdict
 
 SOONER_MS = 5.0
@@ -88,7 +88,7 @@ def findings(seen: SipAlgObservation, expected: Verdict) -> list[Finding]:
             summary=f"{sentence(names(seen.located))} takes SIP on {name}: requests that get no further than {there.router} are answered, "
             f"while other packets to the server expire there and, one hop further, at {beyond.router}. {EITHER}{told}.",
             expected="a request that expires on the way is not answered",
-            observed=f"{there.sip.answered} of {there.sip.sent} requests that live for {taken.hops} hops were answered",
+            observed=f"{there.sip.answered} of {there.sip.sent} requests that live for {hops_of(taken.hops or 0)} were answered",
             evidence=(*trial_lines([taken]), *_times(seen.round_trips)),
             reference="RFC 791 section 3.2; RFC 3261 section 16",
         )
@@ -114,7 +114,7 @@ def _trial(one: Taken, trial: HopTrial) -> str:
     )
     counts = [f"{tally.sent} {what}: {tally.answered} answered, {tally.expired} expired" for what, tally in kinds if tally.sent]
     where = f"expired at {trial.router}" if trial.router else "nobody told that they expired"
-    return f"to live for {trial.hops} hop{'s' if trial.hops > 1 else ''} ({where}): {'; '.join(counts)}"
+    return f"to live for {hops_of(trial.hops)} ({where}): {'; '.join(counts)}"
 
 
 def _times(trips: Sequence[RoundTrip]) -> tuple[str, ...]:

@@ -79,6 +79,8 @@ class ServerAccount(NamedTuple):
     """Of the series; None = no account."""
     problem: str | None
     """Why the records are missing or not all there; None = they are whole."""
+    translated: bool = False
+    """The server sees this machine at another address than its own: the control channel told."""
 
     @property
     def whole(self) -> bool:

@@ -87,6 +87,11 @@ class SipProbe(msgspec.Struct, frozen=True, kw_only=True):
         """Whether something was answered by another than the server."""
         return "answered-by-other" in (self.request, self.response)
 
+    @property
+    def answered_beside(self) -> bool:
+        """Whether another than the server said something, be it no more than 100 Trying."""
+        return self.stolen or any((one.where, one.action) == ("Status-Line", "added") for one in self.changes)
+
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One transport to one port of the server."""

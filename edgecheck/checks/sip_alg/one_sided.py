@@ -3,12 +3,14 @@
 What proves that something on the path reads SIP:
 
 - The answer's Via, Call-ID, From or CSeq is not the request's: every server repeats them, or no phone could use it.
-- ``received`` is this machine's own private address, and the server has a public one: it cannot have seen that; somebody turned it back.
+- ``received`` is this machine's own private address, and over another transport the same server, with a public address, saw another one:
+  there is a NAT on the way, so somebody turned it back.
 - Somebody answers for an address where nobody is.
 
-What is a hint only: ``received`` is missing though Via holds a private address and the server a public one. RFC 3261 section 18.2.1 wants
-it there; so either Via was public when it arrived (and was turned back in the answer), or this server does not tell. Where the same server
-tells on another transport, the first is likely; two causes fit all the same, and both are named.
+What is a hint only: ``received`` is this machine's private address, and nothing else tells of a NAT: a PBX in the router, a server at this
+site or behind a VPN does see that address, whatever its own. And ``received`` is missing though Via holds a private address and the server
+a public one. RFC 3261 section 18.2.1 wants it there; so either Via was public when it arrived (and was turned back in the answer), or this
+server does not tell. Where the same server tells on another transport, the first is likely; two causes fit all the same: both are named.
 
 What proves nothing: a clean answer. An ALG that turns all back on the way home leaves no trace here. So ``none`` is never said.
 """
@@ -77,7 +79,9 @@ class Tried:
 def read(target: str, ways: Sequence[Tried], nobody: Tried, nearer: Nearer) -> SipAlgObservation:
     """The facts."""
     located = judge_taken.whereabouts(nearer)
-    probes = tuple(_probe(tried, method) for tried in ways if tried.local is not None for method in tried.requests)
+    probes = tuple(
+        _probe(tried, method, _translated(tried, ways)) for tried in ways if tried.local is not None for method in tried.requests
+    )
     answers = tuple(_answer(tried, method, heard) for tried in ways for method in tried.answers for heard in tried.answers[method])
     levels = [probe.interference for probe in probes if probe.interference not in (None, "none")]
     stranger = next((heard for heard_all in nobody.answers.values() for heard in heard_all), None)
@@ -105,20 +109,44 @@ def read(target: str, ways: Sequence[Tried], nobody: Tried, nearer: Nearer) -> S
     )
 
 
-def _probe(tried: Tried, method: str) -> SipProbe:
+def _translated(tried: Tried, ways: Sequence[Tried]) -> str:
+    """On which other way, and as what, the same server saw this machine at another address; empty: on none."""
+    return next(
+        (
+            f"{other.name} it saw {seen}"
+            for other in ways
+            if other is not tried and other.local is not None and tried.local is not None and other.server.host == tried.server.host
+            for seen in _received(other)
+            if seen not in (other.local.host, tried.local.host) and not interference.is_private(seen)
+        ),
+        "",
+    )
+
+
+def _received(tried: Tried) -> list[str]:
+    """Where final answers say that the request came from."""
+    finals = [heard for heard_all in tried.answers.values() for heard in heard_all if heard.final]
+    return [received for heard in finals if (received := (_via(heard.data) or {}).get("received"))]
+
+
+def _probe(tried: Tried, method: str, translated: str) -> SipProbe:
     assert tried.local is not None
     request, heard = tried.requests[method], tried.answers.get(method, [])
     changes: dict[tuple[str, str], Change] = {}
     harms: list[Harm] = []
     proofs: list[Proof] = []
     for answer in heard:
-        found = [d for d in echo_differences(request, answer.data, tried.local, tried.server) if not _same_meaning(d)]
+        found = [
+            d
+            for d in echo_differences(request, answer.data, tried.local, tried.server, translated=bool(translated))
+            if not _same_meaning(d)
+        ]
         if answer.source != tried.server:
             found.append(source_difference(tried.server, answer.source))
             text = f"the answer comes from {answer.source} instead of {tried.server}: many phones never see it"
             harms.append(Harm(level="inconsistent", direction="response", text=text))
-        if (_via(answer.data) or {}).get("received") == tried.local.host and found:
-            text = f"a public server cannot have seen {tried.local.host}, this machine's private address: received was turned back to it"
+        if (_via(answer.data) or {}).get("received") == tried.local.host and translated and found:
+            text = f"received was turned back to {tried.local.host}, this machine's private address, while on {translated}"
             harms.append(Harm(level="rewriting", direction="response", text=text))
         if found:
             harms += interference.response_harms(request, None, answer.data, found)
@@ -201,15 +229,20 @@ def _hints(ways: Sequence[Tried]) -> tuple[str, ...]:
     """``received`` missing where it should stand."""
     telling: list[str] = []
     silent: list[str] = []
+    hints: list[str] = []
     for tried in ways:
         if tried.local is None or not interference.is_private(tried.local.host) or interference.is_private(tried.server.host):
             continue
-        finals = [heard for heard_all in tried.answers.values() for heard in heard_all if heard.final]
-        if any((_via(heard.data) or {}).get("received") for heard in finals):
+        if tried.local.host in _received(tried) and not _translated(tried, ways):
+            hints.append(
+                f"{tried.name}: this server has a public address and says that it saw {tried.local.host}, this machine's private one: "
+                "either something rewrites Via and turns it back in the answer, or no NAT stands between (a PBX in the router, a server at "
+                "this site, a VPN)"
+            )
+        elif _received(tried):
             telling.append(tried.name)
-        elif finals:
+        elif any(heard.final for heard_all in tried.answers.values() for heard in heard_all):
             silent.append(tried.name)
-    hints = []
     for name in silent:
         if telling:
             hints.append(
@@ -256,7 +289,7 @@ def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, 
             id="sip-alg.hint",
             verdict=Verdict.INCONCLUSIVE,
             subject=hint.partition(":")[0],
-            summary=f"There may be an ALG. {hint}. An echo server tells which.",
+            summary=f"There may be an ALG on {hint}. An echo server tells which.",
             expected="answers as the server itself gives them, from where it is",
             evidence=(*_lines(against, hint.partition(":")[0]), *judge_taken.lines(seen, hint.partition(":")[0])),
             reference="RFC 3261 section 18.2.1; RFC 3581 section 4",

@@ -122,7 +122,7 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
     """Where a request was rewritten over UDP, the same kind of request is sent to expire at each hop in turn."""
     if seen.interference == "none":
         return msgspec.structs.replace(seen, located=(), located_reason="")
-    stolen = [one for method in WALKED for one in seen.probes if one.transport == "udp" and one.method == method and one.stolen]
+    stolen = [one for method in WALKED for one in seen.probes if one.transport == "udp" and one.method == method and one.answered_beside]
     if stolen and net.sees_quotes:
         log = next(log for log in logs if (log.transport, log.server.port) == ("udp", stolen[0].server_port))
         return await look_for_whoever_answers(net, log, seen, stolen[0].method)
@@ -233,10 +233,11 @@ async def _open(net: Network, log: ChannelLog, series: int, profile: Profile) ->
 async def _ask(net: Network, series: int) -> ServerAccount:
     accounted, mirrored = await asyncio.gather(net.account(series), ask_mirror(net))
     controls = accounted.received if accounted is not None else None
+    translated = net.observed != net.source
     if isinstance(mirrored, str):
-        return ServerAccount(None, controls, f"the server's account of SIP could not be had ({mirrored})")
+        return ServerAccount(None, controls, f"the server's account of SIP could not be had ({mirrored})", translated)
     problem = f"the server kept no record of {mirrored.dropped} SIP messages, its limit was reached" if mirrored.dropped else None
-    return ServerAccount(mirrored.records, controls, problem)
+    return ServerAccount(mirrored.records, controls, problem, translated)
 
 
 def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:

@@ -124,7 +124,7 @@ def _read_arrival(sent: Sent, record: control.MirrorRecord, answers: Sequence[by
 
 def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer], out: StepReading) -> None:
     if ends.account.records is None:
-        _read_without_account(sents, out)
+        _read_without_account(sents, out, ends.account.translated)
         return
     if out.request == "answered-by-other":
         out.response = "answered-by-other"
@@ -143,8 +143,11 @@ def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer],
             out.response = "answered-by-other"
             out.reason = out.reason or f"{NAMES[out.step]}: {first_line_of(answer.data)!r} was not sent by the server"
         elif not is_final(answer.data):
-            found.append(Difference(STATUS_LINE, "added", "", first_line_of(answer.data)))
+            line = first_line_of(answer.data)
+            found.append(Difference(STATUS_LINE, "added", "", line))
             _add(out, "response", NAMES[out.step], found[-1:])
+            text = f"{line!r} came, which the server did not send: whatever wrote it reads SIP, and may answer for good another time"
+            out.harms.append(Harm(level="rewriting", direction="response", text=text))
         out.proofs.append(Proof(direction="response", message=NAMES[out.step], sent="", arrived=as_text(answer.data)))
     found += _swallowed(ends, sents, sent_by_server, ours, out)
     if out.response is not None or not (out.arrived or out.answers):
@@ -199,11 +202,11 @@ def _swallowed(
     return found
 
 
-def _read_without_account(sents: Sequence[Sent], out: StepReading) -> None:
+def _read_without_account(sents: Sequence[Sent], out: StepReading, translated: bool) -> None:
     """The answers alone: they must repeat what was asked (RFC 3261 section 8.2.6.2). A difference proves an ALG; none proves nothing."""
     for sent in sents:
         for answer in _distinct_answers(sent.answers):
-            found = authorship.echo_differences(sent.request.data, answer.data, sent.local, answer.source)
+            found = authorship.echo_differences(sent.request.data, answer.data, sent.local, answer.source, translated=translated)
             name = f"{status_of(answer.data) or 'answer'} to {NAMES[out.step]}"
             _add(out, "response", name, found)
             if found:

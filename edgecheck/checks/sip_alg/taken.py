@@ -232,17 +232,17 @@ def weigh(server: Endpoint, trials: Sequence[HopTrial]) -> Taken:
     blank = Taken(server_port=server.port, hops=fewest, trials=tuple(trials))
     here, beyond = by_hops[fewest], by_hops.get(fewest + 1, HopTrial(hops=fewest + 1))
     if here.same.answered or here.beside.answered:
-        return _because(blank, f"what is no SIP and lives for {fewest} hops reaches the server's address as well", taken=False)
+        return _because(blank, f"what is no SIP and lives for {hops_of(fewest)} reaches the server's address as well", taken=False)
     same, beside = here.same.expired >= ENOUGH, here.beside.expired >= ENOUGH
     if not (same or beside):
-        return _because(blank, f"no router was heard {fewest} hops away: the server itself may be there")
+        return _because(blank, f"no router was heard {hops_of(fewest)} away: the server itself may be there")
     goes_on = beyond.same.expired + beyond.beside.expired >= ENOUGH and beyond.router not in (None, here.router)
     if here.sip.answered >= ENOUGH and goes_on and (same or fewest == 1):
         return Taken(server_port=server.port, hops=fewest, taken=True, trials=tuple(trials))
     if not goes_on:
         why = f"nobody was heard beyond hop {fewest}: whoever answers there may do it in the server's name by right"
     elif here.sip.answered < ENOUGH:
-        why = f"only {here.sip.answered} of {here.sip.sent} requests that live for {fewest} hops was answered"
+        why = f"only {here.sip.answered} of {here.sip.sent} requests that live for {hops_of(fewest)} was answered"
     else:
         why = f"packets to other ports go on from hop {fewest}; whether those to port {server.port} do could not be seen"
     return _because(blank, why, suspected=True)
@@ -250,6 +250,11 @@ def weigh(server: Endpoint, trials: Sequence[HopTrial]) -> Taken:
 
 def _because(seen: Taken, reason: str, *, taken: bool | None = None, suspected: bool = False) -> Taken:
     return Taken(server_port=seen.server_port, hops=seen.hops, taken=taken, suspected=suspected, reason=reason, trials=seen.trials)
+
+
+def hops_of(number: int) -> str:
+    """``1 hop``, ``2 hops``."""
+    return f"{number} hop{'' if number == 1 else 's'}"
 
 
 def place(seen: Taken, gateways: Sequence[str] = ()) -> Located | None:
