@@ -32,11 +32,19 @@ class Visit:
         return [attempt.status for attempt in self.seen.attempts]
 
 
-def visit(world: PhoneWorld, account: Any = ACCOUNT, secret: str | None = "secret", targets: tuple[str, ...] = ()) -> Visit:
-    """Probe and judge, on the jumping clock. ``targets``: what ``dns`` would have left, over UDP."""
+def visit(
+    world: PhoneWorld,
+    account: Any = ACCOUNT,
+    secret: str | None = "secret",
+    targets: tuple[str, ...] = (),
+    pinged: tuple[int, int] = (0, 0),
+) -> Visit:
+    """Probe and judge, on the jumping clock. ``targets``: what ``dns`` would have left, over UDP; ``pinged``: what ``transport`` would have
+    left of UDP 5060."""
 
     async def go() -> Visit:
         phone = world.phone(account, secret)
+        phone.pinged[f"UDP {SERVER}"] = pinged
         for where in map(endpoint, targets):
             phone.targets.append(Target(transport="udp", host=where.host, address=where.host, port=where.port))
         return Visit(await registration.CHECK.probe(phone, PROFILE), phone)

@@ -10,7 +10,7 @@ from edgecheck.model.account import parse_account
 from edgecheck.model.check import Delivery
 from edgecheck.wire import sip, stun
 from edgecheck.wire.address import Endpoint
-from tests.checks.doctoring import ACCOUNT, SERVER, Visit, at, visit
+from tests.checks.doctoring import SERVER, at, visit
 from tests.fakes.phone import Connection, Icmp, OverTcp, PhoneWorld, Reply, UdpPeer, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import TCP
@@ -187,16 +187,7 @@ def test_a_flow_that_was_taken_is_pinged_and_its_timer_respected() -> None:
 
 @pytest.mark.parametrize(("pinged", "told"), [((9, 9), True), ((0, 0), False), ((5, 14), False)])
 def test_pings_without_an_answer_are_told_where_loss_is_no_reason(pinged: tuple[int, int], told: bool) -> None:
-    from edgecheck.checks import registration
-    from edgecheck.doctor import PROFILE
-    from tests.fakes.clock import run
-
-    async def go() -> Visit:
-        phone = PhoneWorld().udp_at(SERVER, Flow(answers=False)).phone(ACCOUNT, "secret")
-        phone.pinged[f"UDP {SERVER}"] = pinged
-        return Visit(await registration.CHECK.probe(phone, PROFILE), phone)
-
-    seen = run(go())
+    seen = visit(PhoneWorld().udp_at(SERVER, Flow(answers=False)), pinged=pinged)
     assert (seen.seen.keepalive_answered, seen.seen.keepalive_copies) == (False, 7)
     assert ("keepalive-unanswered" in seen.verdicts) == told
     assert seen.seen.removed is True
@@ -232,3 +223,56 @@ def test_where_outbound_was_not_taken_no_flow_is_kept_and_that_is_evidence() -> 
     assert seen.seen.offered == ("path", "outbound", "gruu")
     assert seen.seen.keepalive_answered is None
     assert any("offered and not taken" in line for line in seen.findings["registered"].evidence)
+
+
+class Waits(Registrar):
+    """Sends an OPTIONS for our address on to us as SIP repeats it, and says 408 after two seconds without an answer."""
+
+    world: PhoneWorld
+    lost: float = 0.0
+    chance: random.Random = random.Random(0)
+    elsewhere: bool = False
+
+    def deliver(self, source: Endpoint, request: bytes) -> None:
+        if not self.elsewhere and self.chance.random() >= self.lost:
+            self.world.later(source, Endpoint("203.0.113.10", 5060), request)
+
+    def peer(self, data: bytes, source: Endpoint) -> Iterable[Reply]:
+        if self.chance.random() < self.lost or not data[:1].isalpha():
+            return
+        message = sip.parse_datagram(data)
+        if message.is_request and message.method == "OPTIONS" and "@" in (message.uri or ""):
+            for wait in (0.0, 0.5, 1.5):
+                asyncio.get_running_loop().call_later(wait, self.deliver, source, data)
+            yield from (Reply(response(data, source, 408, "Request Timeout"), delay=2.0) for _ in range(1) if self.chance.random() >= self.lost)
+            return
+        for answer in self(data, source):
+            if self.chance.random() >= self.lost:
+                yield Reply(answer)
+
+
+def waiting(seed: int = 0, lost: float = 0.0, *, elsewhere: bool = False) -> tuple[PhoneWorld, Waits]:
+    registrar = Waits()
+    registrar.chance, registrar.lost, registrar.elsewhere = random.Random(seed), lost, elsewhere
+    registrar.world = PhoneWorld().udp_at(SERVER, registrar.peer)
+    return registrar.world, registrar
+
+
+@pytest.mark.parametrize(("pinged", "verdict"), [((5, 5), "warn"), ((5, 12), "inconclusive")])
+def test_a_server_that_gives_up_is_asked_until_loss_is_no_reason(pinged: tuple[int, int], verdict: str) -> None:
+    world, _ = waiting(elsewhere=True)
+    seen = visit(world, pinged=pinged)
+    assert seen.verdicts["not-reachable"] == verdict
+    asked = [attempt for attempt in seen.seen.attempts if attempt.purpose == "reach"]
+    assert {attempt.status for attempt in asked} == {408}
+    assert 2 <= len(asked) <= 5
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_loss_never_makes_a_binding_unreachable(block: int) -> None:
+    """The server sends everything on to us, and 40 % are lost, each way."""
+    for seed in range(block * 25, block * 25 + 25):
+        world, _ = waiting(seed, 0.4)
+        verdicts = visit(world).verdicts
+        assert verdicts.get("not-reachable") not in ("warn", "fail"), seed
+        assert "fail" not in verdicts.values(), seed

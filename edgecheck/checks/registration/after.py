@@ -3,7 +3,9 @@
 from edgecheck.checks.registration.agreed import agreed, judge_keepalive, judge_service_route
 from edgecheck.checks.registration.bindings import same_uri
 from edgecheck.checks.registration.evidence import answer, found, host_of, way
+from edgecheck.checks.registration.loss import chance_unreached
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
+from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
@@ -116,7 +118,11 @@ def _reach(seen: RegistrationObservation) -> list[Finding]:
     private = seen.contact_seen is not None and is_public(host_of_uri(seen.contact_seen)) is False
     hidden = private and is_public(host_of(seen.seen_as)) is True
     if asked is not None and asked.status in (408, 430) and alone:
-        text = f"requests do not reach it: one to {asked.uri or seen.aor} came back as {answer(asked)}, and nothing arrived here. " + (
+        text = f"requests do not reach it: one to {asked.uri or seen.aor} came back as {answer(asked)}, and nothing arrived here. "
+        if chance_unreached(seen) >= WRONG_BY_CHANCE:
+            text += "That may be the fault of a line that loses much, as well as of the way that the server sends them."
+            return [found("not-reachable", Verdict.INCONCLUSIVE, seen, text, reference="RFC 3261 section 16.7")]
+        text += (
             f"The registrar keeps the private Contact {seen.contact_seen}, which nobody outside can reach."
             if hidden
             else "What was sent to our Contact got lost, or the server did not send it there."

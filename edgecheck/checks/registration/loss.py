@@ -2,7 +2,10 @@
 
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.model.evidence import chance_at_worst
+from edgecheck.wire.transaction import T1
 
+_GAPS_S = (0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0)
+"""Between copies of a request over UDP (RFC 3261 section 17.1.2.2)."""
 _LEAST_RTO_S = 0.2
 """Linux; others wait longer at first and repeat less often."""
 
@@ -52,3 +55,35 @@ def _tries(elapsed_s: float, again: int, rtt_ms: float) -> int:
         wait *= 2
         tries += 1
     return tries
+
+
+def chance_unreached(seen: RegistrationObservation) -> float:
+    """That everything which the server sent us through the registration was lost at random, where it says of a request to our own address
+    that nobody answered (408, 430)."""
+    gave_up = [attempt for attempt in seen.attempts if attempt.purpose == "reach" and attempt.status in (408, 430)]
+    registered = next((attempt for attempt in reversed(seen.attempts) if attempt.purpose == "register"), None)
+    if not gave_up or registered is None:
+        return 1.0
+    if any(attempt.copies == 1 and attempt.elapsed_s < T1 for attempt in gave_up):
+        return 0.0  # it did not wait for any answer: nothing can have been lost
+    # A copy to which the server has not answered yet is no copy lost: its answers to the other requests tell the loss.
+    heard = [attempt for attempt in _heard(seen, registered) if attempt.purpose != "reach"]
+    arrived, sent = seen.pinged_arrived + len(heard), seen.pinged_sent + sum(attempt.copies for attempt in heard)
+    if registered.transport != "udp" and (facts := heard[-1].delivery) is not None:
+        sent += facts.retransmitted
+    return chance_at_worst(arrived, sent, sum(_copies_to_us(attempt, registered.transport == "udp") for attempt in gave_up))
+
+
+def _copies_to_us(attempt: Attempt, over_udp: bool) -> int:
+    """The least that must have been lost for this 408 to come although the way to us is open: of our copies those before the first that
+    arrived, and of the server's all that it sent us from then on.
+    """
+    if not over_udp:
+        return _tries(attempt.elapsed_s, 0, 0.0)
+    ours = [sum(_GAPS_S[:number]) for number in range(attempt.copies)]
+    return min(number + _sent_within(attempt.elapsed_s - at) for number, at in enumerate(ours))
+
+
+def _sent_within(seconds: float) -> int:
+    """Copies of a request over UDP."""
+    return sum(sum(_GAPS_S[:number]) <= seconds for number in range(len(_GAPS_S) + 1))

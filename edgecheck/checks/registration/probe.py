@@ -167,11 +167,7 @@ class _Visit:
             offered=self.dialogue.extensions,
             displaced=_gone(self.before, listing),
         )
-        look = Look(self.line, self.names, self.credentials, self._number)
-        try:
-            self.seen = await look.around(self.seen)
-        finally:
-            self.attempts += look.attempts
+        self.seen = await Look(self.line, self.names, self.credentials, self._number, self.attempts).around(self.seen)
         await self._remove(contact)
         return Done()
 

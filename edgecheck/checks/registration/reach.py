@@ -14,14 +14,18 @@ from edgecheck.checks.registration import messages, route
 from edgecheck.checks.registration.credentials import Credentials
 from edgecheck.checks.registration.flow import PATIENCE_S, KeepAlive
 from edgecheck.checks.registration.line import Heard, Line, unopened
+from edgecheck.checks.registration.loss import chance_unreached
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation, ServiceHop
 from edgecheck.model.errors import LocalFailure
+from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.model.phone import Target
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
 
 REACH_S = 3.0
 """Registrars that test their bindings mostly do so at once; whoever calls after that is not waited for."""
+_MOST_ASKED = 5
+"""OPTIONS to our own address, at most."""
 _CONNECT_S = 5.0
 _TOLD = ("", "NOERROR", "NXDOMAIN", "NONE")
 
@@ -29,13 +33,16 @@ _TOLD = ("", "NOERROR", "NXDOMAIN", "NONE")
 class Look:
     """One look from a line on which a registration stands."""
 
-    def __init__(self, line: Line, names: messages.Names, credentials: Credentials, number: Callable[[], int]) -> None:
+    def __init__(
+        self, line: Line, names: messages.Names, credentials: Credentials, number: Callable[[], int], attempts: list[Attempt]
+    ) -> None:
+        """``attempts``: all that was tried so far; what is tried here is added."""
         self.line = line
         self.phone = line.phone
         self.account = line.phone.account
         self.names = names
         self.credentials = credentials
-        self.attempts: list[Attempt] = []
+        self.attempts = attempts
         self._number = number
 
     async def around(self, seen: RegistrationObservation) -> RegistrationObservation:
@@ -58,12 +65,23 @@ class Look:
             answered = not reached and await self._ask(seen, (), self.line) is not None
         if answered and not self._reached():
             await self._until(self._reached, REACH_S * 2 / 3)
+            await self._insist(seen)
         waited = round(self.phone.now() - began, 3)
         keeper = self.line.keeper
         if keeper is not None:
             await self._until(lambda: keeper.told, PATIENCE_S)
             seen = replace(seen, keepalive_answered=keeper.answers > 0, keepalive_copies=keeper.sent)
         return replace(seen, service_hop=hop, waited_s=waited)
+
+    async def _insist(self, seen: RegistrationObservation) -> None:
+        """The server gave up, and perhaps only because so little was lost: asked again, until loss is no reason any more."""
+        service_route = seen.service_route if self.attempts[-1].route else ()
+        for _ in range(_MOST_ASKED - 1):
+            unreached = not self._reached() and self.attempts[-1].status in (408, 430)
+            if not unreached or chance_unreached(replace(seen, attempts=tuple(self.attempts))) < WRONG_BY_CHANCE:
+                return
+            await self._ask(seen, () if self.account.proxy is not None else service_route, self.line)
+            await self._until(self._reached, REACH_S / 3)
 
     def _reached(self) -> bool:
         self.line.read()
