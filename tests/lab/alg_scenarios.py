@@ -25,6 +25,8 @@ class Case:
     """The flow's changes: all of these, and no others but a Content-Length made to fit."""
     interference: Any = HARMFUL
     """Of the whole check."""
+    found: str = ""
+    """A finding that is to be made of it, where its changes do not tell."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Method -> what its request is then, where that is worth saying."""
 
@@ -96,7 +98,7 @@ CASES: tuple[Case, ...] = (
     Case(mutations=("R15-order",), interference="harmless", **_request(("CSeq", "reordered"))),
     Case(mutations=("R16",), interference="destructive", others={"OPTIONS": "unchanged", "REGISTER": "unchanged"}, **LOST),
     Case(mutations=("R16-all",), interference="destructive", others={"OPTIONS": "lost", "REGISTER": "lost"}, **LOST),
-    Case(mutations=("R17",), interference=one_of("none", "harmless", "rewriting", "inconsistent", "destructive")),
+    Case(mutations=("R17",), found="only-sip-passes", interference=one_of("none", "harmless", "rewriting", "inconsistent", "destructive")),
     Case(mutations=("R19",), changes=({"direction": "request", "where": "source port"},), request=one_of("unchanged", "rewritten")),
     Case(
         mutations=("R21",),

@@ -75,6 +75,9 @@ def test_mutation(play: Play, case: Case) -> None:
     found = list(differences(case.expected(), rows["udp", 5060, case.method], f"udp 5060 {case.method}"))
     found += case.unexpected(rows["udp", 5060, case.method]["changes"])
     found += differences(case.interference, seen["interference"], "interference")
+    if case.found:
+        told = {finding["id"] for check in report["checks"] for finding in check["findings"]}
+        found += [] if f"sip-alg.{case.found}" in told else [f"no {case.found}"]
     for method, request in case.others.items():
         found += differences(request, rows["udp", 5060, method]["request"], f"udp 5060 {method}.request")
     untouched = {"request": "unchanged", "response": "unchanged", "changes": []}

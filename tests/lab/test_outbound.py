@@ -11,7 +11,7 @@ import pytest
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.ground import python
-from tests.lab.topology import HOME, Plan, Topology
+from tests.lab.topology import HOME, SERVER, Plan, Topology
 
 pytestmark = pytest.mark.lab
 
@@ -185,3 +185,36 @@ def test_no_control_channel(edge: Edge) -> None:
     assert "--control-port 443" in runs.told(report)
     assert found(report, "host") == ["fine"]
     edge.rules("home", "forward", "")
+
+
+BESIDE = f"""
+import http.server
+http.server.ThreadingHTTPServer.allow_reuse_address = True
+beside = http.server.ThreadingHTTPServer(("{SERVER}", 80), http.server.SimpleHTTPRequestHandler)
+print("ready", flush=True)
+beside.serve_forever()
+"""
+WEB = """
+name = "web"
+title = "a PBX that fetches its settings from the web"
+source = "tests/lab"
+confidence = "verified"
+checks = ["outbound"]
+ports = [{ ports = "80", transport = "tcp", purpose = "settings", direction = "out" }, { ports = "5060", transport = "udp", purpose = "SIP", direction = "out" }]
+"""
+
+
+@pytest.mark.slow
+def test_a_web_server_beside_the_echo_server_is_no_portal(laboratory: Laboratory) -> None:
+    """It holds TCP 80 of the very address that is asked: the echo server has not that port, so nothing is asked there and nothing is said of it."""
+    directory = laboratory.directory("web beside")
+    with laboratory.stand(Plan(), "web beside") as topology:
+        topology.ground.spawn("server", *python("-c", BESIDE), ready="ready")
+        runs.serve(topology, runs.Server(), directory)
+        profile = directory / "web.toml"
+        profile.write_text(WEB)
+        command = python("-m", "edgecheck", "run", runs.Server().target, "--profile", str(profile), "--json", "-", "--quiet")
+        report = runs.report(topology, directory, command)
+    assert states(report)["tcp", 80] == "not-offered"
+    assert runs.observations(report)["outbound"]["captive_portal"] is None
+    assert found(report) == ["not-offered", "open"], runs.told(report)
