@@ -25,7 +25,7 @@ def advise(facts: Facts) -> tuple[str, ...]:
     known.sort(key=rank)
     alone = len(known) == 1 and bool(follows)
     for finding in known:
-        for step in _specific(facts, finding) or _general(finding)[: 2 if alone else 1]:
+        for step in _specific(facts, finding) or (*finding.remedies, *_general(finding))[: 2 if alone else 1]:
             steps.setdefault(step)
     for step in _find_out(facts, [finding for finding in troubles if finding.verdict is Verdict.INCONCLUSIVE]):
         steps.setdefault(step)

@@ -8,7 +8,7 @@ _BETTER: dict[str, tuple[str, ...]] = {
     "transport.tls-failed": _BY_TLS,
     "transport.hung-up": _BY_TLS,
     "transport.connected-silent": _BY_TLS,
-    "registration.wrong-transport": _BY_TLS,
+    "registration.tls-failed": _BY_TLS,
     "transport.refused": ("transport.stale-port",),
     "transport.unreachable": ("transport.stale-port",),
     "transport.silent": ("transport.stale-port",),

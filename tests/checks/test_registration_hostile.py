@@ -1,6 +1,8 @@
 """Answers to a REGISTER that are broken or made to do harm, and servers that prove nothing: a finding comes of them, and no password goes."""
 
 import random
+import ssl
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from edgecheck.model.account import parse_account
 from edgecheck.wire.address import Endpoint
-from tests.checks.doctoring import ACCOUNT, SERVER, visit
+from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes import certificates
 from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply
 from tests.fakes.registrar import Registrar
@@ -85,3 +87,19 @@ def test_over_tls_a_password_goes_only_to_whom_a_certificate_proves(
     seen = visit(world, parse_account(f"{ACCOUNT};transport=tls", ca=str(file) if known else None))
     assert {cause: verdict for cause, verdict in seen.verdicts.items() if verdict != "skipped"} == verdicts
     assert bool(server.credentialed) == ("registered" in verdicts)
+
+
+@pytest.mark.parametrize("refuses", ["old versions alone", "without a client certificate"])
+def test_a_server_that_refuses_our_tls_is_at_the_right_port(tmp_path: Path, refuses: str) -> None:
+    """Though it answers UDP beside that: what keeps the phone out is TLS itself."""
+    root = certificates.issue("Root", authority=True)
+    leaf = certificates.issue("PBX", root, names=("203.0.113.10",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old = {"maximum": ssl.TLSVersion.TLSv1_1} if refuses == "old versions alone" else {"ask": root, "demand": True}
+        settings = certificates.settings(tmp_path, leaf, **old)  # type: ignore[arg-type]
+    world = at(Registrar()).tcp_at("203.0.113.10:5061", OverTls(settings))
+    seen = visit(world, f"{ACCOUNT};transport=tls")
+    assert seen.verdicts == {"tls-failed": "fail"}
+    assert "refuses this phone's" in seen.findings["tls-failed"].summary
+    assert "UDP 203.0.113.10:5060 would answer" in seen.findings["tls-failed"].summary

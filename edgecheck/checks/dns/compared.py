@@ -35,6 +35,10 @@ def _list(says: Sequence[str]) -> str:
     return ", ".join(says) or "not known"
 
 
+def _places(says: Sequence[str]) -> str:
+    return ", ".join(says) or "nowhere"
+
+
 # --- a box on the way --------------------------------------------------------------------------------------------------------
 
 
@@ -97,7 +101,7 @@ def _by_own(seen: DnsObservation) -> Iterator[Finding]:
             continue
         if seen.intercepted:
             causes = "a box on the way answers for at least one of them (see dns.intercepted)"
-        elif each.other_says and not any(is_public(_address(target)) for target in each.other_says):
+        elif _inside(each.one_says) != _inside(each.other_says):
             causes = (
                 "an inside view (split DNS), right where the server stands in this network or behind a VPN; or a router or DNS server that "
                 "does not tell the truth"
@@ -110,12 +114,17 @@ def _by_own(seen: DnsObservation) -> Iterator[Finding]:
         yield _mismatch(
             each,
             seen,
-            f"By the DNS server {each.one} {each.name} leads to {_list(each.one_says)}, by this machine's own one ({each.other}) to "
-            f"{_list(each.other_says)}: {causes}. Whoever runs the server knows which is right",
+            f"By the DNS server {each.one} {each.name} leads to {_places(each.one_says)}, by this machine's own one ({each.other}) to "
+            f"{_places(each.other_says)}: {causes}. Whoever runs the server knows which is right",
             tuple(dict.fromkeys(step.query for step in seen.steps)),
             "Find out which of the two places is the server (whoever runs it knows) and correct the other DNS server; until then type the "
             "right one into the phone.",
         )
+
+
+def _inside(targets: Sequence[str]) -> bool:
+    """Whether they are all of a private network."""
+    return bool(targets) and not any(is_public(_address(target)) for target in targets)
 
 
 def _of_own(seen: DnsObservation) -> list[Comparison]:

@@ -4,6 +4,8 @@ Silence is told as silence. Whether loss explains it as well is measured: by the
 this system's TCP knows of the connection.
 """
 
+import re
+
 from edgecheck.checks.registration.evidence import answer, found, way
 from edgecheck.checks.registration.loss import chance
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
@@ -15,6 +17,8 @@ _PROMPT_S = 1.0
 """An answer over TCP within this time needed few repetitions, if any."""
 _ENOUGH_COPIES = 7
 """Of a request over UDP, within 20 s: so many are not lost by chance on a line that can carry calls."""
+_ALERT = re.compile(r"\(alert: |^TLS alert|versions of TLS below")
+"""A TLS server's own word, in a trouble's."""
 _FLOOD = 50
 """Provisional answers to one copy: no server that is well gives so many."""
 _SILENT = (
@@ -62,6 +66,11 @@ def unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         return found("no-response", INCONCLUSIVE, seen, lost, reference="RFC 3261 section 17.1.2")
     if seen.pinged_arrived and trouble == "silent":
         return _no_more(seen, decisive)
+    if trouble in ("tls", "closed") and _ALERT.search(decisive.words):
+        # It is a TLS server that refuses this phone's TLS: neither the port nor the transport is wrong by that.
+        besides = f" {', '.join(seen.other_transports)} would answer." if seen.other_transports else ""
+        text = f"{way(decisive)} speaks TLS and refuses this phone's: {decisive.words.rstrip('.')} (see tls).{besides}"
+        return found("tls-failed", FAIL, seen, text, expected="a TLS connection", observed=way(decisive), reference="RFC 3261 section 26.2")
     if seen.other_transports:
         return _answered_otherwise(seen, decisive)
     if trouble == "not-sip":
