@@ -180,6 +180,9 @@ def holds(part: CheckResult, whole: CheckResult, where: Any) -> None:
     warned = {finding.id for finding in part.findings if finding.verdict is Verdict.WARN}
     assert not warned or whole.verdict in (Verdict.WARN, Verdict.FAIL, Verdict.INCONCLUSIVE), (where, warned)
     assert part.cut_short in part.summary, where
+    for count in ("inbound_open", "outbound_open", "tested", "preserved"):
+        some, all_of_them = (part.observation or {}).get(count), (whole.observation or {}).get(count)
+        assert some is None or some <= (all_of_them or 0), (where, count, some, all_of_them)
     known = facts(whole)
     # What the whole run cannot tell (a router that contradicts itself) a part may not either.
     for fact, value in facts(part).items():

@@ -27,6 +27,8 @@ class Inbound:
         self.tallies: list[Tally] = []
         self.weighed = 0
         """So many of them, the first ones, are judged to the end."""
+        self.arriving: Callable[[], set[int]] = set
+        """Ports that heard a packet of the round that goes on, or went on last."""
         self.doubtful: set[int] = set()
         """Ports that arrived, which proves no rule."""
         self._series = 0
@@ -82,6 +84,7 @@ class Inbound:
         series, control_series = net.new_series(), net.new_series()
         self._series = series
         fresh = self._fresh(guides)
+        self.arriving = lambda: listening.heard(series)
         order = [*asked, *guides]
         run.dice.shuffle(order)
         step = REQUEST_PORTS if pace == 0 else max(32, pace // 4)

@@ -1,6 +1,7 @@
 """Out and back: every port sends to a media port of the server, which counts the packet and returns it."""
 
 import asyncio
+from collections.abc import Callable
 
 from edgecheck.checks.rtp_range.listening import FEW_GUIDES, ITEM_AT, Listening, Run, count_probes, weigh_round
 from edgecheck.checks.rtp_range.rounds import UNPACED_RETRY, Round, Tally, judge_range, judge_rest
@@ -25,6 +26,8 @@ class Outbound:
         self.weighed = 0
         """So many of them, the first ones, are judged to the end."""
         self.back: list[Tally] = []
+        self.arriving: Callable[[], set[int]] = set
+        """Ports to which an answer of the round that goes on, or went on last, came back."""
         self.vouched: set[int] = set()
         self.returned: set[int] = set()
         self.remapped: set[int] = set()
@@ -115,6 +118,7 @@ class Outbound:
         """What arrived there, and what came back. ``fresh``: guides that are sent to another port than their own."""
         run, net, batch = self.run, self.run.net, listening.batch
         series = net.new_series()
+        self.arriving = lambda: listening.heard(series)
         order = [*asked, *guides]
         run.dice.shuffle(order)
         ask = probe.Probe(probe.Kind.ECHO, net.session, series, 0)

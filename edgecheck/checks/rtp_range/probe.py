@@ -60,6 +60,11 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
 
     ``why`` it was cut short: what arrived has arrived then; silence still being weighed is no fact.
     """
+    if why:
+        outward.returned |= outward.arriving()
+        for direction in (inward, outward):
+            for tally in direction.tallies[-1:]:
+                tally.open |= direction.arriving().intersection(tally.ports)
     reasons = ({"undecided": why, "outbound_undecided": why} if why else {}) | run.reasons
     in_open, in_blocked, in_unsure = _together(inward.tallies)
     out_open, out_blocked, out_unsure = _together(outward.tallies)
