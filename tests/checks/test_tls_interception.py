@@ -180,6 +180,23 @@ def test_the_name_of_an_inspecting_box_is_a_hint_with_both_causes(tmp_path: Path
     assert "or the server is of that maker" in found["intercepted"].summary
 
 
+def test_two_ports_with_certificates_of_two_authorities_are_told_of_each_other(box: Identity, tmp_path: Path) -> None:
+    """As where a box opens 443 and leaves 5061 alone; servers have such ports of themselves, so nothing is concluded."""
+    public = issue("Public Root", authority=True)
+    world = PhoneWorld().tcp_at(WHERE, OverTls(certificates.settings(tmp_path, issue(DOMAIN, public, names=(DOMAIN,)))))
+    world.tcp_at(f"{ADDRESS}:443", OverTls(certificates.settings(tmp_path, issue(DOMAIN, box, names=(DOMAIN,)), box)))
+    (tmp_path / "public.pem").write_bytes(public.pem)
+
+    async def go() -> TlsObservation:
+        phone = world.phone(parse_account(f"sip:alice@{DOMAIN}", ca=str(tmp_path / "public.pem")))
+        phone.targets = [Target(transport=way, host=DOMAIN, address=ADDRESS, port=port) for way, port in (("tls", 5061), ("wss", 443))]  # type: ignore[arg-type]
+        return await tls.probe(phone, PROFILE)
+
+    findings = {finding.id: finding for finding in tls.judge(clock.run(go()), PROFILE)}
+    assert set(findings) == {"tls.trusted", "tls.unknown-authority"}
+    assert f"TLS {WHERE} shows a certificate of another authority, CN=Public Root" in findings["tls.unknown-authority"].evidence
+
+
 # --- how near --------------------------------------------------------------------------------------------------------------------
 
 

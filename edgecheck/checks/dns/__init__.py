@@ -7,7 +7,7 @@ import msgspec
 from edgecheck.checks.dns.judge import judge, summarize
 from edgecheck.checks.dns.locate import locate
 from edgecheck.checks.dns.observation import DnsObservation
-from edgecheck.checks.dns.otherwise import ask_otherwise, overhear
+from edgecheck.checks.dns.otherwise import ask_otherwise, ask_own, overhear
 from edgecheck.checks.dns.public import public_address
 from edgecheck.model import draft
 from edgecheck.model.check import Check
@@ -18,12 +18,14 @@ from edgecheck.model.profile import Profile
 async def probe(phone: Phone, profile: Profile) -> DnsObservation:
     """Find the targets, and leave them for the checks that follow."""
     place = phone.account.next_hop
-    seen, (public, translated), heard = await asyncio.gather(locate(phone, place), public_address(phone), overhear(phone, place))
+    seen, (public, translated), heard, by_own = await asyncio.gather(
+        locate(phone, place), public_address(phone), overhear(phone, place), ask_own(phone, place)
+    )
     phone.targets = list(seen.targets)
     phone.own_address = public if translated else None
     draft.leave(lambda why: seen)
     if not place.numeric:
-        seen = await ask_otherwise(phone, place, seen, heard)
+        seen = await ask_otherwise(phone, place, seen, heard, by_own)
     return msgspec.structs.replace(seen, public_address=public, translated=translated)
 
 

@@ -49,22 +49,33 @@ def _identity(server: str, said: str) -> Step:
     return Step(query="its own name", type="identity", answer=said, server=server, decisive=False)
 
 
-async def ask_otherwise(phone: Phone, place: Place, seen: DnsObservation, heard: Overheard) -> DnsObservation:
-    """The observation with what other ways to ask say."""
+async def ask_own(phone: Phone, place: Place) -> DnsObservation | None:
+    """The same search by this machine's own DNS server, where another one was chosen."""
+    own = _own(phone)
+    return await locate(phone, place, own) if own is not None and not place.numeric else None
+
+
+def _own(phone: Phone) -> str | None:
     chosen = phone.account.resolver
     own = next((server for server in phone.resolvers if phone.source_for(parse_endpoint(server).host)), None)
+    return own if chosen is not None and own != chosen else None
+
+
+async def ask_otherwise(
+    phone: Phone, place: Place, seen: DnsObservation, heard: Overheard, by_own: DnsObservation | None
+) -> DnsObservation:
+    """The observation with what other ways to ask say."""
+    chosen, own = phone.account.resolver, _own(phone)
     told = any(step.server == chosen and step.rcode in TOLD for step in seen.steps)
     steps = [*seen.steps, *heard.steps]
     comparisons = list(seen.comparisons)
-    by_own: DnsObservation | None = None
-    over_tcp: Comparison | None = None
+    over_tcp = await _over_tcp(phone, place, seen, heard) if (chosen and told) or heard.intercepted else None
+    if not told:
+        by_own = None  # nothing to compare it with
     if chosen and told:
-        servers = (chosen, *([own] if own and own != chosen else []))
-        waiting = asyncio.gather(*map(phone.identity, servers))
-        over_tcp, by_own = await asyncio.gather(_over_tcp(phone, place, seen, heard), _by_own(phone, place, servers))
-        steps += [_identity(server, said) for server, said in zip(servers, await waiting, strict=True) if said]
-    elif heard.intercepted:
-        over_tcp = await _over_tcp(phone, place, seen, heard)
+        servers = [server for server in (chosen, own) if server]
+        named = await asyncio.gather(*map(phone.identity, servers))
+        steps += [_identity(server, said) for server, said in zip(servers, named, strict=True) if said]
     if by_own is not None:
         steps += [msgspec.structs.replace(step, decisive=False) for step in by_own.steps if step.type != "rule"]
         if all(step.rcode in TOLD for step in by_own.steps if step.type in _ASKED):
@@ -80,10 +91,6 @@ async def ask_otherwise(phone: Phone, place: Place, seen: DnsObservation, heard:
         intercepted_stream=heard.intercepted_stream,
         interceptor=heard.interceptor,
     )
-
-
-async def _by_own(phone: Phone, place: Place, servers: tuple[str, ...]) -> DnsObservation | None:
-    return await locate(phone, place, servers[1]) if servers[1:] else None
 
 
 async def _over_tcp(phone: Phone, place: Place, seen: DnsObservation, heard: Overheard) -> Comparison | None:

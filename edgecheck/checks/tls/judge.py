@@ -87,6 +87,9 @@ def _evidence(server: TlsServer, seen: TlsObservation) -> tuple[str, ...]:
     if server.client_certificate_requested:
         out.append("the server sent a CertificateRequest")
     out += signs(server, seen.seen_at)
+    if server.chain and not server.trusted:
+        shown = [each for each in seen.servers if each.chain and each.chain[0].issuer != server.chain[0].issuer]
+        out += [f"{each.target} shows a certificate of another authority, {each.chain[0].issuer}" for each in shown]
     if server.heard:
         out.append(f"what came back began with {server.heard}")
     return tuple(out)
