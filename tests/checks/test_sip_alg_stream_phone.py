@@ -14,7 +14,7 @@ from tests.lab import alg
 from tests.lab.alg import Fate
 
 PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=())
-ABLE = (*CAPABILITIES, "sip-calls", "sip-calls-tcp")
+ABLE = (*CAPABILITIES, "sip-calls", "sip-calls-tcp", "dial")
 
 
 class Run:
@@ -33,9 +33,8 @@ class Run:
         ]
         return found
 
-    def pinhole(self, port: int = 5060) -> Pinhole:
-        (found,) = [row for row in self.seen.pinholes if (row.transport, row.server_port) == ("tcp", port)]
-        assert found.opened_by == "INVITE"
+    def pinhole(self, port: int = 5060, opened_by: str = "INVITE") -> Pinhole:
+        (found,) = [row for row in self.seen.pinholes if (row.transport, row.server_port, row.opened_by) == ("tcp", port, opened_by)]
         return found
 
 
@@ -59,13 +58,13 @@ def test_calls_come_in_over_the_phones_own_connection() -> None:
             row = run.incoming(method, port)
             assert (row.request, row.response, row.changes, row.interference) == ("unchanged", "unchanged", (), "none")
             assert [(one.copies_sent, one.copies_arrived, one.answers_arrived) for one in row.messages] == [(1, 1, 1)]
-    assert (run.pinhole().opened, run.pinhole(5080).opened) == (False, False)
+    assert {run.pinhole(port, by).opened for port in (5060, 5080) for by in ("INVITE", "REGISTER")} == {False}
     assert run.seen.interference == "none"
 
 
 def test_a_server_that_cannot_is_not_asked() -> None:
     async def work() -> SipAlgObservation:
-        return await CHECK.probe(SipPath(capabilities=ABLE[:-1]).network(), PROFILE)
+        return await CHECK.probe(SipPath(capabilities=(*CAPABILITIES, "sip-calls", "dial")).network(), PROFILE)
 
     assert {row.transport for row in clock.run(work()).incoming} == {"udp"}
 
@@ -111,8 +110,17 @@ def test_a_call_over_tcp_that_opens_a_port_is_found() -> None:
     assert {"sip-alg.none"} == run.causes("UDP 5060")
 
 
-def test_where_anybody_gets_in_no_port_was_opened_by_a_call() -> None:
-    assert go(nothing, nat=Nat(exposed=True), opens=True).pinhole().opened is None
+def test_a_registration_over_tcp_that_opens_the_port_of_its_contact_is_found() -> None:
+    run = go(nothing, opens=True)
+    hole = run.pinhole(opened_by="REGISTER")
+    assert hole.opened is True
+    assert [(one.when, one.sender, one.arrived) for one in hole.knocks] == [("before", "AX", 0), ("after", "AX", 12), ("beside", "AX", 0)]
+    assert run.pinhole(5080, "REGISTER").opened is False
+
+
+@pytest.mark.parametrize("by", ["INVITE", "REGISTER"])
+def test_where_anybody_gets_in_no_port_was_opened_by_sip(by: str) -> None:
+    assert go(nothing, nat=Nat(exposed=True), opens=True).pinhole(opened_by=by).opened is None
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -408,6 +408,10 @@ class Edge:
             raise RequestDeclined(reply.reason, reply.message)
         return reply
 
+    def _admits(self, source: Endpoint, port: int) -> int | None:
+        """The local port to which a SYN for this public one is let through."""
+        return self.nat.inbound("tcp", source, port)
+
     async def _dial(self, dialing: Dialing) -> control.Dialed:
         loop = asyncio.get_running_loop()
         host = ALTERNATE if dialing.local == "B" else PRIMARY
@@ -415,7 +419,7 @@ class Edge:
             for attempt in range(dialing.request.attempts):
                 source = Endpoint(host, 34_000 + attempt)
                 dialing.left(port)
-                local = None if self.weather.drops(loop.time()) else self.nat.inbound("tcp", source, port)
+                local = None if self.weather.drops(loop.time()) else self._admits(source, port)
                 listener = self.listeners.get(local) if local is not None else None
                 if listener is None:
                     dialing.ended(port, Attempt("silent", 900.0))

@@ -5,6 +5,7 @@ path in memory, under a virtual clock, where loss and delay are exact.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +119,15 @@ class SipPath(Edge):
             named = alg.media_port(data)
             self._holes[to.host, named] = named
 
+    def _admits(self, source: Endpoint, port: int) -> int | None:
+        return super()._admits(source, port) or self._holes.get((source.host, port))
+
+    def _open_contact(self, data: bytes, to: Endpoint) -> None:
+        """What a REGISTER over TCP names is a port of TCP."""
+        found = re.search(rb"^Contact: [^\r]*:([0-9]+);transport=tcp", data, re.MULTILINE)
+        if alg.method(data) == "REGISTER" and found is not None:
+            self._holes[to.host, int(found[1])] = int(found[1])
+
     def _mapping(self, port: int, seen: Endpoint, remote: Endpoint) -> alg.Edge:
         return alg.Edge(self.source, port, seen.host, seen.port, remote.host, remote.port)
 
@@ -138,6 +148,7 @@ class SipPath(Edge):
             nonlocal stuck
             if reader is not None and reader.opens and alg.is_sip(data):
                 self._open(port, data, seen, to)
+                self._open_contact(data, to)
             fate = reader.deed("out", data, mapping) if reader else Fate((data,))
             stuck = stuck or not fate.forward
             for answer in fate.back:

@@ -95,7 +95,7 @@ def test_pinholes_alone(through: Through) -> None:
     assert opened == {(5060, "REGISTER"): True, (5060, "INVITE"): True, (5080, "REGISTER"): False, (5080, "INVITE"): False}, runs.told(report)
     assert seen["interference"] == "harmless"
     assert {row["request"] for row in seen["probes"]} == {"unchanged"}
-    assert [row["opened"] for row in runs.observations(plain)["sip-alg"]["pinholes"]] == [False] * 6
+    assert [row["opened"] for row in runs.observations(plain)["sip-alg"]["pinholes"]] == [False] * 8
     assert runs.verdicts(plain)["sip-alg"] == "pass"
 
 
@@ -120,6 +120,7 @@ def test_the_kernels_alg_in_depth(laboratory: Laboratory) -> None:
     opened = {(row["transport"], row["server_port"], row["opened_by"]): (row["opened"], row["from_address"]) for row in seen["pinholes"]}
     ways = (("udp", 5060, "REGISTER"), ("udp", 5060, "INVITE"), ("tcp", 5060, "INVITE"))
     assert {way: opened[way] for way in ways} == dict.fromkeys(ways, (True, False))
+    assert opened["tcp", 5060, "REGISTER"] == (True, None)
     assert {opened[way][0] for way in opened if way[1] == 5080} == {False}
     assert (seen["via_port"]["at_source"], seen["via_port"]["at_via"] > 0) == (0, True)
     rows = {row["method"]: row for row in seen["beside"]}

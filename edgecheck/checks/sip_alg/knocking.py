@@ -3,9 +3,10 @@
 from typing import cast
 
 from edgecheck.checks.sip_alg import messages
-from edgecheck.checks.sip_alg.messages import Step
+from edgecheck.checks.sip_alg.flow import control_probe, returned_control
+from edgecheck.checks.sip_alg.messages import Caller, Step
 from edgecheck.checks.sip_alg.phone_log import PhoneLog, Round
-from edgecheck.model.check import Network
+from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.wire import control, probe, sdp, sip
 from edgecheck.wire.address import Endpoint
@@ -74,6 +75,32 @@ async def named_media_port(net: Network, log: PhoneLog, number: int) -> int | No
                 if line.kind == "m" and port and port[0].isdecimal() and 1024 <= int(port[0]) <= 65_535:
                     return int(port[0])
     return None
+
+
+async def gauge(net: Network, log: PhoneLog, socket: UdpSocket, to: Endpoint, number: int) -> None:
+    """UDP to the server and back, in the moments of the knocks: how much of it passes."""
+    caller = caller_of(net, log, number, 0, socket.local)
+    for copy in range(KNOCKS):
+        _, data = control_probe(caller, copy, probe.SIZE, Step.SMALL_CONTROL)
+        socket.send(data, to)
+        log.gauge_sent += 1
+        await net.sleep(KNOCK_SPACING_MS / 1000)
+    await net.sleep(min(1.0, 0.05 + net.rtt))
+    log.gauge_returned = len({returned_control(arrival.data, caller) for arrival in socket.inbox} - {None})
+
+
+def caller_of(net: Network, log: PhoneLog, number: int, attempt: int, local: Endpoint, media_port: int = 0) -> Caller:
+    """Who calls from this address and port."""
+    return Caller(
+        transport="tcp",
+        local=local,
+        server=log.server,
+        session=net.session,
+        series=log.series,
+        channel=number,
+        attempt=attempt,
+        media_port=media_port,
+    )
 
 
 async def ask_mirror(net: Network) -> control.Mirrored | str:

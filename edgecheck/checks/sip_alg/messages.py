@@ -122,6 +122,8 @@ class Caller:
     attempt: int = 0
     media_port: int = 10_000
     """Even; announced in SDP, nothing listens there."""
+    contact_port: int = 0
+    """Another port than the socket's, to stand in Contact; 0 = the socket's."""
     invite_size: int = 0
     """Bytes that an INVITE has at least, filled up with SDP attributes; 0: as it comes."""
 
@@ -142,6 +144,10 @@ class Caller:
     def _transport_parameter(self) -> str:
         return "" if self.transport == "udp" else f";transport={self.transport}"
 
+    @property
+    def _called_at(self) -> Endpoint:
+        return Endpoint(self.local.host, self.contact_port or self.local.port)
+
     def via(self, step: Step) -> str:
         # ``rport`` bare: the server fills it in (RFC 3581 section 3); found filled in a request, somebody else did.
         return f"SIP/2.0/{self.transport.upper()} {self.local};rport;branch=z9hG4bK{self.marker(step)}"
@@ -150,7 +156,7 @@ class Caller:
         first = FLOWS[FLOW_OF[step]][0]
         instance = uuid.uuid5(uuid.NAMESPACE_URL, f"edgecheck:{self.session.hex()}")
         return (
-            f'"edgecheck" <sip:{self.marker(first)}@{self.local};transport={self.transport};ob>'
+            f'"edgecheck" <sip:{self.marker(first)}@{self._called_at};transport={self.transport};ob>'
             f';+sip.instance="<urn:uuid:{instance}>";reg-id=1{parameters}'
         )
 

@@ -39,6 +39,8 @@ class PhoneLog:
     server: Endpoint
     series: int
     transport: control.Transport = "udp"
+    listens: bool = False
+    """Over TCP: it does nothing but listen at the port that its REGISTER names, and at one beside it."""
     local: Endpoint | None = None
     beside: Endpoint | None = None
     """The second port, which SIP never uses."""

@@ -18,7 +18,12 @@ OPEN_ANYWAY = "packets that nobody asked for come in without SIP as well"
 
 def read_pinholes(log: PhoneLog) -> tuple[Pinhole, ...]:
     """Of the REGISTER and of the INVITE; nothing where nobody knocked."""
-    if log.local is None or log.media is None or log.public is None or log.before is None:
+    if log.local is None or log.public is None or log.before is None:
+        return ()
+    if log.listens:
+        beside = log.public_beside.port if log.public_beside else None
+        return (_read(log, "REGISTER", log.local, log.local.port, log.public.port, log.beside, beside, log.registered, first="AX"),)
+    if log.media is None:
         return ()
     media = log.public_media or log.media.port
     beside = log.public_beside.port if log.public_beside else None
@@ -32,10 +37,20 @@ def read_pinholes(log: PhoneLog) -> tuple[Pinhole, ...]:
 
 
 def _read(
-    log: PhoneLog, by: str, local: Endpoint, port_before: int, port: int, beside: Endpoint | None, port_beside: int | None, up: bool
+    log: PhoneLog,
+    by: str,
+    local: Endpoint,
+    port_before: int,
+    port: int,
+    beside: Endpoint | None,
+    port_beside: int | None,
+    up: bool,
+    *,
+    first: control.Sender = "A2",
 ) -> Pinhole:
+    """``first``: who knocked before SIP."""
     assert log.before is not None
-    before = _knocks(log, "before", log.before, "A2", port_before, local)
+    before = _knocks(log, "before", log.before, first, port_before, local)
     after = beside_it = foreign = None
     if log.after is not None and beside is not None and port_beside is not None:
         after = _knocks(log, "after", log.after, "AX", port, local)

@@ -11,6 +11,7 @@ from edgecheck.checks.sip_alg.beside import Beside, ViaTrial, shapes
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.incoming import read_incoming
 from edgecheck.checks.sip_alg.knocking import ask_mirror
+from edgecheck.checks.sip_alg.listening_phone import ListeningPhone
 from edgecheck.checks.sip_alg.locate import WALKED, check_owners, locate, walk, with_neighbors, written
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
@@ -46,7 +47,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     for log in logs:
         if log.server.port == 0 or _CAPABILITIES[log.transport] not in net.service.capabilities:
             log.offered, log.not_tested = False, "the server does not offer it"
-    phones: list[Phone | StreamPhone] = [*_phones(net, logs), *_stream_phones(net, logs)]
+    phones: list[Phone | StreamPhone | ListeningPhone] = [*_phones(net, logs), *_stream_phones(net, logs)]
     others, trial = shapes(logs, net), _via_trial(net, logs)
     traffic: dict[int, UdpTraffic | StreamTraffic] = {}
     done = 0
@@ -169,12 +170,16 @@ def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:
     return [Phone(net, log.number, log.server) for log in logs if log.transport == "udp" and log.not_tested is None]
 
 
-def _stream_phones(net: Network, logs: list[ChannelLog]) -> list[StreamPhone]:
-    """One for each port of TCP."""
+def _stream_phones(net: Network, logs: list[ChannelLog]) -> list[StreamPhone | ListeningPhone]:
+    """Of each kind one for each port of TCP."""
     gauge = next((log.server for log in logs if log.transport == "udp" and log.not_tested is None), None)
     if gauge is None or "sip-calls-tcp" not in net.service.capabilities:
         return []
-    return [StreamPhone(net, log.number, log.server, gauge) for log in logs if log.transport == "tcp" and log.not_tested is None]
+    streams = [log for log in logs if log.transport == "tcp" and log.not_tested is None]
+    phones: list[StreamPhone | ListeningPhone] = [StreamPhone(net, log.number, log.server, gauge) for log in streams]
+    if "dial" in net.service.capabilities:
+        phones += [ListeningPhone(net, log.number, log.server, gauge) for log in streams]
+    return phones
 
 
 def _via_trial(net: Network, logs: list[ChannelLog]) -> ViaTrial | None:
@@ -280,7 +285,7 @@ def read_all(channels: list[BothEnds], account: ServerAccount, phones: Sequence[
         channels=facts,
         mirror=account.problem,
         incoming=incoming,
-        incoming_reason="; ".join(dict.fromkeys(phone.problem for phone in phones if phone.problem))
+        incoming_reason="; ".join(dict.fromkeys(phone.problem for phone in phones if phone.problem and not phone.listens))
         or ("" if phones else "the server makes no calls of its own"),
         pinholes=pinholes,
     )

@@ -12,10 +12,11 @@ SDP of its INVITE names ports of UDP, which an ALG may open, whatever carried th
 """
 
 import asyncio
+from dataclasses import replace
 
 from edgecheck.checks.sip_alg import messages
 from edgecheck.checks.sip_alg.flow import Flow, control_probe, returned_control
-from edgecheck.checks.sip_alg.knocking import KNOCKS, knock, named_media_port, note_knock
+from edgecheck.checks.sip_alg.knocking import caller_of, gauge, knock, named_media_port, note_knock
 from edgecheck.checks.sip_alg.log import Answer, ChannelLog, status_of
 from edgecheck.checks.sip_alg.messages import Caller, Step, item, marked, recognize
 from edgecheck.checks.sip_alg.phone_log import CALLED, PhoneLog
@@ -30,7 +31,6 @@ MORE_CONNECTIONS = 12
 CONNECT_TIMEOUT_S = 2.5
 _CALL_SIZE = 800
 """Bytes of the control: as long as the server's INVITE, roughly; TCP cuts nothing of that size."""
-_GAUGE_SPACING_S = 0.015
 
 
 class StreamPhone:
@@ -44,7 +44,6 @@ class StreamPhone:
         self.log = PhoneLog(server=server, series=net.new_series(), transport="tcp")
         self._media: list[UdpSocket] = []
         self._streams: list[Stream] = []
-        self._gauge_back: set[int] = set()
 
     async def run(self) -> None:
         """All of it; what fails leaves its reason in the log."""
@@ -76,10 +75,10 @@ class StreamPhone:
             for stream in self._streams:
                 stream.close()
 
-    async def _connect(self, attempt: int) -> "_Line":
+    async def _connect(self, attempt: int) -> "Line":
         stream = await self._net.connect_tcp(self.log.server, timeout=CONNECT_TIMEOUT_S)
         self._streams.append(stream)
-        return _Line(self._net, self.log, self._number, attempt, stream)
+        return Line(self._net, self.log, self._number, attempt, stream)
 
     async def _once_more(self, attempt: int) -> None:
         try:
@@ -98,7 +97,7 @@ class StreamPhone:
         except LocalFailure:
             return
         self._streams.append(stream)
-        caller = _caller(self._net, self.log, self._number, attempt, stream.local)
+        caller = caller_of(self._net, self.log, self._number, attempt, stream.local)
         number, data = control_probe(caller, attempt, _CALL_SIZE, Step.ANSWER_CONTROL)
         self.log.call_controls_sent += 1
         self.log.answer_controls[number] = self._net.now()
@@ -114,22 +113,10 @@ class StreamPhone:
         log.public_media = await named_media_port(net, log, self._number)
         senders: tuple[control.Sender, ...] = ("AX",) if net.service.alternate is None else ("AX", "BX")
         ports = tuple(dict.fromkeys((log.public_media or log.media.port, log.media_beside.port)))
-        log.after, _ = await asyncio.gather(knock(net, log, senders, ports), self._measure())
+        log.after, _ = await asyncio.gather(knock(net, log, senders, ports), gauge(net, log, self._media[2], self._gauge, self._number))
         for socket in self._media[:2]:
             for arrival in socket.inbox:
                 self._note(arrival.data, arrival.source, socket.local.port)
-
-    async def _measure(self) -> None:
-        """UDP to the server and back, in the moments of the knocks."""
-        log, net, socket = self.log, self._net, self._media[2]
-        caller = _caller(net, log, self._number, 0, socket.local)
-        for copy in range(KNOCKS):
-            _, data = control_probe(caller, copy, probe.SIZE, Step.SMALL_CONTROL)
-            socket.send(data, self._gauge)
-            log.gauge_sent += 1
-            await net.sleep(_GAUGE_SPACING_S)
-        await net.sleep(min(1.0, 0.05 + net.rtt))
-        log.gauge_returned = len({number for arrival in socket.inbox if (number := returned_control(arrival.data, caller)) is not None})
 
     def _note(self, data: bytes, source: Endpoint, local_port: int) -> None:
         try:
@@ -140,12 +127,13 @@ class StreamPhone:
             note_knock(net=self._net, log=self.log, told=told, source=source, local_port=local_port)
 
 
-class _Line:
+class Line:
     """One connection: what is asked on it, and what comes."""
 
-    def __init__(self, net: Network, log: PhoneLog, number: int, attempt: int, stream: Stream) -> None:
+    def __init__(self, net: Network, log: PhoneLog, number: int, attempt: int, stream: Stream, contact_port: int = 0) -> None:
+        """``contact_port``: another one than the connection's own, to stand in Contact."""
         self.stream = stream
-        self._net, self._log, self._number, self._attempt = net, log, number, attempt
+        self._net, self._log, self._number, self._attempt, self._contact_port = net, log, number, attempt, contact_port
         self._channel = ChannelLog(number=number, transport="tcp", server=log.server)
         self._reader = MessageReader(stream)
         self._flows: list[Flow] = []
@@ -190,7 +178,8 @@ class _Line:
         await net.until(lambda: self._listen() or self._called >= set(CALLED) or self.stream.closed is not None, _patience(net))
 
     def _caller(self, media_port: int = 0) -> Caller:
-        return _caller(self._net, self._log, self._number, self._attempt, self.stream.local, media_port)
+        made = caller_of(self._net, self._log, self._number, self._attempt, self.stream.local, media_port)
+        return replace(made, contact_port=self._contact_port)
 
     async def _converse(self, flow: Flow) -> None:
         self._flows.append(flow)
@@ -232,19 +221,6 @@ class _Line:
         if data is not None:
             called.answers.append(data)
             self.stream.send(data)
-
-
-def _caller(net: Network, log: PhoneLog, number: int, attempt: int, local: Endpoint, media_port: int = 0) -> Caller:
-    return Caller(
-        transport="tcp",
-        local=local,
-        server=log.server,
-        session=net.session,
-        series=log.series,
-        channel=number,
-        attempt=attempt,
-        media_port=media_port,
-    )
 
 
 def _patience(net: Network) -> float:
