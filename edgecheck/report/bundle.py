@@ -14,7 +14,7 @@ from edgecheck.model.phone import Packet
 from edgecheck.model.verdict import Report
 from edgecheck.report import json, ticket
 from edgecheck.report.text import safe
-from edgecheck.wire import capture, digest, sip
+from edgecheck.wire import capture, digest, sip, stun
 from edgecheck.wire.errors import WireError
 
 _README = """What is in this file
@@ -94,10 +94,19 @@ def _gist(packet: Packet) -> str:
     try:
         message = sip.parse_datagram(packet.data)
     except WireError:
-        return f"{len(packet.data)} bytes" + (", DNS" if packet.remote.port == 53 else "")
+        return f"{len(packet.data)} bytes" + _known(packet)
     sequence = message.get("CSeq") or ""
     proof = ", with credentials" if message.get("Authorization") or message.get("Proxy-Authorization") else ""
     return f"{message.start_line[:120]} (CSeq {sequence[:40]}, Call-ID {(message.get('Call-ID') or '')[:60]}{proof})"
+
+
+def _known(packet: Packet) -> str:
+    """What it is, where it is no SIP."""
+    if packet.remote.port == 53:
+        return ", DNS"
+    if not packet.data.strip(b"\r\n"):
+        return ", keep-alive (CRLF)"
+    return ", STUN" if stun.is_stun(packet.data) else ""
 
 
 def _messages(traffic: Sequence[Packet]) -> Iterator[str]:

@@ -38,6 +38,10 @@ loadmodule "nathelper.so"
 loadmodule "xhttp.so"
 loadmodule "websocket.so"
 loadmodule "tls.so"
+loadmodule "path.so"
+modparam("registrar", "use_path", 1)
+modparam("registrar", "path_use_received", 1)
+modparam("path", "use_received", 1)
 {outbound}modparam("tls", "config", "{folder}/tls.cfg")
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", {most_expires})
@@ -54,6 +58,10 @@ request_route {{
     if ($fU == "barred") {{ sl_send_reply("403", "Not from your address"); exit; }}
     if ($fU == "nobody") {{ sl_send_reply("404", "Not Found"); exit; }}
     if ($fU == "mute") {{ exit; }}
+    if ($rd != "{address}" && $rd != "pbx.example.com") {{ add_path_received(); t_relay(); exit; }}
+    if ($fU == "double") {{
+      if (!pv_proxy_authenticate("edge", "{password}", "0")) {{ proxy_challenge("edge", "1"); exit; }}
+    }}
     if ($fU == "proxied") {{
       if (!pv_proxy_authenticate("edge", "{password}", "0")) {{ proxy_challenge("edge", "1"); exit; }}
     }} else if (!pv_www_authenticate("$fd", "{password}", "0")) {{
@@ -77,6 +85,7 @@ request_route {{
   }}
   # a preloaded Route (RFC 3608): ours is taken off, and who is named next is sent to
   if ($hdr(Route) != $null && loose_route() && $du != $null) {{ t_relay(); exit; }}
+  if ($rd != "{address}" && $rd != "pbx.example.com") {{ t_relay(); exit; }}
   if (is_method("OPTIONS") && $rU == $null) {{ sl_send_reply("200", "OK"); exit; }}
   if (!lookup("location")) {{ sl_send_reply("480", "Nobody there"); exit; }}
   t_relay();

@@ -51,6 +51,8 @@ KAMAILIO: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "wrong password": (account("dave", password="wrong"), {"wrong-credentials": "fail"}),
     "407": (account("proxied"), FINE),
     "407 with a wrong password": (account("proxied", password="wrong"), {"proxy-authentication": "fail"}),
+    "407 and 401 at once": (account("double"), FINE),
+    "outbound proxy, Path": (account("routed", proxy=f"sip:{ALTERNATE}"), FINE),
     "403 by address": (account("barred"), {"forbidden": "fail"}),
     "403 after credentials": (account("locked"), {"forbidden": "fail"}),
     "404": (account("nobody"), {"unknown-user": "fail"}),

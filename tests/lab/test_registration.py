@@ -64,7 +64,7 @@ def test_kamailio(grounds: tuple[Results, Results], name: str) -> None:
 
 def test_what_was_registered_is_gone(grounds: tuple[Results, Results]) -> None:
     registered = [grounds[0][name]["observation"] for name in KAMAILIO if grounds[0][name]["observation"]["ending"] == "registered"]
-    assert len(registered) == 9
+    assert len(registered) == 11
     for seen in registered:
         assert seen["removed"] is True
         assert seen["contact_sent"].startswith("sip:")

@@ -118,7 +118,7 @@ def _reach(seen: RegistrationObservation) -> list[Finding]:
     private = seen.contact_seen is not None and is_public(host_of_uri(seen.contact_seen)) is False
     hidden = private and is_public(host_of(seen.seen_as)) is True
     if asked is not None and asked.status in (408, 430) and alone:
-        text = f"requests do not reach it: one to {asked.uri or seen.aor} came back as {answer(asked)}, and nothing arrived here. "
+        text = f"Requests do not reach this place: one to {asked.uri or seen.aor} came back as {answer(asked)}, and nothing arrived here. "
         if chance_unreached(seen) >= WRONG_BY_CHANCE:
             text += "That may be the fault of a line that loses much, as well as of the way that the server sends them."
             return [found("not-reachable", Verdict.INCONCLUSIVE, seen, text, reference="RFC 3261 section 16.7")]
@@ -127,6 +127,8 @@ def _reach(seen: RegistrationObservation) -> list[Finding]:
             if hidden
             else "What was sent to our Contact got lost, or the server did not send it there."
         )
+        if seen.path:
+            text += f" It is for the proxy in the Path ({seen.path[0]}) to know the way here, and it may not."
         return [found("not-reachable", FAIL if hidden else WARN, seen, text, reference="RFC 3261 section 16.7")]
     text = f"Whether calls arrive was not seen: nothing came through the registration within {seen.waited_s:.0f} s"
     if asked is not None and asked.status is not None:

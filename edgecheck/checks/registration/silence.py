@@ -142,8 +142,8 @@ def _no_final(seen: RegistrationObservation, decisive: Attempt) -> Finding:
     text = f"{way(decisive)} took the request ({decisive.words}): what stands behind it does not answer"
     if decisive.provisionals > _FLOOD * decisive.copies:
         text = (
-            f"{way(decisive)} answers without end ({decisive.provisionals} provisional answers to {decisive.copies} requests in "
-            f"{decisive.elapsed_s:.0f} s, and no final one): it was left, as a phone would have to."
+            f"{way(decisive)} answers {decisive.provisional} without end (hundreds of times within {decisive.elapsed_s:.0f} s) and gives "
+            "no final answer: it was left alone."
         )
         return found("no-final-answer", FAIL, seen, text, reference="RFC 3261 section 17.1.2")
     sure = _sure(seen, decisive)
@@ -196,5 +196,8 @@ def why(attempt: Attempt) -> str:
     if attempt.trouble == "timeout":
         return "no connection was made and nothing refused it"
     if attempt.trouble == "closed":
-        return f"the connection was closed without an answer ({attempt.words})"
-    return attempt.words or str(attempt.trouble)
+        by = "" if attempt.words == "the other end closed it" else f": {attempt.words}"
+        return f"the connection was closed without an answer{by}"
+    # "Could not connect to 192.0.2.1:5060/tcp: the connection was refused."
+    words = attempt.words.rpartition("/")[2].partition(": ")[2] if attempt.words.startswith("Could not connect to") else attempt.words
+    return words.rstrip(".") or str(attempt.trouble)
