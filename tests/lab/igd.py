@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.lab import ready
 from tests.lab.ground import Program, python
 from tests.lab.ready import End
-from tests.lab.topology import CLIENT, GUESTS, HOME, LAN_HOST, Topology
+from tests.lab.topology import CLIENT, GUESTS, HOME, HOME_AT_CARRIER, LAN_HOST, WAN, Topology
 
 PROGRAMS = ("miniupnpd", "upnpc")
 MANUFACTURER, MODEL, NUMBER = "Laboratory Works", "Edge 2000", "7.7"
@@ -108,6 +108,21 @@ def own_public_address(topology: Topology) -> None:
         f"""ip -n home addr add {PUBLIC}/32 dev wan
 ip -n core route add {PUBLIC}/32 via 203.0.113.1
 ip netns exec home nft insert rule ip edge source oifname wan snat to {PUBLIC}
+"""
+    )
+
+
+def numbered_by_the_provider(topology: Topology) -> None:
+    """The home router has the public address itself; the provider's next router only routes, and bears an address of 100.64.0.0/10."""
+    topology.ground.shell(
+        f"""ip netns exec carrier nft flush ruleset
+ip -n carrier addr flush dev wan
+ip -n carrier addr add 203.0.113.2/28 dev wan
+ip -n carrier route replace default via 203.0.113.14
+ip -n carrier route add {WAN}/32 via {HOME_AT_CARRIER}
+ip -n home addr add {WAN}/32 dev wan
+ip netns exec home nft insert rule ip edge source oifname wan snat to {WAN}
+ip -n core route add {WAN}/32 via 203.0.113.2
 """
     )
 

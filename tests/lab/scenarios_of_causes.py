@@ -3,6 +3,7 @@ check observes; ``scenarios`` has the edges whose observations are asserted."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.lab import igd
 from tests.lab.routers import Forward, KernelRouter
@@ -47,6 +48,15 @@ def _telling(topology: Topology, directory: Path) -> None:
 
 def _mute(topology: Topology, directory: Path) -> None:
     igd.second_router(topology, _INNER, _OUTER)
+
+
+def _numbered(topology: Topology, directory: Path) -> None:
+    igd.numbered_by_the_provider(topology)
+
+
+def _routed_through(**options: Any) -> Plan:
+    """The provider's router stands between; what it does is told by ``_numbered``."""
+    return Plan(home=KernelRouter(**options), carrier=KernelRouter())
 
 
 def _lying(topology: Topology, directory: Path) -> None:
@@ -102,6 +112,20 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "the provider's router answers for itself",
         Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(unsolicited="take")),
         Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=CARRIER),
+    ),
+    _case(
+        "a provider that numbers its routers from 100.64, and rules",
+        "the home router has the public address: nobody else translates",
+        _routed_through(forwards=PBX),
+        Truth(forbidden=(*_NOTHING_CLOSED, "topology.*")),
+        prepare=_numbered,
+    ),
+    _case(
+        "a provider that numbers its routers from 100.64, no rules",
+        "the same, and the rules are missing",
+        _routed_through(),
+        Truth(causes=(NO_RULE,), forbidden=("topology.*",)),
+        prepare=_numbered,
     ),
     _case(
         "double nat, neither has rules",
