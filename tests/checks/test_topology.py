@@ -194,6 +194,15 @@ def test_the_address_of_the_other_line_differs_from_nothing() -> None:
     assert said(seen(*AT_HOME, router(ELSEWHERE), seen=(PUBLIC, ELSEWHERE))).ids == ["single-nat", "several-addresses"]
 
 
+def test_who_speaks_in_the_name_of_the_public_address_has_it() -> None:
+    """A router that leads the packet on to another machine of this network, before a provider that numbers its routers from 100.64."""
+    first, second = steps("expired", "refused")
+    led_on = (msgspec.structs.replace(first, offender=PUBLIC), second)
+    observed = seen(hops(HOME, CARRIER, CORE), led_on)
+    assert (observed.nat_layers, observed.cgnat, observed.owner_hop) == (1, False, 1)
+    assert seen(hops(HOME, CARRIER, CORE), (first, second)).cgnat is True
+
+
 @pytest.mark.parametrize(
     ("first", "gateways", "layers", "unseen"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 from tests.lab import igd
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.scenario import CARRIER, NO_RULE, PBX, SILENT, Scenario, routed_by
-from tests.lab.topology import LAN_HOST, Plan, Topology, UserRouter
+from tests.lab.topology import LAN_HOST, WAN, Plan, Topology, UserRouter
 from tests.lab.truth import Truth
 
 _PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
@@ -52,6 +52,15 @@ def _mute(topology: Topology, directory: Path) -> None:
 
 def _numbered(topology: Topology, directory: Path) -> None:
     igd.numbered_by_the_provider(topology)
+
+
+def _numbered_with_a_dmz(topology: Topology, directory: Path) -> None:
+    igd.numbered_by_the_provider(topology)
+    rule = f"ip daddr {WAN} udp dport 20000-65535 dnat to {LAN_HOST}"
+    topology.ground.shell(
+        "ip netns exec home nft -f - <<'END'\n"
+        f"table ip dmz {{ chain more {{ type nat hook prerouting priority dstnat + 5; {rule}; }}\n}}\nEND"
+    )
 
 
 def _routed_through(**options: Any) -> Plan:
@@ -126,6 +135,13 @@ LOOKALIKES: tuple[Scenario, ...] = (
         _routed_through(),
         Truth(causes=(NO_RULE,), forbidden=("topology.*",)),
         prepare=_numbered,
+    ),
+    _case(
+        "a provider that numbers its routers from 100.64, and another machine gets the rest",
+        "the home router leads packets to its public address on, from within too, and they expire there",
+        _routed_through(forwards=PBX),
+        Truth(forbidden=(*_NOTHING_CLOSED, "topology.*")),
+        prepare=_numbered_with_a_dmz,
     ),
     _case(
         "double nat, neither has rules",

@@ -74,7 +74,7 @@ def layers(
 ) -> Layers:
     """What stands between, as far as it can be told; ``seen``: all public addresses of this network, where it has several; ``unseen``: as
     ``unseen_router`` tells."""
-    owner, reason = owner_hop(hops, steps)
+    owner, reason = owner_hop(public, hops, steps)
     if owner is None:
         why = reason + _by_its_word(public, router)
         return Layers(None, None, None, {"nat_layers": why, "cgnat": why})
@@ -125,10 +125,13 @@ def unseen_router(hops: tuple[Hop, ...], gateways: tuple[str, ...]) -> str | Non
     return None if any(neighbors(gateway, first) for gateway in gateways) else gateways[0]
 
 
-def owner_hop(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple[int | None, str]:
+def owner_hop(public: str, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...]) -> tuple[int | None, str]:
     """The hop whose box takes packets to the public address for itself, or None and why."""
     if not steps:
         return None, "no packet to the own public address was sent"
+    spoken = next((step.hop for step in steps if step.outcome == "expired" and step.offender == public), None)
+    if spoken is not None:
+        return spoken, ""  # it led the packet on by a rule (to a DMZ host), and says so in the name of the public address: it translates it
     last = steps[-1]
     sent, expired = last.controls_sent, last.controls_expired
     if last.outcome == "refused":
