@@ -1,7 +1,7 @@
 """A check that is cut short: the server is killed, or the run interrupted, after every so many messages, for every check.
 
 The law: what is told then is what the whole run tells. A part is never a pass, never a failure that the whole is not; no fact of it is
-another in the whole; and where something was known, it is there.
+another in the whole, so that a comparison of the two finds nothing changed; and where something was known, it is there.
 """
 
 import asyncio
@@ -14,10 +14,12 @@ import pytest
 
 from edgecheck import judging
 from edgecheck.checks import ALL, DOCTOR
+from edgecheck.comparison import compare
 from edgecheck.course import Course, reported
 from edgecheck.doctor import PROFILE as PROFILE_OF_DOCTOR
 from edgecheck.model import draft
 from edgecheck.model.check import Check, Network, Observation
+from edgecheck.model.comparison import Kind
 from edgecheck.model.errors import ControlLost
 from edgecheck.model.phone import Target
 from edgecheck.model.profile import Profile
@@ -109,8 +111,8 @@ class Trial(Course):
         await self.one(self.plan[0], self._network)
 
 
-def go(check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], at: int | None, deed: str) -> tuple[CheckResult, int]:
-    """The result and how many messages there were; what is cut short is read back and judged anew, too."""
+def go(check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], at: int | None, deed: str) -> tuple[Report, int]:
+    """The report and how many messages there were; what is cut short is read back and judged anew, too."""
 
     async def work() -> tuple[Report, int]:
         world, network = make()
@@ -127,7 +129,7 @@ def go(check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], at: 
     (again,) = judging.rejudge(saved).checks
     assert msgspec.to_builtins(again.findings) == msgspec.to_builtins(saved.checks[0].findings)
     assert (again.verdict, again.summary, again.cut_short) == (result.verdict, result.summary, result.cut_short)
-    return result, count
+    return report, count
 
 
 def facts(result: CheckResult) -> dict[Any, Any]:
@@ -191,13 +193,17 @@ def holds(part: CheckResult, whole: CheckResult, where: Any) -> None:
 
 def tried(name: str, check: Check, profile: Profile, make: Callable[[], tuple[Any, Any]], deeds: tuple[str, ...] = ("kill", "interrupt")) -> None:
     """Struck at every so-manieth message; some part must have left something."""
-    whole, count = go(check, profile, make, None, "kill")
+    truth, count = go(check, profile, make, None, "kill")
+    (whole,) = truth.checks
     assert whole.cut_short is None
     assert count > 1
     left = 0
     for deed in deeds:
         for at in sorted({1 + step * (count - 1) // POINTS for step in range(POINTS + 1)}):
-            part, _ = go(check, profile, make, at, deed)
+            report, _ = go(check, profile, make, at, deed)
+            (part,) = report.checks
+            changes = [change for change in compare(truth, report).changes if change.kind is not Kind.NOT_COMPARED]
+            assert not changes, (name, deed, at, changes)
             holds(part, whole, (name, deed, at, count))
             left += part.cut_short is not None and part.observation is not None
     assert left, "of some run a part was measured and is reported"
@@ -271,11 +277,11 @@ def test_walks(routers: tuple[Any, ...], layers: int) -> None:
 @pytest.mark.parametrize("lives", [12.0, 30.0, 100.0])
 def test_lifetimes(lives: float) -> None:
     make = over(lambda: Edge(Nat(lifetime=lives)))
-    whole, count = go(CHECKS["mapping-lifetime"], PROFILE, make, None, "kill")
+    truth, count = go(CHECKS["mapping-lifetime"], PROFILE, make, None, "kill")
     left = 0
     for at in range(count // 8, count, count // 8):
-        part, _ = go(CHECKS["mapping-lifetime"], PROFILE, make, at, "interrupt")
-        holds(part, whole, (lives, at))
+        (part,) = go(CHECKS["mapping-lifetime"], PROFILE, make, at, "interrupt")[0].checks
+        holds(part, truth.checks[0], (lives, at))
         lower, upper = (part.observation or {}).get("udp_s") or (None, None)
         assert lower is None or lower <= lives
         assert upper is None or upper + 1 >= lives

@@ -8,9 +8,9 @@ from edgecheck.model.shapes import port_set
 from edgecheck.wire import ports
 
 _WAYS = (
-    ("inbound_blocked", "RTP inbound", "is no longer forwarded", "is forwarded now"),
-    ("outbound_blocked", "RTP outbound", "no longer gets out", "gets out now"),
-    ("remapped", "RTP port numbers", "no longer keeps its port numbers", "keeps its port numbers now"),
+    ("inbound_blocked", "inbound_open", "RTP inbound", "is no longer forwarded", "is forwarded now"),
+    ("outbound_blocked", "outbound_open", "RTP outbound", "no longer gets out", "gets out now"),
+    ("remapped", "outbound_open", "RTP port numbers", "no longer keeps its port numbers", "keeps its port numbers now"),
 )
 
 
@@ -26,7 +26,12 @@ def rtp_changed(was: Mapping[str, Any], now: Mapping[str, Any], closed_by: str =
     if _range(was) != _range(now):
         yield _untold(f"Only RTP {ports.text(ports.compress(both))} was tested in both runs.")
     doubt = (_set(was, "undecided") | _set(now, "undecided") | _set(was, "busy") | _set(now, "busy")) & both
-    for field, subject, gone, come in _WAYS:
+    for field, count, subject, gone, come in _WAYS:
+        tried = [facts.get(count, 0) is not None for facts in (was, now)]
+        if not all(tried):  # what was not tried in a run is not blocked in it, and not open either
+            if any(tried):
+                yield _untold(f"{subject}: tried in one of the two runs only.")
+            continue
         old, new = _set(was, field) & both, _set(now, field) & both
         yield from _one(Kind.WORSE, subject, gone, new - old - doubt, both, new, closed_by)
         yield from _one(Kind.BETTER, subject, come, old - new - doubt, both, new, closed_by)

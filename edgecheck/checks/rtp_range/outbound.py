@@ -31,6 +31,8 @@ class Outbound:
         self.vouched: set[int] = set()
         self.returned: set[int] = set()
         self.remapped: set[int] = set()
+        self.receipted: set[int] = set()
+        """Ports whose packets the server has told of, so that it is known with which number they left."""
         self.unheard: set[int] = set()
         """Ports for which the server could not listen."""
         self.tested = False
@@ -150,6 +152,7 @@ class Outbound:
         arrived = returned
         if account is not None and account.media is not None:
             arrived = set(port_ranges.expand(account.media.received))
+            self.receipted |= arrived
             self.remapped |= set(port_ranges.expand(account.media.remapped_ports))
         complete = len(returned) == len(order)
         out, back = ((0, 0), (0, 0)) if complete else await control.outcome(run.udp_alive)

@@ -81,7 +81,7 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         _doubt(in_blocked, in_unsure, [tally for tally in inward.tallies[inward.weighed :] if not tally.open])
         _doubt(out_blocked, out_unsure, [tally for tally in outward.tallies[outward.weighed :] if not (tally.open and run.udp_alive)])
         _doubt(lost_return, unsure_return, [tally for tally in outward.back[outward.weighed :] if not (tally.open and run.udp_alive)])
-        unsure_return |= out_open - outward.returned - lost_return
+        unsure_return |= out_open - (outward.returned & outward.receipted) - lost_return
     if in_blocked and not in_open and not answers:
         reasons["undecided"] = why or "the server's alternate address did not answer when contacted: its silence proves nothing"
         in_unsure, in_blocked = in_unsure | in_blocked, set()
