@@ -39,7 +39,7 @@ def minting(folder: Path, authority: Identity, default: Identity | None = None, 
 
 
 def look(
-    world: PhoneWorld, folder: Path, trust: Identity | None = None, account: str = f"sip:alice@{DOMAIN};transport=tls"
+    world: PhoneWorld, folder: Path, trust: Identity | None = None, *, own: str | None = None
 ) -> tuple[TlsObservation, dict[str, Finding]]:
     ca = None
     if trust is not None:
@@ -47,7 +47,8 @@ def look(
         Path(ca).write_bytes(trust.pem)
 
     async def go() -> TlsObservation:
-        phone = world.phone(parse_account(account, ca=ca))
+        phone = world.phone(parse_account(f"sip:alice@{DOMAIN};transport=tls", ca=ca))
+        phone.own_address = own
         phone.targets = [Target(transport="tls", host=DOMAIN, address=ADDRESS, port=5061)]
         return await tls.probe(phone, PROFILE)
 
@@ -222,6 +223,12 @@ def test_how_near_it_ends(
     seen, found = look(world, tmp_path)
     assert seen.servers[0].near is expected
     assert (found["intercepted"].verdict is Verdict.FAIL) is (expected is True)
+
+
+def test_a_server_behind_this_very_router_may_have_tls_opened_there(box: Identity, tmp_path: Path) -> None:
+    seen, found = look(near(PhoneWorld().tcp_at(WHERE, minting(tmp_path, box))), tmp_path, own=ADDRESS)
+    assert seen.servers[0].near is None
+    assert found["intercepted"].verdict is Verdict.WARN
 
 
 # --- the list --------------------------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ FAULTS: dict[str, dict[str, str]] = {
 }
 """What is asked for, and behind bars the resolver that was chosen, the family and the STUN server -> findings of ``dns``."""
 LIE = "198.51.100.66"
+CHOOSY = "client, where the box answers for one DNS server alone"
 _BEHIND = {"intercepted": "warn", "found": "pass"}
 BOXED: dict[str, dict[str, dict[str, str]]] = {
     "client": {
@@ -118,6 +119,10 @@ BOXED: dict[str, dict[str, dict[str, str]]] = {
         f"sip:u@all.example.com|{OTHER}": _BEHIND,
     },
     "lan-host": {f"sip:u@plain.example.com|{SERVER}:53": _BEHIND, f"sip:u@all.example.com|{SERVER}:53": _BEHIND},
+    CHOOSY: {
+        f"sip:u@plain.example.com|{SERVER}:53": {"address-mismatch": "warn", "found": "pass"},
+        f"sip:u@all.example.com|{SERVER}:53": {"found": "pass"},
+    },
 }
 """Behind the same router that answers all DNS itself, and is every host's DNS server: over UDP and TCP for the client, over UDP alone for
 ``lan-host``. What it says of all but one name is true."""
@@ -170,6 +175,8 @@ def look_at_all(topology: Topology, folder: Path, *more: str) -> dict[str, Any]:
         box.lead("guests", "udp")
         hosts = ("client", "lan-host")
         seen = dict(zip(hosts, pool.map(lambda host: locate(topology, host, *BOXED[host]), hosts), strict=True))
+        box.lead("lan", server=SERVER)
+        seen[CHOOSY] = locate(topology, "client", *BOXED[CHOOSY])
         (folder / "resolv.conf").write_text(f"nameserver {SERVER}\n")
     return found | {f"{uri}, boxed, on {host}": result for host, results in seen.items() for uri, result in results.items()}
 

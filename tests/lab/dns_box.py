@@ -22,7 +22,7 @@ class DnsBox:
     def __init__(self, topology: Topology, directory: Path, *, says: dict[str, str], upstream: str = SERVER) -> None:
         """``says``: addresses that it gives for these names and all below, whatever the real server ``upstream`` has."""
         self._ground, self._directory, self._says, self._upstream = topology.ground, directory, says, upstream
-        self._led: dict[str, tuple[str, ...]] = {}
+        self._led: dict[str, list[str]] = {}
         self._program: Program | None = None
 
     def __enter__(self) -> Self:
@@ -38,10 +38,12 @@ class DnsBox:
         if self._program is not None:
             self._program.stop()
 
-    def lead(self, link: str, *transports: str) -> None:
-        """Whatever comes in by this link of the router's for port 53 of anybody is answered by the box: over UDP, or over these."""
-        self._led[link] = transports or ("udp",)
-        rules = [f'iifname "{each}" {transport} dport 53 redirect' for each, over in self._led.items() for transport in over]
+    def lead(self, link: str, *transports: str, server: str = "") -> None:
+        """Whatever comes in by this link of the router's for port 53 of anybody, or of this DNS server alone, is answered by the box: over
+        UDP, or over these."""
+        whom = f"ip daddr {server} " if server else ""
+        self._led[link] = [f'iifname "{link}" {whom}{transport} dport 53 redirect' for transport in transports or ("udp",)]
+        rules = [rule for rules in self._led.values() for rule in rules]
         body = "\n".join(["type nat hook prerouting priority dstnat - 5; policy accept;", *rules])
         self._nft(f"table ip dns-box {{ chain first {{\n{body}\n}}\n}}\n")
 

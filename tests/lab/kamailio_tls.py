@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from edgecheck.model.phone import NOWHERE
 from tests.fakes.certificates import Identity, issue
 from tests.lab import ready
 from tests.lab.ground import Program, python
@@ -150,6 +151,8 @@ def start(topology: Topology, folder: Path) -> tuple[Program, Path]:
 
 def look_at_all(topology: Topology, folder: Path) -> dict[str, Any]:
     """Start it, and a web server beside it at TCP 5074; what ``transport`` and ``tls`` find at each of ``PORTS``, from the client."""
+    # Of an address that nobody has most networks say so at once; the zones' ground is one that says nothing for seconds.
+    topology.ground.shell(f"ip -n core route add unreachable {NOWHERE}")
     _, root = start(topology, folder)
     web = python("-u", "-m", "http.server", "5074", "--bind", SERVER, "--directory", str(folder))
     topology.ground.spawn("server", *web, ready="Serving")

@@ -106,6 +106,9 @@ def test_what_the_server_itself_says_is_told_only_where_it_was_heard(answers: Lo
     assert "cannot be told from here" in told["client"]
     assert plain in told["lan-host"]
     assert "the same for" in answers[0][f"sip:u@all.example.com|{SERVER}:53, boxed, on lan-host"]["summaries"]["intercepted"]
+    choosy = answers[0][f"{uri}, boxed, on {bind.CHOOSY}"]["summaries"]["address-mismatch"]
+    assert "198.51.100.66 for the DNS server 198.51.100.10:53 over UDP, and 198.51.100.16 over TCP" in choosy
+    assert "or the name's addresses change" in choosy, "nothing answered where nobody is: no proof"
     lied = answers[0][f"sip:u@plain.example.com|{HOME}:53"]["summaries"]["address-mismatch"]
     assert bind.LIE in lied
     assert "198.51.100.16" in lied

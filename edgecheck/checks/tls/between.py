@@ -58,6 +58,8 @@ async def _near(phone: Phone, to: Endpoint) -> bool | None:
     source = phone.source_for(to.host)
     if source is None or is_public(source) is not False or is_public(to.host) is not True:
         return None  # the server may be a neighbor: then the first hop is right
+    if to.host == phone.own_address:
+        return None  # behind this very router, which may open TLS for it by its owner's will
     if await phone.connects(to, hops=_NEAR) != "open":
         return False
     controls = [Endpoint(to.host, port) for port in _CONTROLS if port != to.port]
