@@ -196,8 +196,43 @@ def test_a_udp_service_that_is_silent_is_seen_to_be_reached() -> None:
 def test_what_the_machines_own_firewall_drops_is_not_forwarded() -> None:
     for windows in (ROOT, USER):
         row = mute(drops={4569}, **windows)
-        assert row.state == "undecided"
-        assert "firewall" in row.reason
+        assert (row.state, row.here) == ("blocked", "dropped")
+
+
+DROPS: dict[str, Any] = {"drops": {5060, 5061}}
+
+
+@pytest.mark.parametrize("windows", [ROOT, USER], ids=["privileged", "unprivileged"])
+def test_the_firewall_before_a_running_pbx_is_the_cause_and_the_only_one(windows: dict[str, bool]) -> None:
+    seen = look(port_forwarding, edge_with(**windows, **DROPS))
+    assert verdicts(seen) == dict.fromkeys(("UDP 5060", "TCP 5060-5061"), ("host-firewall", Verdict.FAIL))
+    assert "counted each question to it as received and not delivered" in "".join(say(port_forwarding.CHECK, seen).findings[0].evidence)
+
+
+def test_without_counters_what_was_seen_to_arrive_is_led_nowhere_else() -> None:
+    seen = look(port_forwarding, edge_with(**{**ROOT, "has_counters": False}, **DROPS))
+    assert set(verdicts(seen).values()) == {("undecided", Verdict.INCONCLUSIVE)}
+    for row in seen.ports:
+        assert "arrives at this machine" in row.reason
+        assert "own firewall" in row.reason
+
+
+@pytest.mark.parametrize("windows", [ROOT, USER], ids=["privileged", "unprivileged"])
+@pytest.mark.parametrize("seed", range(6))
+def test_loss_before_a_firewall_makes_no_other_cause_certain(windows: dict[str, bool], seed: int) -> None:
+    seen = look(port_forwarding, edge_with(weather=Weather(loss=0.15, seed=seed), **windows, **DROPS))
+    assert {id for id, _ in verdicts(seen).values()} <= {"host-firewall", "undecided", "blocked"}
+
+
+@pytest.mark.parametrize("period", [0.03, 0.2, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("windows", [ROOT, USER], ids=["privileged", "unprivileged"])
+def test_strangers_packets_that_the_firewall_drops_prove_nothing_of_the_port(windows: dict[str, bool], period: float) -> None:
+    """Neighbors' broadcasts are dropped all the time, while the service is silent, or while no rule leads here."""
+    noise = {"dropped_noise": lambda now: int(now / period)}
+    assert mute(**windows, **noise).here is None
+    assert mute(rule=False, **windows, **noise).here is None
+    seen = look(port_forwarding, edge_with(forwarded={}, **windows, **noise))
+    assert all(row.here is None for row in seen.ports)
 
 
 def test_silence_without_a_rule_is_blocked_only_where_every_packet_is_seen() -> None:

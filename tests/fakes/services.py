@@ -53,11 +53,13 @@ class Computer:
     keeps_marks: bool = True
     """Whether the path leaves ECN as it is."""
     drops: set[int] = field(default_factory=set)
-    """UDP ports at which the machine's own firewall drops what comes from outside."""
+    """Ports at which the machine's own firewall drops what comes from outside."""
     rewrites_sender: bool = False
     """The router puts its own address in the sender's place."""
     noise: Callable[[float], int] = lambda now: 0
     """Strangers' marked packets so far."""
+    dropped_noise: Callable[[float], int] = lambda now: 0
+    """Strangers' packets that the machine's own firewall has dropped so far: broadcasts of the neighbors."""
     seen: list[tuple[str, Endpoint, int, bytes]] = field(default_factory=list)
     marked: int = 0
     undelivered: int = 0
@@ -66,7 +68,7 @@ class Computer:
         """A datagram, or the first segment of a connection, comes in."""
         self.seen.append((transport, source, port, data))
         self.marked += mark
-        self.undelivered += transport == "udp" and port in self.drops
+        self.undelivered += port in self.drops
 
 
 class FakeSightings:
@@ -99,8 +101,8 @@ class FakeSightings:
         computer = self._computer
         if not computer.has_counters:
             return None
-        noise = computer.noise(asyncio.get_running_loop().time())
-        return Counters(computer.marked + noise, computer.undelivered)
+        now = asyncio.get_running_loop().time()
+        return Counters(computer.marked + computer.noise(now), computer.undelivered + computer.dropped_noise(now))
 
     def close(self) -> None: ...
 
@@ -146,4 +148,4 @@ def _reach(edge: "Edge", plan: Inquiring, transport: str, source: Endpoint, port
         return None
     shown = Endpoint("192.168.1.1", source.port) if computer.rewrites_sender else source
     computer.arrive(transport, shown, local, question, plan.request.mark and computer.keeps_marks)
-    return None if transport == "udp" and local in computer.drops else computer.services.get((transport, local))
+    return None if local in computer.drops else computer.services.get((transport, local))

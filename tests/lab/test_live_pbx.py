@@ -32,16 +32,16 @@ ports = [
 MORE = """
   { ports = "4569-4570", transport = "udp", purpose = "IAX2" },
   { ports = "5090", transport = "udp", purpose = "tunnel" },
-  { ports = "5001", transport = "tcp", purpose = "web", protocol = "web" },
+  { ports = "5001-5002", transport = "tcp", purpose = "web", protocol = "web" },
   { ports = "5090", transport = "tcp", purpose = "tunnel" },
   { ports = "443", transport = "tcp", purpose = "web", protocol = "web", required = false },
 """
-HELD = "table inet host { chain local { type filter hook input priority filter; policy accept; udp dport 4570 drop; }\n}"
-"""The client's own firewall drops what comes to one of the ports."""
-SERVICES = (("web", 5001), ("web", 5090), ("mute", 4569), ("mute", 4570), ("mute", 5090), ("mute", 10003))
+HELD = "table inet host { chain local { type filter hook input priority filter; policy accept; udp dport 4570 drop; iif eth0 tcp dport 5002 drop; }\n}"
+"""The client's own firewall drops what comes to two of the ports."""
+SERVICES = (("web", 5001), ("web", 5002), ("web", 5090), ("mute", 4569), ("mute", 4570), ("mute", 5090), ("mute", 10003))
 WITHOUT = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 """Not a single capability: root is an ordinary user then, but for the files it owns."""
-REST = (Forward(ports="4569-4570"), Forward(ports="5001"), Forward(ports="10000-10019", transports=("udp",)))
+REST = (Forward(ports="4569-4570"), Forward(ports="5001-5002"), Forward(ports="10000-10019", transports=("udp",)))
 
 
 class Site(NamedTuple):
@@ -111,9 +111,10 @@ def states(report: dict[str, Any]) -> dict[tuple[str, int], tuple[str, bool | No
 
 REST_WITH = {
     ("udp", 4569): ("forwarded", None),
-    ("udp", 4570): ("undecided", None),
+    ("udp", 4570): ("blocked", None),
     ("udp", 5090): ("blocked", None),
     ("tcp", 5001): ("answered", True),
+    ("tcp", 5002): ("blocked", None),
     ("tcp", 5090): ("blocked", None),
     ("tcp", 443): ("blocked", None),
 }
@@ -130,11 +131,12 @@ def test_the_pbx_answers_for_itself(seen: Callable[[Site], Seen], site: Site) ->
         for key in SIP:
             assert rows(report)[key]["answered_by"].startswith("kamailio (")
         assert "certificate CN=" in rows(report)["tcp", 5061]["answered_by"]
-        assert "firewall" in rows(report)["udp", 4570]["reason"]
+        fenced = [finding["subject"] for finding in findings(report, "port-forwarding.host-firewall")]
+        assert fenced == ["UDP 4570", "TCP 5002"]
         assert runs.observations(report)["rtp-range"]["busy"] == [[10003, 10003]]
         assert runs.observations(report)["rtp-range"]["inbound_open"] == 19
         assert runs.verdicts(report)["rtp-range"] == "pass"
-    assert {rows(told.privileged)[key]["seen_by"] for key in SIP} == {"packet socket", "table of connections"}
+    assert {rows(told.privileged)[key]["seen_by"] for key in SIP} == {"packet socket"}
     assert rows(told.unprivileged)["udp", 5060]["seen_by"] == "counter of marked packets"
     assert rows(told.privileged)["udp", 5060]["owner"].startswith("kamailio (pid ")
     assert rows(told.unprivileged)["tcp", 443]["unused"] is True

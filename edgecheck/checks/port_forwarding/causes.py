@@ -76,12 +76,12 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     """Every cause that fits a port that was not reached, the likeliest first. ``here``: this machine's address."""
     if row.state == "answered":
         return () if row.asked else _answered(row, path, here, public)
-    if path.cgnat:
-        return ("carrier-grade-nat",)
     if row.here == "dropped":
         return ("host-firewall",)
     if row.here == "nobody-listens":
         return ("no-listener",)
+    if path.cgnat:
+        return ("carrier-grade-nat",)
     if _is_held(row, here) and row.passed_on is not False:
         # A machine that is gone holds nothing: it may have been this one, under another address.
         return ("wrong-host",) if _is_absent(row) and (row.state == "blocked" or row.passed_on) else ("held-by-another",)
@@ -157,6 +157,8 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
 
 def _refused_to_the_service(row: PortRow) -> tuple[str, ...]:
     """A port that is in use here was asked, not probed: how it was refused is known in words alone, so nothing is held against it."""
+    if row.arrived:
+        return ("host-firewall", "no-listener")
     if row.passed_on:
         return ("wrong-host",)
     by_others = ("no-rule", "router-refuses", "provider-drops")

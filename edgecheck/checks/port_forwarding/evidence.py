@@ -69,7 +69,7 @@ def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
         out.append(f"a connection that may live no farther than {seen.probed_address} is reset {whom}")
     if row.here is not None:
         said = {
-            "dropped": "counted a burst to it as received and not delivered",
+            "dropped": f"counted {'each question' if row.asked else 'a burst'} to it as received and not delivered",
             "nobody-listens": "counted a burst to it as coming where nobody listens",
             "nothing": "counted nothing of it",
         }[row.here]

@@ -56,7 +56,7 @@ async def examine(
     kept = _kept(rounds)
     here = await look(net, wanted, rounds.counters, kept) if wanted else {}
     path = _path(await topology.walk(net))
-    wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port))) for row in wanted] + strangers
+    wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port), row.here)) for row in wanted] + strangers
     open_questions = [row for row in wanted if path.cgnat is not True and row.here in (None, "nothing")]
     if open_questions:
         crossing = NOTHING

@@ -56,6 +56,8 @@ class Facts:
     """Another port of this machine at which they arrived."""
     delivered: bool | None = None
     """Whether this machine's system delivered the questions that arrived over UDP and stayed unanswered: see ``was_delivered``."""
+    dropped: bool = False
+    """This machine's own firewall was proved to drop them: see ``dropped``."""
     controls: tuple[int, int] = (0, 0)
     """Control copies (arrived, sent) in the rounds in which it was asked."""
     unused: str = ""
@@ -93,6 +95,7 @@ def conclude(row: PortRow, facts: Facts) -> PortRow:
         return replace(row, state="undecided", reason=best.detail if best else "the server did not say what came of asking")
     if best.outcome in ("answered", "connected") or best.said:
         return _answered(row, facts, best)
+    row = replace(row, here="dropped" if facts.dropped else None)
     if best.outcome in ("refused", "unreachable"):
         whose = "a reset from the probed address" if best.outcome == "refused" else best.detail
         return replace(row, state="refused", answered_by=whose, reason=best.detail or best.outcome)
@@ -163,10 +166,17 @@ def _silent(row: PortRow, facts: Facts) -> PortRow:
     replace = msgspec.structs.replace
     holder = facts.owner or "the program that holds it"
     lost = unproved(*facts.controls)
+    if facts.dropped:
+        return replace(row, state="blocked", reason="")
     if facts.transport != "udp":
+        if facts.seen:
+            reason = "it arrives at this machine, and no answer gets back: look at this machine's own firewall, and at its routes"
+            return replace(row, state="undecided", reason=reason)
         if facts.local.reached and facts.chance_of_silence < WRONG_BY_CHANCE:
             return replace(row, state="blocked", reason="")
-        return replace(row, state="undecided", reason=lost if facts.local.reached else f"{holder} accepts no connection there")
+        return replace(
+            row, state="undecided", reason=lost if facts.local.reached else f"{holder} accepts no connection from this machine either"
+        )
     if facts.seen:
         if facts.delivered:
             return replace(row, state="forwarded", reason=f"{holder} gave no answer, which over UDP it need not")

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from edgecheck.checks.port_forwarding.dropped import MOST_PORTS, Window, drops, together
 from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, Facts, Local, conclude, was_delivered
 from edgecheck.checks.port_forwarding.marks import Marks
 from edgecheck.checks.port_forwarding.observation import PortRow
@@ -55,6 +56,8 @@ class _Question:
     """Whether what arrived was delivered, in the round that tells; None: no such round, or it does not tell."""
     watched: bool = False
     """Such a round there was."""
+    dropped: bool = False
+    """Whether this machine's own firewall was proved to drop what comes to the port."""
 
     @property
     def settled(self) -> bool:
@@ -86,6 +89,7 @@ async def ask_holders(net: Network, rows: Iterable[tuple[PortNeed, PortRow]]) ->
         questions = [question for question in asked.values() if question is not None]
         await _ask(net, sightings, questions)
         await _weigh_arrivals(net, sightings, marks, questions)
+        await _look_for_drops(net, sightings, questions)
         out = []
         for index, (_, row) in enumerate(pairs):
             question = asked.get(index)
@@ -239,7 +243,10 @@ async def _round(net: Network, sightings: Sightings, questions: list[_Question])
             question.delivered = was_delivered(arrived, after.undelivered - before.undelivered)
 
 
-async def _put(net: Network, series: int, transport: control.Transport, speak: str, questions: list[_Question]) -> None:
+async def _put(
+    net: Network, series: int, transport: control.Transport, speak: str, questions: list[_Question], *, alone: bool = False
+) -> None:
+    """``alone``: one copy, one connection, and no more patience than its answer needs."""
     ports = port_ranges.compress(question.row.port for question in questions)
     try:
         reply = await net.ask(
@@ -250,9 +257,9 @@ async def _put(net: Network, series: int, transport: control.Transport, speak: s
                 ports=ports,
                 transport=transport,
                 speak=speak,  # type: ignore[arg-type]
-                attempts=ATTEMPTS,
+                attempts=1 if alone else ATTEMPTS,
                 spacing_ms=SPACING_MS[transport],
-                patience_ms=int(700 + 4000 * net.rtt),
+                patience_ms=int(100 + 2000 * net.rtt) if alone else int(700 + 4000 * net.rtt),
             )
         )
     except RequestDeclined as declined:
@@ -300,12 +307,64 @@ async def _weigh_arrivals(net: Network, sightings: Sightings, marks: Marks, ques
             await _round(net, sightings, [question])
 
 
+async def _look_for_drops(net: Network, sightings: Sightings, questions: list[_Question]) -> None:
+    """Of ports that did not answer, and at which nothing speaks against an arrival: whether this machine's own firewall drops it."""
+    suspects = [one for one in questions if _may_be_dropped(one, sightings)]
+    suspects = sorted(suspects, key=lambda one: one.delivered is not False)[:MOST_PORTS]
+    if together(suspects) and await drops(net, sightings, len(suspects), lambda: _window(net, sightings, suspects)):
+        for question in suspects:
+            question.dropped = True
+        return
+    for question in suspects:
+        if await drops(net, sightings, 1, lambda question=question: _window(net, sightings, [question])):  # type: ignore[misc]
+            question.dropped = True
+
+
+def _may_be_dropped(question: _Question, sightings: Sightings) -> bool:
+    outcomes = {row.outcome for row in question.told}
+    if not outcomes or outcomes & {"answered", "connected", "unsent"} or any(row.said for row in question.told):
+        return False
+    if sightings.sees_packets and question.row.port not in _arrivals(question, sightings):
+        return False
+    return question.delivered is not True
+
+
+async def _window(net: Network, sightings: Sightings, questions: list[_Question]) -> Window | None:
+    """One question to each of these, at once."""
+    series, told = net.new_series(), [len(question.told) for question in questions]
+    groups: dict[tuple[control.Transport, str], list[_Question]] = {}
+    for question in questions:
+        groups.setdefault((question.transport, question.speak), []).append(question)
+        question.markers.append(control.sip_marker(net.session, series, question.row.port))
+    await asyncio.gather(*(_put(net, series, *group, ones, alone=True) for group, ones in groups.items()))
+    await net.sleep(margin(net))
+    new = [question.told[length:] for question, length in zip(questions, told, strict=True)]
+    if any(not rows or rows[0].outcome == "unsent" for rows in new):
+        return None
+    answered = any(row.outcome in ("answered", "connected") or row.said for rows in new for row in rows)
+    if not sightings.sees_packets:
+        return Window(None, answered)
+    return Window(sum(_came(sightings, question, rows) for question, rows in zip(questions, new, strict=True)), answered)
+
+
+def _came(sightings: Sightings, question: _Question, rows: list[control.InquiryRow]) -> bool:
+    """Whether the last question to it was seen to arrive."""
+    if question.transport == "udp":
+        return question.row.port in sightings.datagrams(question.markers[-1].encode())
+    sources = {source for row in rows for source in row.sources}
+    return any(question.row.port in sightings.connections(parse_endpoint(source)) for source in sources)
+
+
 def _arrivals(question: _Question, sightings: Sightings) -> list[int]:
     """Local ports at which something of this question was seen to arrive from outside."""
     if question.transport == "udp":
         return [port for marker in question.markers[1:] for port in sightings.datagrams(marker.encode())]
-    sources = dict.fromkeys(source for row in question.told for source in row.sources)
-    return [port for source in sources for port in sightings.connections(parse_endpoint(source))]
+    return [port for source in _sources(question) for port in sightings.connections(parse_endpoint(source))]
+
+
+def _sources(question: _Question) -> dict[str, None]:
+    """From where the server has connected to it."""
+    return dict.fromkeys(source for row in question.told for source in row.sources)
 
 
 def _facts(net: Network, question: _Question, questions: list[_Question], sightings: Sightings, marks: Marks, owner: str | None) -> Facts:
@@ -318,7 +377,7 @@ def _facts(net: Network, question: _Question, questions: list[_Question], sighti
     elif question.transport == "udp" and marks.arrived(port):
         window, arrivals = MARKS, [port] * marks.rises(port)
     elif question.transport != "udp" and (arrivals or sightings.sees_connections):
-        window = CONNECTIONS
+        window = PACKETS if any(str(peer) in _sources(question) for peer in sightings.callers()) else CONNECTIONS
         known = {source for one in questions for row in one.told for source in row.sources}
         strangers = [peer for peer in sightings.callers() if peer.host != net.source and str(peer) not in known]
         if sightings.sees_packets and not arrivals and not strangers:
@@ -333,5 +392,6 @@ def _facts(net: Network, question: _Question, questions: list[_Question], sighti
         seen=sum(one == port for one in arrivals),
         elsewhere=next((one for one in arrivals if one != port), None),
         delivered=question.delivered,
+        dropped=question.dropped,
         controls=question.controls,
     )
