@@ -193,6 +193,8 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return _public_address(facts, finding)
     if causes == ("wrong-host",):
         return (f"Let the router's rule for {finding.subject} (RTP) lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
+    if causes == ("provider-drops",):
+        return (f"Ask the provider whether it filters {finding.subject}; or give the PBX another RTP range, and forward that.",)
     if causes == ("host-firewall",):
         return (f"In this machine's own firewall, let in {finding.subject} (look at: {_FIREWALLS}), and run this again.",)
     tell = tuple(step for step in finding.remedies if step.startswith("To tell which"))
@@ -223,6 +225,13 @@ def _typing_error(facts: Facts, finding: Finding, whole: tuple[int, int], blocke
     return f"RTP {some} is missing in the rule or taken by another one; {wanted}"
 
 
+def _let_out_here(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """Asking again more slowly helps against loss, not against this machine's own firewall."""
+    if "own system refuses to send" not in finding.summary:
+        return ()
+    return (f"In this machine's own firewall, let out {finding.subject} (look at: {_FIREWALLS}), and run this again.",)
+
+
 def _open(facts: Facts) -> str:
     if facts.behind_nat is False:
         return "In the firewall before this machine (nothing translates addresses here), let in"
@@ -247,6 +256,7 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "nat-behavior.udp-blocked": _udp_out,
     "outbound.udp-blocked": _udp_out,
     "rtp-range.inbound-blocked": _forward_rtp,
+    "rtp-range.undecided": _let_out_here,
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,
     "nat-behavior.endpoint-dependent-mapping": _keep_ports,

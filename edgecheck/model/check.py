@@ -4,7 +4,7 @@ A check is a file in ``edgecheck.checks`` with an observation class, a ``probe``
 ``judge`` (pure: facts and profile -> findings) and a ``CHECK``.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -126,6 +126,12 @@ class PortBatch(Protocol):
 
     def drain(self) -> None:
         """Read whatever waits in the sockets, now, without yielding: called between sends of an unpaced burst."""
+
+    def release(self, ports: Iterable[int]) -> None:
+        """Close these alone, so that they can be opened by themselves."""
+
+    def retake(self, ports: Iterable[int]) -> None:
+        """Open these again; those that cannot be had are ``busy``."""
 
     def close(self) -> None: ...
 

@@ -8,7 +8,7 @@ import contextlib
 import selectors
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edgecheck.model.check import Arrival
 from edgecheck.net.bell import Bell
@@ -47,6 +47,7 @@ class RealPortBatch:
 
     def __init__(self, accept: Callable[[bytes], bool], bell: Bell) -> None:
         self._accept = accept
+        self._source = ""
         self._bell = bell
         self._loop = asyncio.get_running_loop()
         self._selector = selectors.DefaultSelector()
@@ -62,12 +63,12 @@ class RealPortBatch:
             batch = cls(accept, bell)
         except OSError as error:
             raise local_failure("open", "a selector for many ports", error) from error
-        family = socket.AF_INET6 if ":" in source else socket.AF_INET
+        batch._source = source
         try:
             for position, port in enumerate(ports):
                 if position % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
-                batch._open_one(family, source, port)
+                batch._open_one(port)
         except BaseException:
             batch.close()
             raise
@@ -79,7 +80,23 @@ class RealPortBatch:
             batch._poller = asyncio.create_task(batch._poll())
         return batch
 
-    def _open_one(self, family: int, source: str, port: int) -> None:
+    def release(self, ports: Iterable[int]) -> None:
+        for port in ports:
+            udp = self._sockets.pop(port, None)
+            if udp is not None:
+                self._selector.unregister(udp)
+                udp.close()
+        self.opened = frozenset(self._sockets)
+
+    def retake(self, ports: Iterable[int]) -> None:
+        for port in ports:
+            if port not in self._sockets:
+                self._open_one(port)
+        self.opened = frozenset(self._sockets)
+
+    def _open_one(self, port: int) -> None:
+        source = self._source
+        family = socket.AF_INET6 if ":" in source else socket.AF_INET
         try:
             udp = socket.socket(family, socket.SOCK_DGRAM)
         except OSError as error:

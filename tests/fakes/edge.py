@@ -5,7 +5,7 @@ Nothing here is mocked but sockets, wires and time.
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,14 @@ class FakeBatch:
         return True
 
     def drain(self) -> None: ...
+
+    def release(self, ports: Iterable[int]) -> None:
+        self.opened -= set(ports)
+
+    def retake(self, ports: Iterable[int]) -> None:
+        taken = {port for port in ports if port in self._edge.udp or ("udp", port) in self._edge.taken}
+        self.busy |= dict.fromkeys(taken, "port-in-use")
+        self.opened |= set(ports) - taken
 
     def close(self) -> None:
         self._edge.batches.remove(self)

@@ -186,3 +186,29 @@ def test_cause(play: Play, case: Case) -> None:
     evidence = "\n".join(line for finding in findings(report) for line in finding["evidence"])
     assert case.fits(told(report)), f"{runs.told(report)}\n{told(report)}\n{evidence}"
     assert not case.says or any(case.says in finding["summary"] for finding in findings(report)), runs.told(report)
+
+
+HELD_UP = "udp sport 10060-10099"
+OUTWARD = {
+    "the home router drops": (nft("home", "out", "forward", f'iifname "lan" {HELD_UP} drop'), "Hop 1 (192.168.88.1) sees them and hop 2"),
+    "the home router rejects": (
+        nft("home", "out", "forward", f'iifname "lan" {HELD_UP} reject with icmp type admin-prohibited'),
+        "192.168.88.1 refuses them (ICMP 3/13).",
+    ),
+    "a firewall in front of the server drops": (nft("core", "out", "forward", f'oifname "services" {HELD_UP} drop'), "sees them and hop 3"),
+    "this machine's own firewall drops": (nft("client", "out", "output", f"{HELD_UP} drop"), "own system refuses to send"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OUTWARD)
+def test_who_drops_on_the_way_out(laboratory: Laboratory, name: str) -> None:
+    more, words = OUTWARD[name]
+    directory = laboratory.directory(f"rtp out {name}")
+    with laboratory.stand(routed(rule("10000-10099")), "rtp out") as topology:
+        topology.ground.shell(more)
+        runs.serve(topology, runs.Server(), directory)
+        report = runs.run(topology, runs.Server(), directory, "rtp-range")
+    (finding,) = [one for check in report["checks"] for one in check["findings"]]
+    assert finding["subject"] == "UDP 10060-10099", runs.told(report)
+    assert words in finding["summary"], runs.told(report)

@@ -83,6 +83,27 @@ def test_ports_in_use_are_named_and_the_others_work() -> None:
     run(work)
 
 
+def test_ports_are_released_and_taken_again() -> None:
+    async def work() -> None:
+        before, bell = descriptors(), Bell()
+        batch = await RealPortBatch.open(HERE, range(21_000, 21_010), lambda data: True, bell)
+        try:
+            batch.release([21_003, 21_004, 30_000])
+            assert batch.opened == frozenset(range(21_000, 21_010)) - {21_003, 21_004}
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+                kept.bind((HERE, 21_004))
+                batch.retake([21_003, 21_004])
+                assert (batch.opened, batch.busy) == (frozenset(range(21_000, 21_010)) - {21_004}, {21_004: "port-in-use"})
+                outside.sendto(b"x", (HERE, 21_003))
+                assert await bell.until(lambda: len(batch.arrivals) == 1, PATIENCE)
+                assert batch.arrivals[0][0] == 21_003
+        finally:
+            batch.close()
+        assert descriptors() <= before
+
+    run(work)
+
+
 def test_an_address_that_this_machine_does_not_have() -> None:
     async def work() -> None:
         before = descriptors()

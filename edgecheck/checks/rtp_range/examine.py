@@ -1,32 +1,30 @@
 """Why ports are not reached: a few of them, which stand for their stretch, are examined as ``port-forwarding`` examines its own.
 
-They are closed here and opened anew, one by one, before anything has been sent from them. The rounds are new ones, with controls and
+They are closed and opened by themselves, before anything has been sent from them. The rounds are new ones, with controls and
 canaries of their own: a port that arrives now was not blocked, and what was concluded of its stretch is taken back.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from edgecheck.checks.port_forwarding.examination import REFILL_S, Rounds, examine
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, PortRow, inbound
 from edgecheck.checks.port_forwarding.tcp import DIAL_ATTEMPTS, DIAL_SPACING_MS, patience_ms, return_probes
 from edgecheck.checks.port_forwarding.udp import probe_udp
-from edgecheck.checks.rtp_range.stretches import representatives, stretches
 from edgecheck.model.check import Network
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.wire import control
-from edgecheck.wire.ports import Ranges
 
 
 async def look_into(
-    net: Network, profile: Profile, blocked: Ranges, controls: tuple[int, int], *, refused: bool
+    net: Network, profile: Profile, ports: Sequence[int], controls: tuple[int, int], *, refused: bool
 ) -> ForwardingObservation | None:
-    """What ``port-forwarding`` would see of a few of these ports.
+    """What ``port-forwarding`` would see of these ports, which nothing else may hold meanwhile.
 
     ``controls``: (arrived, sent) in the rounds that have found them silent. ``refused``: an error came back for some of them.
     """
     alternate = net.alternate
-    ports = representatives(stretches(blocked))
     if alternate is None or profile.rtp is None or not ports:
         return None
     contacted = net.memory.contacted(alternate.host)

@@ -1,7 +1,7 @@
 """What is said of an observation. Pure: a saved report is judged by the same lines."""
 
 from edgecheck.checks.rtp_range.causes import Blocked, apart, blocked_inward, sentence
-from edgecheck.checks.rtp_range.evidence import evidence, evidence_of_cause, short
+from edgecheck.checks.rtp_range.evidence import dropped_at, evidence, evidence_of_cause, evidence_of_hops, short
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
@@ -29,7 +29,11 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
                 summary=summary,
                 expected=expected,
                 observed=observed,
-                evidence=(*proof, *evidence_of_cause(seen, why)) if why else proof,
+                evidence=(
+                    *proof,
+                    *(evidence_of_cause(seen, why) if why else ()),
+                    *(evidence_of_hops(seen, ranges) if cause == "outbound-blocked" else ()),
+                ),
                 remedies=apart(seen, why) if why else (),
                 reference="RFC 3550 section 11",
             )
@@ -53,6 +57,7 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
         if seen.outbound_vouched:
             text = port_ranges.text(seen.outbound_vouched)
             summary = f"RTP from {text} does not get out: it never reaches the server, where other clients' packets arrive."
+            summary += dropped_at(seen, seen.outbound_vouched)
             add("outbound-blocked", Verdict.FAIL, seen.outbound_vouched, summary, "every port sends", text)
         if doubtful:
             text = port_ranges.text(doubtful)
@@ -60,6 +65,7 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
                 f"RTP from {text} does not reach the server: this edge drops it, or the firewall in front of the server does "
                 "(no other client has reached those ports of the server yet)."
             )
+            summary += dropped_at(seen, doubtful)
             add("outbound-blocked", Verdict.INCONCLUSIVE, doubtful, summary, "every port sends", text)
     if seen.return_blocked:
         text = short(port_ranges.text(seen.return_blocked))

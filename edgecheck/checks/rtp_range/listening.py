@@ -1,10 +1,12 @@
 """The ports of the range that are open here, and what every direction of the check works with."""
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation
+from edgecheck.checks.rtp_range.observation import Traced
 from edgecheck.checks.rtp_range.rounds import GUIDES, HEALTHY, Round
 from edgecheck.checks.unsolicited import sender
 from edgecheck.model.check import Network, PortBatch, UdpSocket
@@ -63,7 +65,8 @@ class Run:
         """Whether any control flow could be set up."""
         self.reasons: dict[str, str] = {}
         self.examined: ForwardingObservation | None = None
-        """A few of the blocked ports, for their cause."""
+        """A few of the ports blocked inward, for their cause."""
+        self.traced: list[Traced] = []
 
     @property
     def every(self) -> range:
@@ -84,6 +87,16 @@ class Run:
         if held:
             self.owners.update(await self.net.owners("udp", held))
         return Listening(batch)
+
+    @contextmanager
+    def lent(self, listening: Listening, ports: Sequence[int]) -> Iterator[None]:
+        """These are closed meanwhile, for whoever opens them by themselves."""
+        listening.batch.release(ports)
+        try:
+            yield
+        finally:
+            listening.batch.retake(ports)
+            self.busy.update(listening.batch.busy)
 
 
 def weigh_round(arrived: set[int], guides: list[int], fresh: Collection[int], control: tuple[int, int], failed: int) -> Round:

@@ -1,8 +1,29 @@
 """What ``rtp-range`` saw: ranges of ports, by direction."""
 
+import msgspec
+
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation
 from edgecheck.model.check import Observation
 from edgecheck.wire.ports import Ranges
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """How far packets get from a port that is blocked on the way out."""
+
+    port: int
+    last_hop: int
+    """The last hop, from here, that told of them; 0 = none did."""
+    last_address: str | None
+    next_hop: int
+    """The first that told of other packets to the same place, and not that these expired."""
+    next_address: str
+    refused_with: str | None = None
+    """The ICMP error by which ``next_address`` refused these; None: silence."""
+    controls_sent: int
+    """Packets from another port, each right behind one of these, that could live as far as ``next_hop``. 0 where none were
+    needed: that hop refused these, or it is the server, which has counted none."""
+    controls_told: int
+    """Those of them that it told of."""
 
 
 class RtpObservation(Observation, frozen=True, kw_only=True):
@@ -47,5 +68,7 @@ class RtpObservation(Observation, frozen=True, kw_only=True):
     examined: ForwardingObservation | None = None
     """What ``port-forwarding`` would have seen of a few of the ports blocked inward, for their cause; None = there were none, or none was
     wanted, or the server was lost before."""
+    traced: tuple[Traced, ...] = ()
+    """A few ports of ``outbound_blocked``, where it showed how far they get."""
     reasons: dict[str, str] = {}
     """Why something is None or undecided."""

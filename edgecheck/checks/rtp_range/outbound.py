@@ -35,16 +35,16 @@ class Outbound:
         """Ports whose packets the server has told of, so that it is known with which number they left."""
         self.unheard: set[int] = set()
         """Ports for which the server could not listen."""
-        self.tested = False
         self._flows: set[tuple[int, int]] = set()
         """(port, port of the server) of guides that were sent as new flows."""
         self._turn = 0
+        self.unsendable: set[int] = set()
+        """Ports from which the system refused to send when they were asked last."""
         self._opening: asyncio.Task[set[int]] | None = None
 
     async def test(self, listening: Listening) -> None:
         """Every port of the batch sends to a media port of the server, which counts the packet and returns it."""
         run, net = self.run, self.run.net
-        self.tested = True
         run.done += len(listening.batch.busy)
         usable = listening.ports
         if net.service.media is None or not usable:
@@ -126,6 +126,7 @@ class Outbound:
         ask = probe.Probe(probe.Kind.ECHO, net.session, series, 0)
         packet = bytearray(rtp.probe_packet(probe.serialize(ask), series, 160 * series, int.from_bytes(net.session[:4], "big")))
         began, host, failed = net.now(), net.primary.host, 0
+        refused: set[int] = set()
         control = _Control(net, contact, len(order), CONTROLS if len(guides) < FEW_GUIDES else 0)
         for position, port in enumerate(order):
             control.send(position)
@@ -133,7 +134,9 @@ class Outbound:
             to = Endpoint(host, fresh.get(port) or self.target(port))
             if not batch.send(port, bytes(packet), to):
                 await net.sleep(0.002)
-                failed += not batch.send(port, bytes(packet), to)
+                if not batch.send(port, bytes(packet), to):
+                    failed += 1
+                    refused.add(port)
             ahead = position / pace - (net.now() - began) if pace else 0.0
             if ahead > 0.004:
                 run.tell(len(listening.heard(series)))
@@ -142,6 +145,7 @@ class Outbound:
                 batch.drain()
                 if position % 1024 == 0:
                     await net.sleep(0)
+        self.unsendable = refused | (self.unsendable - set(order))
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
         returned = set(listening.heard(series))
         self.returned |= returned

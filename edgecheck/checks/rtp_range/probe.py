@@ -5,15 +5,20 @@ from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
 from edgecheck.checks.rtp_range.listening import Run
-from edgecheck.checks.rtp_range.observation import RtpObservation
+from edgecheck.checks.rtp_range.observation import RtpObservation, Traced
 from edgecheck.checks.rtp_range.outbound import Outbound
+from edgecheck.checks.rtp_range.outward import trace
 from edgecheck.checks.rtp_range.rounds import Tally
-from edgecheck.checks.rtp_range.stretches import stretches
+from edgecheck.checks.rtp_range.stretches import representatives, stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
 from edgecheck.model.check import Network
 from edgecheck.model.profile import Profile
 from edgecheck.wire import ports as port_ranges
+from edgecheck.wire.address import Endpoint
+
+MOST_TRACED = 2
+"""Ports blocked on the way out that are followed hop by hop."""
 
 
 async def probe_network(net: Network, profile: Profile) -> RtpObservation:
@@ -29,15 +34,15 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
         with await run.open(every) as listening:
             outward.open_media_meanwhile(listening.ports)
             await inward.test(listening)
-            if not _to_examine(run, inward, profile):
-                await outward.test(listening)
+            chosen = _to_examine(run, inward, profile)
+            with run.lent(listening, chosen):
+                run.examined = await look_into(net, profile, chosen, inward.controls, refused=inward.refused)
+            await outward.test(listening)
     else:
         await _one_by_one(run, inward, batches)
-    if _to_examine(run, inward, profile):
-        blocked = port_ranges.compress(_together(inward.tallies)[1])
-        run.examined = await look_into(net, profile, blocked, inward.controls, refused=inward.refused)
-    if not outward.tested:
+        run.examined = await look_into(net, profile, _to_examine(run, inward, profile), inward.controls, refused=inward.refused)
         await _one_by_one(run, outward, batches)
+    run.traced = await _traced(run, outward)
     in_open, in_blocked, _ = _together(inward.tallies)
     answers = await alternate_answers(net) if in_blocked and not in_open else None
     return _observed(run, inward, outward, answers)
@@ -49,10 +54,20 @@ async def _one_by_one(run: Run, direction: Inbound | Outbound, batches: list[lis
             await direction.test(listening)
 
 
-def _to_examine(run: Run, inward: Inbound, profile: Profile) -> bool:
-    """Whether ports are blocked, and a cause is wanted; several public addresses prove nothing blocked."""
+async def _traced(run: Run, outward: Outbound) -> list[Traced]:
+    """How far the middle ports of the longest stretches get that are blocked on the way out: some seconds."""
+    blocked = port_ranges.compress(_together(outward.tallies)[1])
+    if not run.net.pace or not blocked or not run.udp_alive:
+        return []
+    host = run.net.primary.host
+    found = [await trace(run.net, port, Endpoint(host, outward.target(port))) for port in representatives(stretches(blocked), MOST_TRACED)]
+    return [one for one in found if one is not None]
+
+
+def _to_examine(run: Run, inward: Inbound, profile: Profile) -> list[int]:
+    """Ports that stand for the blocked ones, where a cause is wanted; several public addresses prove nothing blocked."""
     wanted = profile.expect.rtp_inbound != "ignore" and run.leaves_from == run.net.observed
-    return wanted and any(tally.blocked for tally in inward.tallies)
+    return representatives(stretches(port_ranges.compress(_together(inward.tallies)[1]))) if wanted else []
 
 
 def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None, why: str = "") -> RtpObservation:
@@ -94,6 +109,8 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         in_unsure, in_blocked = in_unsure | late, in_blocked - late
     in_unsure = (in_unsure | doubtful).difference(run.busy)
     out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
+    if out_unsure & outward.unsendable:
+        reasons.setdefault("outbound_undecided", "this machine's own system refuses to send from some of these ports: look at its firewall")
     tallies = [*inward.tallies, *outward.tallies, *outward.back]
     return RtpObservation(
         range=run.whole,
@@ -121,6 +138,7 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         guides_arrived=sum(tally.guides_arrived for tally in tallies),
         alternate_answers=answers,
         alternate_contacted_s=inward.contacted,
+        traced=tuple(run.traced) if out_blocked else (),
         examined=run.examined if in_blocked else None,
         reasons=reasons,
     )
