@@ -7,6 +7,7 @@ another in the whole, so that a comparison of the two finds nothing changed; and
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,20 +29,21 @@ from edgecheck.report import json
 from edgecheck.wire import ports as port_ranges
 from tests.checks.probing import NEEDS, PROFILE, SIP
 from tests.checks.test_topology_walks import CARRIER_OWNER, CORE, HOME, OWNER, fresh
-from tests.fakes import clock
+from tests.fakes import certificates, clock
+from tests.fakes.certificates import issue
 from tests.fakes.edge import Edge, Weather
 from tests.fakes.expiring import ExpiringEdge
 from tests.fakes.hops import HopWorld
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import EIGHT, Nat
-from tests.fakes.phone import PhoneWorld, over_udp
+from tests.fakes.phone import OverTls, PhoneWorld, over_udp
 from tests.fakes.registrar import Registrar
 from tests.fakes.sip_path import Reader, SipPath, does
 from tests.fakes.walls import Walled, walls
 from tests.fakes.world import Told
 
 CHECKS = {check.id: check for check in (*ALL, *DOCTOR)}
-POINTS = 8
+POINTS = 6
 """Moments tried of each run, spread over its messages."""
 FORWARDED = {key: value for key, value in SIP.items() if key != ("tcp", 5061)} | {("udp", port): port for port in range(10_000, 10_020)}
 
@@ -165,6 +167,8 @@ def facts(result: CheckResult) -> dict[Any, Any]:
             return {(row["transport"], row["address"], row["port"]): row["state"] for row in seen.get("attempts", ())}
         case "dns":
             return {(row["query"], row["type"]): sorted(row["answer"].split("; ")) for row in seen.get("steps", ())}
+        case "tls":
+            return {row["target"]: (row["failure"], row["verify_code"], row["minted"]) for row in seen.get("servers", ())}
         case "registration":
             return {(n, row["purpose"]): row["status"] for n, row in enumerate(seen.get("attempts", ()))}
         case _:
@@ -274,14 +278,14 @@ def test_walks(routers: tuple[Any, ...], layers: int) -> None:
     tried(str(layers), CHECKS["topology"], PROFILE, make, ("interrupt",))
 
 
-@pytest.mark.parametrize("lives", [12.0, 30.0, 100.0])
-def test_lifetimes(lives: float) -> None:
+@pytest.mark.parametrize(("lives", "deed"), [(12.0, "interrupt"), (30.0, "kill"), (30.0, "interrupt"), (100.0, "interrupt")])
+def test_lifetimes(lives: float, deed: str) -> None:
     make = over(lambda: Edge(Nat(lifetime=lives)))
     truth, count = go(CHECKS["mapping-lifetime"], PROFILE, make, None, "kill")
     left = 0
     for at in range(count // 8, count, count // 8):
-        (part,) = go(CHECKS["mapping-lifetime"], PROFILE, make, at, "interrupt")[0].checks
-        holds(part, truth.checks[0], (lives, at))
+        (part,) = go(CHECKS["mapping-lifetime"], PROFILE, make, at, deed)[0].checks
+        holds(part, truth.checks[0], (lives, deed, at))
         lower, upper = (part.observation or {}).get("udp_s") or (None, None)
         assert lower is None or lower <= lives
         assert upper is None or upper + 1 >= lives
@@ -323,6 +327,21 @@ def test_the_doctor_is_interrupted(id: str, server: Any) -> None:
         return world, phone
 
     tried(id, CHECKS[id], PROFILE_OF_DOCTOR, make, ("interrupt",))
+
+
+def test_tls_is_interrupted(tmp_path: Path) -> None:
+    """A certificate that was seen is as bad as it is, whatever the other servers show."""
+    bad, worse = issue("pbx.example.com", names=("other.example.net",)), issue("pbx.example.com", names=("pbx.example.com",))
+
+    def make() -> tuple[Any, Any]:
+        world = PhoneWorld()
+        phone = world.phone("sip:alice@pbx.example.com;transport=tls", "secret")
+        for number, identity in enumerate((bad, worse)):
+            world.tcp_at(f"203.0.113.{10 + number}:5061", OverTls(certificates.settings(tmp_path, identity)))
+            phone.targets.append(Target(transport="tls", host="pbx.example.com", address=f"203.0.113.{10 + number}", port=5061))
+        return world, phone
+
+    tried("tls", CHECKS["tls"], PROFILE_OF_DOCTOR, make, ("interrupt",))
 
 
 # ---- the mechanism itself
