@@ -1,5 +1,6 @@
 """Causes through routers that tell of expired packets now and then, late, or so many a second, and a path that loses: never a wrong one."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from edgecheck.checks import port_forwarding
 from edgecheck.checks.port_forwarding.judge import causes
+from edgecheck.wire.address import Endpoint
 from tests.checks.probing import SIP, look
 from tests.fakes.edge import Weather
 from tests.fakes.expiring import ExpiringEdge, Thrift
@@ -75,6 +77,29 @@ def test_a_router_that_tells_of_no_expired_tcp(wall: str) -> None:
         if wall in ("no rule", "another machine, silent") and not loss:
             assert {"no-rule", "wrong-host"} <= set(found["tcp 5060"]), found
             assert found["udp 5060"] == (("no-rule",) if wall == "no rule" else ("wrong-host", "filtered-behind"))
+
+
+class Guarded(ExpiringEdge):
+    """It lets in one new connection a second; UDP as ever."""
+
+    _next = 0.0
+
+    def _meets(self, transport: str, source: Endpoint, port: int, hops: int) -> Any:
+        now = asyncio.get_running_loop().time()
+        if transport == "tcp":
+            if now < self._next:
+                return None
+            self._next = now + 1.0
+        return super()._meets(transport, source, port, hops)
+
+
+def test_a_guard_against_floods_blocks_nothing() -> None:
+    """One port is reached in a burst, the other's attempts are all over the limit; one by one both are reached."""
+    seen = look(port_forwarding, lambda: Guarded(Nat(**PORT_RESTRICTED, forwarded=dict(SIP))))
+    assert {(row.transport, row.port): row.state for row in seen.ports} == dict.fromkeys(SIP, "forwarded")
+    one_missing = {key: port for key, port in SIP.items() if key != ("tcp", 5061)}
+    seen = look(port_forwarding, lambda: Guarded(Nat(**PORT_RESTRICTED, forwarded=one_missing)))
+    assert {row.state for row in seen.ports if (row.transport, row.port) == ("tcp", 5061)} == {"blocked"}
 
 
 @pytest.mark.parametrize("silence", [0.5, 0.9, 1.0])

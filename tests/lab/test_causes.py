@@ -160,6 +160,18 @@ CASES = (
         causes=("host-firewall",),
     ),
     Case(
+        name="a guard against floods, and the rules are right",
+        plan=routed(forwards=PBX),
+        more=nft("home", "guard", "prerouting", 'iifname "wan" tcp flags & (syn|ack) == syn limit rate over 1/second burst 1 packets drop', priority="-150"),
+    ),
+    Case(
+        name="a guard against floods, and one port has no rule",
+        plan=routed(forwards=(Forward(ports="5060"),)),
+        more=nft("home", "guard", "prerouting", 'iifname "wan" tcp flags & (syn|ack) == syn limit rate over 1/second burst 1 packets drop', priority="-150"),
+        differing={"UDP 5060": (), "TCP 5060": ()},
+        causes=("no-rule",),
+    ),
+    Case(
         name="everything goes to another machine",
         more=nft("home", "more", "prerouting", f'iifname "wan" {BOTH} dnat to {LAN_HOST}', priority="dstnat - 5"),
         causes=("wrong-host",),

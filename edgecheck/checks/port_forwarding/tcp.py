@@ -17,6 +17,8 @@ DIAL_ATTEMPTS = 12
 """Each with a SYN of its own: at 14 % loss each way, all twelve fail once in ten million."""
 DIAL_SPACING_MS = 40
 DIAL_ROUNDS = 4
+CALM_S = 1.2
+CALM_PORTS = 4
 CONTROLS = 30
 """UDP control copies in each round of dials."""
 CONTROL_SPACING_MS = 20
@@ -63,6 +65,7 @@ async def probe_tcp(
         # What a service holds is asked by itself (``live``): it must not be dialed a dozen times with what it does not understand.
         mine = [port for _, port in wanted if port in listeners or not inquires]
         dials = await Dials.go(net, list(dict.fromkeys([*mine, *bare, *outside])), series)
+        await dials.ask_calmly(list(dict.fromkeys(mine)), series)
     finally:
         for task in answering:
             task.cancel()
@@ -103,6 +106,8 @@ class Dials:
         self.net = net
         self.told: dict[int, list[control.DialRow]] = {}
         self.control_sent = self.control_arrived = 0
+        self.throttled = False
+        """A port that was silent in a burst was reached calmly: what is silent still may be so for that."""
 
     @classmethod
     async def go(cls, net: Network, ports: list[int], series: int) -> "Dials":
@@ -125,6 +130,17 @@ class Dials:
             weather.close()
         return dials
 
+    async def ask_calmly(self, ports: list[int], series: int) -> None:
+        """Some ports were reached, and others are silent: a guard against floods lets in so few new connections a second that a burst uses
+        them up. One attempt at a time, then, and far between."""
+        silent = [port for port in ports if port in self.told and not self.settled_by_answer(port)]
+        if not silent or not any(self.proved(port) for port in ports):
+            return
+        for port in silent[:CALM_PORTS]:
+            await self.net.sleep(CALM_S)
+            await self._dial([port], series, 1)
+            self.throttled |= self.proved(port)
+
     def proved(self, port: int) -> bool:
         return any(row.outcome == "proved" for row in self.told.get(port, ()))
 
@@ -136,9 +152,12 @@ class Dials:
 
     def settled(self, port: int) -> bool:
         rows = self.told.get(port)
-        return bool(rows) and (any(row.outcome not in ("silent", "unsent") for row in rows or ()) or self.silence_proved(port))
+        return bool(rows) and (self.settled_by_answer(port) or self.silence_proved(port))
 
-    async def _dial(self, ports: list[int], series: int) -> None:
+    def settled_by_answer(self, port: int) -> bool:
+        return any(row.outcome not in ("silent", "unsent") for row in self.told.get(port, ()))
+
+    async def _dial(self, ports: list[int], series: int, attempts: int = DIAL_ATTEMPTS) -> None:
         limit = max(1, self.net.limits.dials // DIAL_ATTEMPTS)
         for start in range(0, len(ports), limit):
             wanted = port_ranges.compress(ports[start : start + limit])
@@ -148,7 +167,7 @@ class Dials:
                     series=series,
                     address=self.net.observed,
                     ports=wanted,  # noqa: B023
-                    attempts=DIAL_ATTEMPTS,
+                    attempts=attempts,
                     spacing_ms=DIAL_SPACING_MS,
                     patience_ms=patience_ms(self.net),
                 )
@@ -211,7 +230,9 @@ def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure |
         state, reason = "refused", row.detail or row.outcome
         answered_by = "a reset from the probed address" if row.outcome == "refused" else row.detail
     elif "silent" in outcomes and dials is not None:
-        if dials.silence_proved(port):
+        if dials.throttled:
+            reason = "something lets in so few new connections a second that silence proves nothing"
+        elif dials.silence_proved(port):
             state, reason = "blocked", ""
         else:
             reason = unproved(dials.control_arrived, dials.control_sent)
