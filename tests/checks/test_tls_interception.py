@@ -162,6 +162,7 @@ def test_a_relay_on_the_way_that_leaves_tls_alone(box: Identity, tmp_path: Path)
     assert (seen.servers[0].near, seen.servers[0].nowhere) == (True, "connected")
     assert set(found) == {"unknown-authority"}
     assert "a relay, or a box whose certificate this is" in found["unknown-authority"].summary
+    assert "compare the fingerprint" in found["unknown-authority"].remedies[0]
     seen, found = look(near(PhoneWorld().tcp_at(WHERE, private).tcp_at(NOBODY, TcpPeer())), tmp_path, box)
     assert set(found) == {"trusted"}
     assert seen.servers[0].near is None, "beyond doubt: not asked"

@@ -32,6 +32,8 @@ Cause = Literal[
     "intercepted",
     "sni-needed",
 ]
+_OF_AUTHORITIES = ("self-signed", "unknown-authority", "incomplete-chain")
+_COMPARE = "Before this authority is trusted anywhere, compare the fingerprint with the one on the server: another there means a box here."
 SOON_DAYS = 21
 """A certificate of Let's Encrypt that was not renewed 30 days before its end: something is stuck."""
 _UNREACHED = ("refused", "reset", "no-answer", "no-route", "no-descriptors", "permission", "port-in-use")
@@ -60,6 +62,7 @@ def _finding(
         expected=expected,
         observed=observed,
         evidence=_evidence(server, seen),
+        remedies=(_COMPARE,) if cause in _OF_AUTHORITIES and beside(server) else (),
         reference=reference,
     )
 
@@ -270,8 +273,9 @@ def _intercepted(server: TlsServer, leaf: Certificate, seen: TlsObservation) -> 
     proof = interception(server, leaf)
     if proof is not None:
         text = (
-            f"A box on the way opens TLS at {server.target} and shows a certificate of its own (issuer: {leaf.issuer}): {proof}. Which "
-            "certificate the server has cannot be seen from here. Through such a box SIP over TLS usually fails, and it can read along."
+            f"Something on the way opens TLS in place of {server.target.partition(' ')[2]} and shows a certificate of its own (issuer: "
+            f"{leaf.issuer}): {proof}. Which certificate the server has cannot be seen from here. Through such a box SIP over TLS usually "
+            "fails, and it can read along."
         )
         yield _finding("intercepted", Verdict.FAIL, server, seen, text, "the server's own certificate", leaf.issuer)
     elif made_up(server, leaf):
