@@ -37,14 +37,15 @@ def visit(
     account: Any = ACCOUNT,
     secret: str | None = "secret",
     targets: tuple[str, ...] = (),
-    pinged: tuple[int, int] = (0, 0),
+    pinged: tuple[int, int] | None = None,
 ) -> Visit:
     """Probe and judge, on the jumping clock. ``targets``: what ``dns`` would have left, over UDP; ``pinged``: what ``transport`` would have
     left of UDP 5060."""
 
     async def go() -> Visit:
         phone = world.phone(account, secret)
-        phone.pinged[f"UDP {SERVER}"] = pinged
+        if pinged is not None:
+            phone.pinged[f"UDP {SERVER}"] = pinged
         for where in map(endpoint, targets):
             phone.targets.append(Target(transport="udp", host=where.host, address=where.host, port=where.port))
         return Visit(await registration.CHECK.probe(phone, PROFILE), phone)

@@ -77,15 +77,17 @@ def test_finals_that_differ_in_their_to_tag_are_copies() -> None:
     assert set(verdicts.values()) <= {"pass", "skipped"}
 
 
-def test_every_control_is_a_call_of_its_own() -> None:
+@pytest.mark.parametrize(("pinged", "controls"), [(None, 7), ((0, 4), 3), ((5, 5), 3)])
+def test_every_control_is_a_call_of_its_own(pinged: tuple[int, int] | None, controls: int) -> None:
+    """And they are few where the line was measured before."""
     asked: list[sip.Message] = []
 
     def mute(data: bytes, source: Endpoint) -> Iterable[Reply]:
         asked.append(sip.parse_datagram(data))
         return ()
 
-    visit(PhoneWorld().udp_at(SERVER, mute))
-    assert len({each.get("Call-ID") for each in asked if each.method == "OPTIONS"}) == 7
+    visit(PhoneWorld().udp_at(SERVER, mute), pinged=pinged)
+    assert len({each.get("Call-ID") for each in asked if each.method == "OPTIONS"}) == controls
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -36,7 +36,6 @@ _LATE_S = 4.0
 """After Timer F: an answer that comes now came too late, which is another fault than none."""
 _CONTROLS, _CONTROLS_ALONE = 3, 7
 """OPTIONS that measure the loss of a way on which REGISTER met silence: few where ``transport`` has measured it already."""
-_MEASURED = 5
 _CONTROLS_OF_CONNECTIONS = 5
 """The same, where no connection for it came about."""
 _CONNECT_S = 8.0
@@ -287,7 +286,7 @@ class _Visit:
             for transport, port in _TRANSPORTS.items()
         ]
         others = [other for other in others if (other.transport, str(other.endpoint)) not in asked]
-        measuring = _CONTROLS if self.seen.pinged_arrived >= _MEASURED else _CONTROLS_ALONE
+        measuring = _CONTROLS if str(target) in self.phone.pinged else _CONTROLS_ALONE
         wanted = {"timeout": _CONTROLS_OF_CONNECTIONS, "silent": measuring, "provisional-only": _CONTROLS_ALONE, "tls-silent": _CONTROLS}
         controls = wanted.get(first.trouble or "", 0)
         self.phone.progress(0, 0, f"does {target.address} answer in any other way?")

@@ -120,6 +120,7 @@ class _Conversation:
 
     def _nothing(self) -> Attempt:
         """No answer: what else was seen?"""
+        self.phone.pinged[str(self.attempt.target)] = (0, self.copies)
         link = self.link
         if link.quotes:
             quote: Quote = link.quotes[0]
