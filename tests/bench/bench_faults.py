@@ -44,10 +44,8 @@ def in_the_laboratory() -> list[Row]:
         with Topology(BEHIND_ALG, directory / "alg ground") as topology:
             watched = visit_behind_alg(topology, directory / "alg", ODDITIES)
     rows: list[Row] = []
-    for name, (_, expected) in KAMAILIO.items():
+    for name, (_, expected) in (KAMAILIO | AGREED).items():
         rows += (_row("Kamailio", name, expected, heard[name]), _row("Kamailio, SIP ALG", name, ALG[name], watched[name]))
-    for name, (_, expected) in AGREED.items():
-        rows.append(_row("Kamailio", name, expected, heard[name]))
     for code in CODES:
         rows.append(_row("SIPp", str(code), {BY_STATUS[code]: "fail"}, heard[code]))
     for each in ODDITIES:

@@ -81,7 +81,7 @@ PAIR = ("first of two phones", "second of two phones")
 
 def _watched(name: str) -> dict[str, str]:
     """What is found of it behind a router with the kernel's SIP ALG, which watches plain UDP."""
-    case, expected = KAMAILIO[name]
+    case, expected = (KAMAILIO | AGREED)[name]
     if "transport=" in case["account"] or name == "nothing listens":
         return expected
     if name == "no NAT handling":
@@ -89,7 +89,7 @@ def _watched(name: str) -> dict[str, str]:
     return {cause: verdict for cause, verdict in expected.items() if cause != "seen-as"} | {"alg": "warn"}
 
 
-ALG = {name: _watched(name) for name in KAMAILIO}
+ALG = {name: _watched(name) for name in KAMAILIO | AGREED}
 OPEN = Plan(home=KernelRouter(filtering="endpoint-independent"))
 """A NAT that lets in answers from wherever they come."""
 BEHIND_ALG = Plan(home=KernelRouter(sip_alg=("udp",)))
@@ -104,11 +104,8 @@ Results = dict[str | int, Any]
 def visit_all(topology: Topology, directory: Path, oddities: tuple[Oddity, ...] = BRIEF) -> Results:
     """Every Kamailio account, each of SIPp's codes and these oddities at once, on one ground."""
     sipp_server.start(topology, directory / "sipp", CODES)
-    topology.ground.shell(f"ip -n server addr add {KEEPING}/24 dev eth0")
-    kamailio.start(topology, directory / "keeping", KEEPING, outbound=True, beyond=ALTERNATE)
     more: dict[str | int, dict[str, Any]] = {code: account(str(code), sipp_server.ADDRESS) for code in CODES}
-    more |= {name: case for name, (case, _) in AGREED.items()} | {name: account("pair", KEEPING) for name in PAIR}
-    return _visit(topology, directory, oddities, more)
+    return _visit(topology, directory, oddities, more | {name: account("pair", KEEPING) for name in PAIR})
 
 
 def visit_behind_alg(topology: Topology, directory: Path, oddities: tuple[Oddity, ...] = BRIEF_BEHIND_ALG) -> Results:
@@ -119,8 +116,11 @@ def visit_behind_alg(topology: Topology, directory: Path, oddities: tuple[Oddity
 def _visit(topology: Topology, directory: Path, oddities: tuple[Oddity, ...], more: dict[str | int, dict[str, Any]]) -> Results:
     kamailio.start(topology, directory / "md5", SERVER)
     kamailio.start(topology, directory / "sha256", ALTERNATE, algorithm="SHA-256", most_expires=60)
+    topology.ground.shell(f"ip -n server addr add {KEEPING}/24 dev eth0")
+    kamailio.start(topology, directory / "keeping", KEEPING, outbound=True, beyond=ALTERNATE)
     authority = {"ca": str(directory / "md5" / "ca.pem")}
     cases: dict[str | int, dict[str, Any]] = {name: case | (authority if case.get("ca") else {}) for name, (case, _) in KAMAILIO.items()}
+    cases |= {name: case for name, (case, _) in AGREED.items()}
     cases |= more | accounts_of(oddities)
     sipp_oddities.start(topology, directory / "oddities", oddities)
     return dict(zip(cases, visit(topology, list(cases.values())), strict=True))
