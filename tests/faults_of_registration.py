@@ -260,6 +260,20 @@ FAULTS: tuple[Fault, ...] = (
         registers=True,
     ),
     Fault(name="Contact not listed", world=says(200, "OK", after_challenge=True), cause="contact-missing", verdict="warn", registers=True),
+    Fault(
+        name="Service-Route to no address",
+        world=_registrar(extra=(("Service-Route", "<sip:nowhere.invalid;lr>"),)),
+        cause="service-route-unreachable",
+        verdict="warn",
+        registers=True,
+    ),
+    Fault(
+        name="Service-Route without lr",
+        world=_registrar(extra=(("Service-Route", "<sip:203.0.113.10>"),)),
+        cause="service-route-strict",
+        verdict="warn",
+        registers=True,
+    ),
     Fault(name="expiry shortened", world=_registrar(most_expires=60), cause="expires-shortened", verdict="warn", registers=True),
     Fault(name="private Contact kept, 408 to calls", world=_beyond_nat, cause="not-reachable", registers=True),
     Fault(

@@ -10,6 +10,7 @@ from edgecheck.checks import transport
 from edgecheck.checks.transport.observation import TransportObservation
 from edgecheck.doctor import PROFILE
 from edgecheck.model.account import SipTransport
+from edgecheck.model.check import Delivery
 from edgecheck.model.phone import Target
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire.address import Endpoint
@@ -346,3 +347,33 @@ def test_a_saved_observation_is_judged_the_same() -> None:
     seen, found = look(PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()), target(), target("tcp"))
     again = msgspec.convert(msgspec.json.decode(msgspec.json.encode(seen)), TransportObservation)
     assert transport.judge(again, PROFILE) == tuple(found.values())
+
+
+def left(world: PhoneWorld, where: Target) -> tuple[int, int]:
+    """What is left for the checks that follow: answers, and the copies that they took."""
+
+    async def go() -> tuple[int, int]:
+        phone = world.phone("sip:alice@pbx.example.com")
+        phone.targets = [where]
+        await transport.probe(phone, PROFILE)
+        return phone.pinged[str(where)]
+
+    return clock.run(go())
+
+
+def test_the_loss_of_the_line_is_left_for_those_who_follow() -> None:
+    count = [0]
+
+    def second_copy_on(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        count[0] += 1
+        if count[0] > 1 and data.strip():
+            yield Reply(response(data, source))
+
+    where = f"{ADDRESS}:5060"
+    assert left(PhoneWorld().udp_at(where, over_udp()), target()) == (5, 5)
+    assert left(PhoneWorld().udp_at(where, second_copy_on), target()) == (5, 6)
+    assert left(PhoneWorld().udp_at(where, lambda data, source: ()), target()) == (0, 4)
+    server = OverTcp()
+    assert left(PhoneWorld().tcp_at(where, server), target("tcp")) == (0, 0), "this platform does not tell"
+    server.delivery = Delivery(unacked=0, retransmitted=2, rtt_ms=20.0)
+    assert left(PhoneWorld().tcp_at(where, server), target("tcp")) == (6, 8)
