@@ -13,6 +13,11 @@
 A message is one sentence: what happened, and what to do. It never holds a token or a password.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgecheck.model.check import Delivery
+
 
 class EdgecheckError(Exception):
     """Base of all that a person is told in one sentence."""
@@ -50,7 +55,9 @@ class RequestDeclined(EdgecheckError):
 class LocalFailure(EdgecheckError):
     """This machine's own system refused an operation; ``reason`` says which way."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, delivery: "Delivery | None" = None) -> None:
         super().__init__(message)
+        self.delivery = delivery
+        """What TCP knew of the connection, where one was made."""
         self.reason = reason
         """``port-in-use``, ``permission``, ``no-descriptors``, ``no-route``, ``refused``, ``reset``, ``timeout``, ``tls`` or ``other``."""

@@ -157,9 +157,10 @@ class SocketPhone:
             return await self._ways.connect(target.endpoint, timeout), None
         stream, facts = await self._open_tls(target.endpoint, server_name, timeout)
         if facts.failure is not None:
+            delivery = stream.delivery()
             stream.close()
             reason = "tls-silent" if facts.failure == "timeout" else "tls"
-            raise LocalFailure(reason, f"Could not connect to {target.endpoint}/tls: {_tls_words(facts)}.")
+            raise LocalFailure(reason, f"Could not connect to {target.endpoint}/tls: {_tls_words(facts)}.", delivery)
         return stream, facts
 
     async def _web_socket(self, target: Target, server_name: str, timeout: float) -> Link:

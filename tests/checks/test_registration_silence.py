@@ -3,13 +3,15 @@
 import asyncio
 import random
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 from edgecheck.model.check import Delivery
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, visit
-from tests.fakes.phone import Connection, Lossy, OverTcp, PhoneWorld, Reply, TcpPeer, over_udp, response
+from tests.fakes import certificates
+from tests.fakes.phone import Connection, Lossy, OverTcp, OverTls, PhoneWorld, Reply, TcpPeer, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import TCP
 
@@ -133,3 +135,37 @@ def test_at_forty_percent_loss_a_healthy_account_over_tcp_never_fails(block: int
     for seed in range(block * 50, block * 50 + 50):
         verdicts = visit(PhoneWorld().tcp_at(SERVER, Lost(random.Random(seed))), TCP).verdicts
         assert {cause for cause, verdict in verdicts.items() if verdict == "fail"} == set(), seed
+
+
+class Clean(TcpPeer):
+    """Takes connections and says nothing, not even to a TLS greeting; nothing is lost."""
+
+    delivery = CLEAN
+
+
+class Bumpy(TcpPeer):
+    delivery = BUMPY
+
+
+class BumpyAtFirst(Lossy):
+    """The first connection stays silent, later ones speak TLS."""
+
+    def __init__(self, peer: TcpPeer) -> None:
+        super().__init__(peer, 1)
+
+    def next(self) -> TcpPeer | None:
+        return super().next() or Bumpy()
+
+
+@pytest.mark.parametrize(("peer", "expected"), [(Clean, {"wrong-transport": "fail"}), (Bumpy, {"no-response": "inconclusive"}), (TcpPeer, {"no-response": "inconclusive"})])
+def test_silence_to_a_tls_greeting_is_no_proof_where_packets_were_lost(peer: type[TcpPeer], expected: dict[str, str]) -> None:
+    """UDP is answered beside it."""
+    world = PhoneWorld().tcp_at("203.0.113.10:5061", peer()).udp_at(SERVER, over_udp(Registrar()))
+    assert visit(world, "sip:alice@203.0.113.10;transport=tls").verdicts == expected
+
+
+def test_a_server_that_opened_tls_later_speaks_it(tmp_path: Path) -> None:
+    inside = OverTls(certificates.settings(tmp_path, certificates.issue("PBX")), OverTcp(Registrar()))
+    world = PhoneWorld().tcp_at("203.0.113.10:5061", BumpyAtFirst(inside)).udp_at(SERVER, over_udp(Registrar()))
+    verdicts = visit(world, "sip:alice@203.0.113.10;transport=tls").verdicts
+    assert "fail" not in verdicts.values()

@@ -264,6 +264,7 @@ def unopened(target: Target, error: LocalFailure, purpose: Purpose = "fetch") ->
         copies=0,
         trouble=known.get(error.reason, "local"),
         words=str(error),
+        delivery=error.delivery,
     )
 
 

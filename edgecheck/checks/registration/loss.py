@@ -1,6 +1,7 @@
 """How likely it is that loss alone made a silence, by everything that this run saw of the line. Pure."""
 
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
+from edgecheck.model.check import Delivery
 from edgecheck.model.evidence import chance_at_worst
 from edgecheck.wire.transaction import T1
 
@@ -17,6 +18,11 @@ def chance(seen: RegistrationObservation, silent: Attempt) -> float | None:
         heard = min(silent.provisionals, silent.copies)
         return min(_over_udp(seen, silent, 0, 0), _over_udp(seen, silent, heard, silent.copies) if heard else 1.0)
     return None if silent.delivery is None else _over_stream(seen, silent)
+
+
+def untroubled(facts: Delivery | None) -> bool:
+    """Whether TCP is known to have delivered everything at the first try."""
+    return facts is not None and not facts.unacked and not facts.retransmitted
 
 
 def _heard(seen: RegistrationObservation, silent: Attempt) -> list[Attempt]:

@@ -186,6 +186,10 @@ class RegistrationObservation(Observation, frozen=True, kw_only=True):
     """How many OPTIONS were answered where REGISTER met silence; None: not asked."""
     options_copies: int = 0
     """Copies that it took."""
+    options_asked: int = 0
+    """How many were to be asked."""
+    options_clean: int = 0
+    """On how many of their connections TCP lost nothing."""
     options_connected: int = 0
     """For how many of them a connection was made, over TCP and what runs on it."""
     options_retransmitted: int = 0

@@ -15,6 +15,7 @@ from edgecheck.checks.registration.bindings import Listing, read_listing
 from edgecheck.checks.registration.credentials import Credentials
 from edgecheck.checks.registration.dialogue import Again, Dialogue, Done, Elsewhere, Over, Redirected, Step, option_tags, seconds
 from edgecheck.checks.registration.line import Line, unopened
+from edgecheck.checks.registration.loss import untroubled
 from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation
 from edgecheck.checks.registration.reach import Look
 from edgecheck.model import draft
@@ -51,6 +52,8 @@ class _Tried(NamedTuple):
     copies: int
     retransmitted: int = 0
     """Segments that TCP sent again."""
+    clean: bool = False
+    """Whether TCP is known to have lost nothing."""
 
 
 async def probe_account(phone: Phone, profile: Profile) -> RegistrationObservation:
@@ -300,6 +303,8 @@ class _Visit:
                 options_copies=sum(each.copies for each in found),
                 options_connected=sum(each.connected for each in found) if target.transport != "udp" else 0,
                 options_retransmitted=sum(each.retransmitted for each in found),
+                options_asked=controls,
+                options_clean=sum(each.clean for each in found),
             )
         self._note(other_transports=tuple(str(other) for other, each in zip(others, tried[controls:], strict=True) if each.answered))
 
@@ -312,8 +317,8 @@ class _Visit:
     async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> _Tried:
         try:
             link = await self.phone.open_link(target, _CONNECT_S)
-        except LocalFailure:
-            return _Tried(connected=False, answered=False, copies=0)
+        except LocalFailure as error:
+            return _Tried(connected=False, answered=False, copies=0, clean=untroubled(error.delivery))
         try:
             line = Line(self.phone, target, link)
             branch = self._branch()
@@ -321,8 +326,14 @@ class _Visit:
             heard = await line.ask(request, branch, "reach", method=method, timeout=4.0)
         finally:
             link.close()
-        again = heard.attempt.delivery.retransmitted if heard.attempt.delivery else 0
-        return _Tried(connected=True, answered=heard.message is not None, copies=heard.attempt.copies, retransmitted=again)
+        facts = heard.attempt.delivery
+        return _Tried(
+            connected=True,
+            answered=heard.message is not None,
+            copies=heard.attempt.copies,
+            retransmitted=facts.retransmitted if facts else 0,
+            clean=untroubled(facts),
+        )
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

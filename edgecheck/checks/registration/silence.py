@@ -7,7 +7,7 @@ this system's TCP knows of the connection.
 import re
 
 from edgecheck.checks.registration.evidence import answer, found, way
-from edgecheck.checks.registration.loss import chance
+from edgecheck.checks.registration.loss import chance, untroubled
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.model.verdict import Finding, Verdict
@@ -157,6 +157,15 @@ def _lossy_stream(seen: RegistrationObservation, silent: Attempt) -> str | None:
         return (
             f"No connection was made with {way(silent)} this time, and others were: the line loses most packets, or the server takes few "
             "connections at a time, or a guard has begun to ban this address."
+        )
+    if silent.trouble == "tls-silent":
+        # The same again and again, with nothing lost: nobody there speaks TLS. Else the greeting's answer, some packets long, may be lost.
+        each_time = not seen.options_connected and seen.options_clean == seen.options_asked > 0
+        if untroubled(silent.delivery) and each_time and not seen.pinged_arrived:
+            return None
+        return (
+            f"{way(silent)} took the connection, and no answer to the TLS greeting came in time: the line loses most packets, or no TLS is "
+            "spoken there, or something on the way does not let TLS pass."
         )
     if silent.trouble != "silent" or silent.delivery is None or _sure(seen, silent):
         return None
