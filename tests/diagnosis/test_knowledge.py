@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -74,7 +75,8 @@ def alternatives(value: ast.expr) -> Iterator[ast.Constant]:
         yield from alternatives(branch)
 
 
-def emitted() -> set[str]:
+@cache  # every check's page asks
+def emitted() -> frozenset[str]:
     """Every finding id that the checks and the runner can give."""
     out = {f"{check}.{cause}" for check in CHECKS for cause in OF_EVERY_CHECK}
     for file in [*(PACKAGE / "checks").rglob("*.py"), *COURSES]:
@@ -92,7 +94,7 @@ def emitted() -> set[str]:
                 else:
                     assert isinstance(last, ast.Constant)
                     assert last.value.lstrip(".") in OF_EVERY_CHECK
-    return out
+    return frozenset(out)
 
 
 def test_every_finding_that_can_be_emitted_has_its_page():
