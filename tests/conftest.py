@@ -32,8 +32,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | Non
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The laboratory first: it has the longest files, and what is left for the last process then is short."""
-    items.sort(key=lambda item: item.get_closest_marker("lab") is None)
+    """What one process must do alone first, then the laboratory, which has the longest files: what is left for the last process then is short."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(THIS_MACHINE), item.get_closest_marker("lab") is None))
 
 
 @pytest.fixture(scope="session", autouse=True)

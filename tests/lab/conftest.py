@@ -15,7 +15,7 @@ import pytest
 from tests.lab.facilities import Facilities, require
 from tests.lab.topology import Plan, Topology
 
-AT_ONCE = 2
+AT_ONCE = 3
 """Edges that are played at the same time by each of the suite's two processes: most of a run is waiting, and CI has two cores."""
 Played = TypeVar("Played")
 

@@ -130,7 +130,9 @@ def test_the_server_goes_in_mid_run(
     import asyncio
 
     if number is signal.SIGSTOP:
+        # As patient as a person is, it would wait half a minute for an answer, and as long again to be let in once more.
         monkeypatch.setattr(session, "ASK_S", 0.5)
+        monkeypatch.setattr(session, "CONNECT_S", 1.0)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "small.toml").write_text(PROFILE)
     settings = runner.Settings(target=own_server.target, profile=profiles.load(str(tmp_path / "small.toml")), source=HERE, pace=0)
