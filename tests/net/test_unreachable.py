@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
+from edgecheck import runner
 from edgecheck.checks import BY_ID
 from edgecheck.cli import invoke, status
 from edgecheck.net import session
@@ -64,6 +65,7 @@ def test_a_resolver_that_does_not_answer(run: Run, monkeypatch: pytest.MonkeyPat
     import threading
 
     over = threading.Event()
+    monkeypatch.setattr(runner, "_RESOLVE_S", 0.5)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30) and [])
     try:
         ended(run("echo.example.net"), r"echo\.example\.net", "DNS")
