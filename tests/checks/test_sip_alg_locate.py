@@ -2,12 +2,13 @@
 
 import pytest
 
-from edgecheck.checks.sip_alg.locate import Stage, differences, locate, walk
+from edgecheck.checks.sip_alg.locate import Stage, check_owners, differences, locate, walk, with_neighbors, written
+from edgecheck.checks.sip_alg.observation import Located
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
 from tests.fakes.edge import Edge, FakeUdp
-from tests.fakes.hops import SERVER, HopWorld, Router
+from tests.fakes.hops import SERVER, HopSocket, HopWorld, Router
 from tests.fakes.nat import Nat
 
 SENT = (
@@ -168,3 +169,80 @@ def test_late_words_of_one_router_are_not_taken_for_the_next_ones() -> None:
         assert found
         for stage in found:
             assert stage.address in (None, dict(enumerate(addresses, 1)).get(stage.hop)), f"seed {seed}: {found}"
+
+
+def test_the_address_that_is_written_is_known_by_the_hop_before_it() -> None:
+    assert written(SENT, stages(SENT, BY_HOME), BY_BOTH) == {1: "100.64.0.2", 2: "203.0.113.1"}
+    assert written(SENT, stages(SENT, SENT), SENT) == {}
+
+
+@pytest.mark.parametrize("host", [b"224.0.0.1", b"127.0.0.1", b"255.255.255.255", b"0.0.0.0", b"nas.example"])
+def test_nothing_is_sent_to_what_is_no_hosts_address(host: bytes) -> None:
+    assert written(SENT, stages(SENT, SENT.replace(b"UDP 192.168.88.2", b"UDP " + host)), None) == {}
+
+
+class Row(HopWorld):
+    """Routers; at ``owner`` lives the address that was written into Via: packets to it go no further."""
+
+    owner = 0
+
+    def send(self, socket: HopSocket, data: bytes, to: Endpoint, ttl: int) -> None:
+        if self.owner and ttl >= self.owner:
+            return  # taken, and nothing said
+        super().send(socket, data, to, ttl)
+
+
+@pytest.mark.parametrize(("owner", "up_to"), [(1, None), (2, 2)])
+def test_a_hop_that_does_not_have_the_address_written_is_not_blamed_alone(owner: int, up_to: int | None) -> None:
+    one = Located(hop=1, address=HOME, where=("Via",))
+
+    async def work() -> tuple[Located, ...]:
+        world = Row(*(Router(address) for address in (HOME, CORE)))
+        world.owner = owner
+        return await check_owners(world, [one], {1: "203.0.113.1"})  # type: ignore[arg-type]
+
+    (found,) = clock.run(work())
+    assert found.up_to_hop == up_to
+    (named,) = with_neighbors([found], stages(SENT, BY_HOME), [HOME])
+    assert (named.up_to_address, named.hidden) == (CARRIER if up_to else None, None)
+
+
+def test_a_change_before_the_first_hop_names_the_default_router_that_is_none() -> None:
+    located, _ = locate(SENT, stages(BY_HOME, BY_HOME), BY_HOME)
+    assert located is not None
+    (named,) = with_neighbors(located, stages(BY_HOME, BY_HOME), ["192.168.88.254"])
+    assert (named.hop, named.up_to_hop, named.up_to_address, named.hidden) == (0, 1, HOME, "192.168.88.254")
+    (plain,) = with_neighbors(located, stages(BY_HOME, BY_HOME), [HOME])
+    assert plain.hidden is None
+
+
+class Taken(Hops):
+    """SIP is answered at the second hop, and nothing else goes further than it would."""
+
+    def send(self, data: bytes, to: Endpoint, ttl: int | None = None) -> None:
+        if data.startswith(b"OPTIONS") and ttl == 2:
+            self.inbox.append(Arrival(0.0, to, b"SIP/2.0 200 OK\r\n\r\n"))
+            self.edge.bell.ring()
+        else:
+            super().send(data, to, ttl)
+
+
+def test_a_proxy_on_the_way_is_not_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it hands on comes to the server, but the server is not the next hop."""
+
+    async def work() -> tuple[list[Stage], bool]:
+        edge = Edge(Nat())
+        network = edge.network()
+
+        async def open_udp(port: int = 0) -> Hops:
+            return Taken(edge, Endpoint("192.168.88.2", 40_001))
+
+        monkeypatch.setattr(network, "open_udp", open_udp)
+        return await walk(network, Taken(edge, Endpoint("192.168.88.2", 40_000)), Endpoint("198.51.100.10", 5060), SENT)
+
+    found, arrived = clock.run(work())
+    assert not arrived
+    assert [(stage.hop, stage.address, bool(stage.text)) for stage in found] == [(1, HOME, True), (2, CARRIER, False)]
+    located, reason = locate(SENT, found, None)
+    assert located is None
+    assert "beyond hop 1 was not seen" in reason

@@ -17,6 +17,7 @@ from edgecheck.checks.hops import expire
 from edgecheck.checks.sip_alg.messages import Caller, Request, invite, options, register
 from edgecheck.checks.sip_alg.observation import Located
 from edgecheck.model.check import Network, UdpSocket
+from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import sip, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
@@ -58,7 +59,7 @@ async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) ->
         nearer = {stage.address for stage in stages if stage.address is not None}
         quote, answered = await expire(net, socket, to, message, hop, nearer=nearer)
         if answered:
-            router = await _expires(net, to, hop)
+            router = await _expires(net, to, hop) or await _expires(net, Endpoint(to.host, ELSEWHERE), hop)
             if router is None:
                 return stages, True
             stages.append(Stage(hop=hop, address=router))
@@ -75,16 +76,16 @@ async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) ->
 
 
 async def _expires(net: Network, to: Endpoint, hop: int) -> str | None:
-    """Who tells that what is no SIP expires at this hop, on its way to the same port or to another."""
-    for port in (to.port, ELSEWHERE):
+    """Who tells that a packet that is no SIP expires at this hop, on its way there; None: nobody does, or it could not be sent."""
+    try:
         socket = await net.open_udp()
-        try:
-            quote, _ = await expire(net, socket, Endpoint(to.host, port), stun.binding_request(secrets.token_bytes(12)), hop, 2)
-        finally:
-            socket.close()
-        if quote is not None and quote.expired and quote.offender != to.host:
-            return quote.offender
-    return None
+    except LocalFailure:
+        return None
+    try:
+        quote, _ = await expire(net, socket, to, stun.binding_request(secrets.token_bytes(12)), hop, 2)
+    finally:
+        socket.close()
+    return quote.offender if quote is not None and quote.expired and quote.offender != to.host else None
 
 
 async def check_owners(net: Network, located: Sequence[Located], addresses: Mapping[int, str]) -> tuple[Located, ...]:
@@ -95,14 +96,9 @@ async def check_owners(net: Network, located: Sequence[Located], addresses: Mapp
     out = []
     for one in located:
         host = addresses.get(one.hop)
-        if one.hop and one.up_to_hop is None and host is not None:
-            socket = await net.open_udp()
-            try:
-                quote, _ = await expire(net, socket, Endpoint(host, ELSEWHERE), stun.binding_request(secrets.token_bytes(12)), one.hop, 2)
-            finally:
-                socket.close()
-            if quote is not None and quote.expired and quote.offender == one.address:
-                one = msgspec.structs.replace(one, up_to_hop=one.hop + 1)
+        asked = one.hop and one.up_to_hop is None and host is not None
+        if asked and await _expires(net, Endpoint(host or "", ELSEWHERE), one.hop) == one.address:
+            one = msgspec.structs.replace(one, up_to_hop=one.hop + 1)
         out.append(one)
     return tuple(out)
 
@@ -129,13 +125,14 @@ def written(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> di
 
 
 def _sent_by(text: bytes) -> str | None:
-    """The host of the topmost Via, where it is an IP address and stands there in full."""
+    """The host of the topmost Via, where it is an IP address of a host and stands there in full. (A stranger may have written it.)"""
     via = _lines(text).get(("Via", 0))
     try:
         host = sip.via_parts(via.decode("ascii", "replace")).host if via is not None else ""
-        return str(ipaddress.ip_address(host or ""))
+        address = ipaddress.ip_address(host or "")
     except (ValueError, WireError):
         return None
+    return None if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved else str(address)
 
 
 def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tuple[tuple[Located, ...] | None, str]:
