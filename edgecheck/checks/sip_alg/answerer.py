@@ -8,8 +8,8 @@ from edgecheck.checks.sip_alg.locate import WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller
 from edgecheck.checks.sip_alg.observation import Located, RoundTrip, SipAlgObservation, Taken
-from edgecheck.checks.sip_alg.taken import TIMED, Climb, place
-from edgecheck.model.check import Network
+from edgecheck.checks.sip_alg.taken import TIMED, Climb, Make, place
+from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
 
 _PAUSES = (0.08,)
@@ -23,23 +23,9 @@ async def look_for_whoever_answers(net: Network, log: ChannelLog, seen: SipAlgOb
         socket = await net.open_udp()
     except LocalFailure as failure:
         return msgspec.structs.replace(seen, located_reason=str(failure))
-    series = net.new_series()
-
-    def make(number: int) -> tuple[bytes, bytes]:
-        caller = Caller(
-            transport="udp",
-            local=socket.local,
-            server=log.server,
-            session=net.session,
-            series=series,
-            channel=log.number,
-            attempt=number,
-            media_port=_MEDIA_PORT + 2 * number,
-        )
-        request = WALKED[method](caller)
-        return request.data, caller.marker(request.step).encode()
-
-    climbing = Climb(net, socket, log.server, make, lambda data: data.startswith(b"SIP/2.0 ") and not is_signed(data))
+    climbing = Climb(
+        net, socket, log.server, maker(net, log, socket, method), lambda data: data.startswith(b"SIP/2.0 ") and not is_signed(data)
+    )
     try:
         taken = await climbing.run(_PAUSES)
         if taken.hops is not None:
@@ -62,3 +48,24 @@ async def _place(net: Network, climbing: Climb, taken: Taken) -> tuple[tuple[Loc
         return None, f"a request that lives for {taken.hops} hops reaches the server as well"
     found = place(taken, (await net.machine()).gateways)
     return (None if found is None else (found,)), ""
+
+
+def maker(net: Network, log: ChannelLog, socket: UdpSocket, method: str) -> Make:
+    """Fresh requests of this method, each with a number of its own."""
+    series = net.new_series()
+
+    def make(number: int) -> tuple[bytes, bytes]:
+        caller = Caller(
+            transport="udp",
+            local=socket.local,
+            server=log.server,
+            session=net.session,
+            series=series,
+            channel=log.number,
+            attempt=number,
+            media_port=_MEDIA_PORT + 2 * number,
+        )
+        request = WALKED[method](caller)
+        return request.data, caller.marker(request.step).encode()
+
+    return make

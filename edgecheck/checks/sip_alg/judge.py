@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from edgecheck.checks.sip_alg import interference, judge_taken
 from edgecheck.checks.sip_alg.judge_beside import beside_findings
+from edgecheck.checks.sip_alg.messages import FLOWS
 from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe
 from edgecheck.checks.sip_alg.one_sided import judge_against, summarize_against
 from edgecheck.checks.sip_alg.taken import name_of
@@ -90,10 +91,11 @@ def _cases(seen: SipAlgObservation) -> list[_Case]:
     # What was sent beside and could not be told says nothing about the channel; what was told does.
     told = [probe for probe in seen.beside if probe.interference is not None]
     cases = [_Case(channel, (*seen.probes, *seen.incoming, *told), seen.pinholes) for channel in seen.channels]
-    # Followed hop by hop was the first channel of UDP on which somebody else answers, or else the first on which a request is rewritten.
-    udp = [case for case in cases if case.channel.transport == "udp"]
-    followed = [case for case in udp if any(probe.answered_beside for probe in case.probes)]
-    followed = followed or [case for case in udp if any(probe.request == "rewritten" for probe in case.probes)]
+    # Followed hop by hop was the first channel of UDP on which somebody else answers, else that rewrites a request, else that loses one.
+    udp = [(case, [probe for probe in case.probes if probe.method in FLOWS]) for case in cases if case.channel.transport == "udp"]
+    followed = [case for case, probes in udp if any(probe.answered_beside for probe in probes)]
+    followed = followed or [case for case, probes in udp if any(probe.request == "rewritten" for probe in probes)]
+    followed = followed or [case for case, probes in udp if any(probe.lost_first for probe in probes)]
     if followed and seen.located:
         followed[0].several = len(seen.located) > 1
         followed[0].who = _list([name_of(one) for one in seen.located])

@@ -88,6 +88,11 @@ class SipProbe(msgspec.Struct, frozen=True, kw_only=True):
         return "answered-by-other" in (self.request, self.response)
 
     @property
+    def lost_first(self) -> bool:
+        """Whether the method's own request is lost, and not what would follow."""
+        return bool(self.messages) and self.messages[0].request == "lost"
+
+    @property
     def answered_beside(self) -> bool:
         """Whether another than the server said something, be it no more than 100 Trying."""
         return self.stolen or any((one.where, one.action) == ("Status-Line", "added") for one in self.changes)

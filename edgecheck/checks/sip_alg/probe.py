@@ -9,6 +9,7 @@ from edgecheck.checks.sip_alg import datagrams, interference
 from edgecheck.checks.sip_alg.answerer import look_for_whoever_answers
 from edgecheck.checks.sip_alg.beside import Beside, ViaTrial, shapes
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
+from edgecheck.checks.sip_alg.dropper import look_for_whoever_drops
 from edgecheck.checks.sip_alg.incoming import read_incoming
 from edgecheck.checks.sip_alg.knocking import ask_mirror
 from edgecheck.checks.sip_alg.listening_phone import ListeningPhone
@@ -128,6 +129,10 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
         log = next(log for log in logs if (log.transport, log.server.port) == ("udp", stolen[0].server_port))
         return await look_for_whoever_answers(net, log, seen, stolen[0].method)
     touched = [one for method in WALKED for one in seen.probes if (one.transport, one.request, one.method) == ("udp", "rewritten", method)]
+    lost = [one for method in WALKED for one in seen.probes if (one.transport, one.method) == ("udp", method) and one.lost_first]
+    if lost and not touched and net.sees_quotes:
+        log = next(log for log in logs if (log.transport, log.server.port) == ("udp", lost[0].server_port))
+        return await look_for_whoever_drops(net, log, seen, lost[0].method)
     if not touched:
         return msgspec.structs.replace(seen, located_reason="only a request that is rewritten over UDP can be followed hop by hop")
     if not net.sees_quotes:

@@ -80,7 +80,7 @@ class Climb:
         self._net, self._socket, self._server = net, socket, server
         self._make, self._is_answer = make, is_answer
         self._log = _Log()
-        self._numbers = 0
+        self._numbers = self._length = 0
         self._seen = self._quoted = 0
         self._draw = random.Random(secrets.randbits(32))
 
@@ -126,20 +126,46 @@ class Climb:
                 token = self._ask(kind, FULL)  # type: ignore[arg-type]
                 await self._net.until(lambda token=token: self._is_answered(token), LATE_S)  # type: ignore[misc]
 
+    async def compare(self, hops: int, pairs: int) -> None:
+        """So many requests that live for so many hops, each beside what is no SIP and as long: quickly, and one a second once a router is
+        tired."""
+        tired = False
+        for _ in range(pairs):
+            if tired:
+                await self._net.sleep(RATE_LIMIT_S)
+            kinds: list[Kind] = ["sip", "same"]
+            self._draw.shuffle(kinds)
+            tokens = {kind: self._ask(kind, hops, as_long=True) for kind in kinds}
+            patience = max(SPACING_S, 1.3 * self._net.rtt)
+            tired |= not await self._net.until(lambda tokens=tokens: self._is_told(tokens["same"]), patience)  # type: ignore[misc]
+        await self._net.until(lambda: False, SPACING_S)
+        self._listen()
+
+    def trial(self, hops: int) -> HopTrial:
+        """What is known of this number of hops."""
+        return next((trial for trial in self._trials() if trial.hops == hops), HopTrial(hops=hops))
+
+    def _is_told(self, token: bytes) -> bool:
+        self._listen()
+        return token in self._log.expired
+
     def tokens(self, hops: int) -> tuple[bytes, ...]:
         """Of the SIP requests that live for so many hops."""
         return tuple(token for token, asked in self._log.asked.items() if (asked.kind, asked.hops) == ("sip", hops))
 
     # ---- sending and hearing
 
-    def _ask(self, kind: Kind, hops: int) -> bytes:
+    def _ask(self, kind: Kind, hops: int, *, as_long: bool = False) -> bytes:
+        """``as_long``: what is no SIP is as long as the request before it."""
         self._numbers += 1
         to = self._server
         if kind == "sip":
             data, token = self._make(self._numbers)
+            self._length = len(data)
         else:
             token = secrets.token_bytes(12)
-            data = stun.binding_request(token)
+            padding = max(0, self._length - stun.HEADER - 4 & ~3) if as_long else 0
+            data = stun.binding_request(token, *([stun.Attribute(stun.PADDING, bytes(padding))] if padding else []))
             to = to if kind == "same" else Endpoint(to.host, _PORT + self._numbers)
         self._log.asked[token] = _Asked(kind, hops, self._net.now(), to)
         self._socket.send(data, to, hops)
