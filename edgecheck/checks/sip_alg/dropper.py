@@ -1,8 +1,8 @@
 """Where is a request dropped? It is sent to expire at hop 1, 2, 3...: the last router that quotes it has seen it.
 
-That it is not quoted further on is no proof by itself: routers tell of few expired packets. So beside each goes what is no SIP and as long,
-from the same socket to the same port, with the same TTL; it must be told of often enough while the request never is (see ``loss``). Whoever drops
-it is that last router, behind its look at the TTL, or the next one before it, or a box between.
+That it is not quoted further on is no proof by itself: routers tell of few expired packets. So beside each goes what is no SIP and as
+long, from the same socket to the same port, with the same TTL; it must be told of often enough while the request never is (see
+``loss``). Whoever drops it is that last router, behind its look at the TTL, or the next one before it, or a box between.
 """
 
 import msgspec
