@@ -195,15 +195,14 @@ class _Search:
         chosen = self.phone.account.resolver
         for name in names:
             asked = [self.answers[name, kind] for kind in ("A", "AAAA") if (name, kind) in self.answers]
-            told = next((answer for answer in asked if answer.told), None)
-            if told is None:
-                continue
+            if not asked or not all(answer.told for answer in asked):
+                continue  # what was lost may be what the system knows
             system = self.by_system if self.by_system and name == self.place.host else await self._look_up(name, decisive=False)
             if system.rcode in ("NOERROR", "NONE"):
                 out.append(
                     Comparison(
                         name=name,
-                        one=chosen or told.server,
+                        one=chosen or asked[0].server,
                         other="system",
                         one_says=self._known(name),
                         other_says=system.addresses,

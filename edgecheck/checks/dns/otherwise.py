@@ -78,7 +78,7 @@ async def ask_otherwise(
         steps += [_identity(server, said) for server, said in zip(servers, named, strict=True) if said]
     if by_own is not None:
         steps += [msgspec.structs.replace(step, decisive=False) for step in by_own.steps if step.type != "rule"]
-        if all(step.rcode in TOLD for step in by_own.steps if step.type in _ASKED):
+        if _whole(seen) and _whole(by_own):
             one, other = (tuple(map(str, each.targets)) for each in (seen, by_own))
             comparisons.append(Comparison(name=place.host, one=chosen or "", other=own or "", one_says=one, other_says=other))
     return msgspec.structs.replace(
@@ -93,12 +93,17 @@ async def ask_otherwise(
     )
 
 
+def _whole(seen: DnsObservation) -> bool:
+    """Whether every question on a phone's way was answered: one that was lost may have led elsewhere."""
+    return all(step.rcode in TOLD for step in seen.steps if step.decisive and step.type in _ASKED)
+
+
 async def _over_tcp(phone: Phone, place: Place, seen: DnsObservation, heard: Overheard) -> Comparison | None:
     """The addresses of the first target over TCP, of the very server that was asked for them; None: it does not answer over TCP, or
     what answers there is the box on the way."""
     name = seen.targets[0].host if seen.targets else place.host
-    asked = [step for step in seen.steps if step.query == name and step.type in ("A", "AAAA") and step.rcode in TOLD]
-    if not asked or heard.intercepted_stream:
+    asked = [step for step in seen.steps if step.query == name and step.type in ("A", "AAAA")]
+    if not asked or any(step.rcode not in TOLD for step in asked) or heard.intercepted_stream:
         return None
     server = asked[0].server
     answers = await asyncio.gather(*(phone.resolve(name, kind, server, stream=True) for kind in ("A", "AAAA")))
