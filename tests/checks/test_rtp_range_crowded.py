@@ -7,7 +7,7 @@ import pytest
 from edgecheck.checks import rtp_range
 from edgecheck.checks.rtp_range import RtpObservation
 from edgecheck.wire import ports as port_ranges
-from tests.checks.probing import PROFILE, look
+from tests.checks.probing import PROFILE, look, say
 from tests.checks.rtp_ground import Crowded, forwarded_range
 from tests.fakes.edge import Weather
 from tests.fakes.nat import Nat
@@ -24,7 +24,6 @@ LIMITS: dict[str, dict[str, float]] = {
 EACH_RUN = {
     ("room for 90 flows", "all open", 1000),
     ("200 new flows a second", "all open", 0),
-    ("600 new flows a second, closed ports counted", "half open", 1000),
 }
 
 
@@ -55,3 +54,12 @@ def test_a_limit_that_leaves_time_hides_nothing() -> None:
     """What a router takes at the pace that is found is told as on any other."""
     seen = seen_through("200 new flows a second", "half open", 1000, Weather())
     assert (seen.inbound_blocked, seen.inbound_open, seen.inbound_undecided) == (((10_350, 10_699),), 350, ())
+
+
+def test_why_it_could_not_be_told_is_said() -> None:
+    seen = seen_through("room for 90 flows", "all open", 1000, Weather())
+    assert seen.inbound_undecided
+    assert "table of connections is full" in seen.reasons["undecided"]
+    inward, *_ = say(rtp_range.CHECK, seen).findings
+    assert inward.summary.startswith("RTP to ")
+    assert "table of connections is full" in inward.summary

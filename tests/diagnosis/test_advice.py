@@ -1,5 +1,7 @@
 """What to do: fits this network where it can, never sends anybody after a switch that does not exist."""
 
+import pytest
+
 from edgecheck.diagnosis import diagnose
 from edgecheck.model.verdict import ServerFacts
 from tests.reports import PROFILE, SERVER, alg, clean, finding, forwarded, nat, preserved, result, rtp, rtp_open, skipped
@@ -29,6 +31,58 @@ def test_no_rule_at_all():
 
 def test_holes_in_the_middle():
     assert advice(rtp(((10500, 10509), (11000, 11000))), nat())[0].startswith("RTP 10500-10509, 11000 is missing in the rule")
+
+
+def rtp_of_cause(*found, blocked=((12000, 20000),)):
+    """``rtp-range``, a finding for each (subject, causes, sentence)."""
+    findings = (
+        finding("rtp-range.inbound-blocked", "fail", subject, summary, observed=f"{subject.removeprefix('UDP ')}: {causes}") for subject, causes, summary in found
+    )
+    return result(*findings, observation={"range": [10000, 20000], "inbound_blocked": [list(one) for one in blocked]})
+
+
+def test_rtp_that_is_led_elsewhere_needs_no_new_rule():
+    assert advice(rtp_of_cause(("UDP 12000-20000", "wrong-host", "")), nat()) == (
+        "Let the router's rule for UDP 12000-20000 (RTP) lead to 192.168.1.20, this machine.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("causes", "begins"),
+    [
+        ("no-rule", "The RTP rule seems to end at 11999; "),
+        ("host-firewall", "In this machine's own firewall, let in UDP 12000-20000 "),
+        ("provider-drops", "Ask the provider whether it filters UDP 12000-20000; "),
+        ("carrier-grade-nat", "Ask the provider for a public address of your own: "),
+        ("no-listener", "In the router's rule, make the internal port equal to the external one"),
+    ],
+)
+def test_rtp_is_let_in_where_its_cause_is(causes, begins):
+    (step,) = advice(rtp_of_cause(("UDP 12000-20000", causes, "")), nat())
+    assert step.startswith(begins)
+    assert ("forward" in step) is (causes in ("no-rule", "provider-drops"))
+
+
+def test_rtp_of_two_causes_is_two_steps():
+    blocked = ((11000, 11999), (15000, 20000))
+    first, second = advice(rtp_of_cause(("UDP 11000-11999", "wrong-host", ""), ("UDP 15000-20000", "no-rule", ""), blocked=blocked), nat())
+    assert first.startswith("Let the router's rule for UDP 11000-11999")
+    assert second.startswith("RTP 11000-11999, 15000-20000 is missing in the rule or taken by another one; ")
+
+
+def test_a_rule_for_the_wrong_ports_of_a_pair_or_the_wrong_transport():
+    odd = tuple((port, port) for port in range(10001, 10040, 2))
+    (step,) = advice(rtp_of_cause(("UDP 10001-10039 (odd ports)", "no-rule", ""), blocked=odd), nat())
+    assert step.startswith("The RTP rule seems to let in every other port; ")
+    over_tcp = ("UDP 10000-20000", "no-rule", "RTP does not arrive; over TCP it is let in, so the rule seems to be for TCP alone.")
+    (step,) = advice(rtp_of_cause(over_tcp, blocked=((10000, 20000),)), nat())
+    assert step.startswith("The RTP rule seems to be for TCP: RTP is UDP. In the router, forward UDP 10000-20000")
+
+
+def test_slower_does_not_help_against_ones_own_firewall():
+    summary = "RTP from 10060-10099 could not be told: this machine's own system refuses to send from some of these ports: look at its firewall."
+    (step,) = advice(result(finding("rtp-range.undecided", "inconclusive", "UDP 10060-10099", summary)))
+    assert step.startswith("In this machine's own firewall, let out UDP 10060-10099 ")
 
 
 def test_without_translation_nobody_forwards():

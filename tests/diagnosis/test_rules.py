@@ -316,3 +316,15 @@ def test_nobody_is_told_to_do_nothing_about_a_trouble(id):
 def test_without_translation_nothing_is_called_forwarding():
     sentence = headline(ports(("no-rule", "UDP 5060")), nat(behind_nat=False))
     assert sentence == "Calls from outside may not arrive: UDP 5060 is not let in by the firewall before this machine."
+
+
+def test_rtp_is_told_with_its_cause():
+    def blocked(*found):
+        findings = (finding("rtp-range.inbound-blocked", "fail", f"UDP {ports}", observed=f"{ports}: {causes}") for ports, causes in found)
+        return result(*findings, observation={"range": [10000, 20000], "inbound_blocked": [[12000, 20000]]})
+
+    assert headline(blocked(("12000-20000", "no-rule"))) == "Calls may ring but be silent: RTP 12000-20000 do not arrive (no rule)."
+    assert headline(blocked(("11000-11999", "wrong-host"), ("15000-20000", "no-rule or provider-drops"))) == (
+        "Calls may ring but be silent: RTP 11000-11999 do not arrive (the rule leads to another machine), "
+        "and RTP 15000-20000 do not arrive (no rule or the provider turns it away)."
+    )

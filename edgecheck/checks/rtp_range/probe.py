@@ -17,6 +17,10 @@ from edgecheck.model.profile import Profile
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
 
+STARVED = (
+    "new flows to open ports were lost in the same rounds: there is too much loss, or this edge's table of connections is full, "
+    "or it takes only so many new flows a second"
+)
 MOST_TRACED = 2
 """Ports blocked on the way out that are followed hop by hop."""
 
@@ -109,6 +113,9 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         in_unsure, in_blocked = in_unsure | late, in_blocked - late
     in_unsure = (in_unsure | doubtful).difference(run.busy)
     out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
+    for name, direction in (("undecided", inward), ("outbound_undecided", outward)):
+        if any(tally.starved for tally in direction.tallies):
+            reasons.setdefault(name, STARVED)
     if out_unsure & outward.unsendable:
         reasons.setdefault("outbound_undecided", "this machine's own system refuses to send from some of these ports: look at its firewall")
     tallies = [*inward.tallies, *outward.tallies, *outward.back]

@@ -129,6 +129,11 @@ class Tally:
                 best = pace
         return int(best) if best is not None and best < max(paces) else None
 
+    @property
+    def starved(self) -> bool:
+        """Ports are left that could not be told, and new flows to open ports were lost as well."""
+        return bool(self.missing()) and self.fresh_sent >= FEW and self.fresh_arrived < HEALTHY * self.fresh_sent
+
     def missing(self) -> list[int]:
         return [port for port in self.ports if port not in self.open and port not in self.blocked]
 
