@@ -11,6 +11,8 @@ from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
 
 _RTP_BLOCKED = "rtp-range.inbound-blocked"
+_SEVERAL = ("port-forwarding.blocked", "port-forwarding.refused")
+"""Ports for which more than one cause fits."""
 _MOST = 6
 """Steps told; more would not be read, and every finding carries its own remedies."""
 
@@ -60,8 +62,8 @@ def remedies(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 
 def _kind(finding: Finding) -> tuple[str, ...]:
-    """What is told once for all findings that are alike: RTP is not let in for one cause here and for another there."""
-    return (finding.id, *fitting(finding)) if finding.id == _RTP_BLOCKED else (finding.id,)
+    """What is told once for all findings that are alike: a port is not let in for one cause here and for another there."""
+    return (finding.id, *fitting(finding)) if finding.id in (_RTP_BLOCKED, *_SEVERAL) else (finding.id,)
 
 
 def _general(finding: Finding) -> tuple[str, ...]:
@@ -90,11 +92,25 @@ def _where(facts: Facts, topic: knowledge.Topic) -> str:
 def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
     other = _ELSE.get(finding.id, "")
-    tell = tuple(step for step in finding.remedies if step.startswith("To tell which"))
+    tell = _telling(finding)
     if tell:
-        rule = f"{_lower(_open(facts))} {subjects(same)} to {facts.here}.{_how_to_forward(facts)}"
-        return (f"See that there is a rule, and a right one: {rule}", *tell)
+        return (_see_the_rule(facts, fitting(finding)), *tell)
     return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_how_to_forward(facts)}",)
+
+
+def _telling(finding: Finding) -> tuple[str, ...]:
+    """What would tell apart the causes that fit."""
+    return tuple(step for step in finding.remedies if step.startswith("To tell which"))
+
+
+def _see_the_rule(facts: Facts, causes: tuple[str, ...]) -> str:
+    """One step for all that the same causes fit: ports by name, and RTP."""
+    alike = [each for each in facts.having(*_SEVERAL, _RTP_BLOCKED) if fitting(each) == causes and _telling(each)]
+    names = [subjects([each]) for each in alike if each.id != _RTP_BLOCKED]
+    rtp = facts.profile.rtp
+    names += [f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp and any(each.id == _RTP_BLOCKED for each in alike) else []
+    rule = f"{_lower(_open(facts))} {join(list(dict.fromkeys(names)))} to {facts.here}.{_how_to_forward(facts)}"
+    return f"See that there is a rule, and a right one: {rule}"
 
 
 def _lower(text: str) -> str:
@@ -124,8 +140,12 @@ def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
 def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     inner = facts.router.wan_address if facts.router else None
     target = f"to the inner one ({inner})" if inner else "to the inner one's outer address"
+    shut = facts.having("port-forwarding.no-rule", *_SEVERAL)
+    rtp = facts.profile.rtp if facts.having(_RTP_BLOCKED) else None
+    names = [*([subjects(shut)] if shut else []), *([f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp else [])]
+    what = f"forward {join(names)}" if names else "forward"
     return (
-        f"Put the outer router into bridge (modem) mode. Or forward in both: in the outer one {target}, in the inner one to {facts.here}."
+        f"Put the outer router into bridge (modem) mode. Or {what} in both: in the outer one {target}, in the inner one to {facts.here}."
         + _where(facts, "forwarding"),
     )
 
@@ -178,6 +198,12 @@ def _nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
     )
 
 
+def _untold_port(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    if "this machine's own firewall" in finding.summary:
+        return (f"Look at this machine's own firewall for {finding.subject} ({_FIREWALLS}), and run this again.",)
+    return _second_address(facts, finding)
+
+
 def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if facts.server is None or facts.server.alternate is not None:
         return ()
@@ -195,16 +221,22 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return (f"Let the router's rule for {finding.subject} (RTP) lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
     if causes == ("provider-drops",):
         return (f"Ask the provider whether it filters {finding.subject}; or give the PBX another RTP range, and forward that.",)
+    closed = facts.having("port-forwarding.host-firewall", verdicts=(Verdict.FAIL, Verdict.WARN))
+    if causes == ("host-firewall",) and closed:
+        return _host_firewall(facts, closed[0])
     if causes == ("host-firewall",):
         return (f"In this machine's own firewall, let in {finding.subject} (look at: {_FIREWALLS}), and run this again.",)
-    tell = tuple(step for step in finding.remedies if step.startswith("To tell which"))
+    tell = _telling(finding)
     if causes and "no-rule" not in causes:
-        return tell
-    if facts.having("port-forwarding.host-firewall", verdicts=(Verdict.FAIL, Verdict.WARN)):
+        return (_see_the_rule(facts, causes), *tell) if "wrong-host" in causes else tell
+    if closed:
         rule = f"{_lower(_open(facts))} UDP {whole[0]}-{whole[1]} to {facts.here}.{_how_to_forward(facts)}"
         return (f"Should RTP still not arrive then: {rule}",)
+    error = _typing_error(facts, finding, whole, blocked)
+    if tell and not error:
+        return (_see_the_rule(facts, causes), *tell)
     step = f"{_open(facts)} UDP {whole[0]}-{whole[1]} (RTP) to {facts.here}.{_how_to_forward(facts)}"
-    return (" ".join(filter(None, (_typing_error(facts, finding, whole, blocked), step))), *tell)
+    return (" ".join(filter(None, (error, step))), *tell)
 
 
 def _typing_error(facts: Facts, finding: Finding, whole: tuple[int, int], blocked: ports.Ranges) -> str:
@@ -264,6 +296,6 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "mapping-lifetime.very-short": _keep_alive,
     "nat-behavior.undecided": _second_address,
     "nat-behavior.filtering-undecided": _second_address,
-    "port-forwarding.undecided": _second_address,
+    "port-forwarding.undecided": _untold_port,
     **dict.fromkeys(alg_advice.IDS, switch_off),
 }

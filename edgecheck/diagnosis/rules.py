@@ -135,6 +135,15 @@ def _alg(one: str, many: str, what: str) -> Callable[[Facts, Found], str]:
     return told
 
 
+def _gone_or_garbled(found: Found) -> tuple[tuple[tuple[str, str], list[Finding]], ...]:
+    """What arrives cut up is not dropped."""
+    garbled = [finding for finding in found if finding.observed.startswith(_GARBLED)]
+    return (("drops", "drop"), [each for each in found if each not in garbled]), (("cuts up", "cut up"), garbled)
+
+
+_GARBLED = "what arrived is no SIP message"
+
+
 def _rtp_not_let_in(facts: Facts, found: Found) -> str:
     """The ports of each cause, and the cause."""
     if not any(map(fitting, found)):
@@ -151,10 +160,15 @@ def _rtp(field: str, does: str) -> Callable[[Facts, Found], str]:
 
 
 def _both_routers(facts: Facts, found: Found) -> str:
-    blocked = facts.having(*_NOT_LET_IN)
+    blocked = [*facts.having(*_NOT_LET_IN), *filter(_behind_two, facts.having("rtp-range.inbound-blocked"))]
     if not blocked:
         return "two routers in a row translate addresses (double NAT)"
     return f"two routers in a row translate addresses (double NAT), and {verb(subjects(blocked), 'does', 'do')} not arrive through both"
+
+
+def _behind_two(rtp: Finding) -> bool:
+    """No RTP port at all is let in (or else nobody would take the outer router for the provider's), and a rule is what lacks."""
+    return {"no-rule", "carrier-grade-nat"} <= set(fitting(rtp))
 
 
 def _lifetime(facts: Facts, found: Found) -> str:
@@ -224,7 +238,13 @@ RULES: tuple[Rule, ...] = (
         _say("the provider translates addresses too (carrier-grade NAT), so no port can be forwarded to here"),
         (*_NOT_LET_IN, "port-forwarding.undecided", "rtp-range.inbound-blocked", "topology.double-nat", "topology.wan-address-differs"),
     ),
-    Rule(("topology.double-nat",), Effect.CLOSED, _both_routers, (*_NOT_LET_IN, "topology.wan-address-differs")),
+    Rule(
+        ("topology.double-nat",),
+        Effect.CLOSED,
+        _both_routers,
+        (*_NOT_LET_IN, "topology.wan-address-differs", "rtp-range.inbound-blocked"),
+        lambda cause, other: other.id != "rtp-range.inbound-blocked" or _behind_two(other),
+    ),
     Rule(
         ("port-forwarding.host-firewall",),
         Effect.CLOSED,
@@ -241,7 +261,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("sip-alg.destroyed",),
         Effect.BROKEN,
-        _alg("drops", "drop", "SIP"),
+        lambda facts, found: join([_alg(*words, "SIP")(facts, group) for words, group in _gone_or_garbled(found) if group]),
         (*_BY_AN_ALG, "outbound.blocked", "outbound.undecided"),
         _same_subject,
     ),

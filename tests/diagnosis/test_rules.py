@@ -256,6 +256,64 @@ def test_where_several_causes_fit_all_are_told():
     )
 
 
+def closed_rtp(fits, summary="never arrives"):
+    """No RTP port is let in, for these causes."""
+    tell = ("To tell which of the causes it is: look at the router's page.",) if " or " in fits else ()
+    shut = finding("rtp-range.inbound-blocked", "fail", "UDP 10000-20000", summary, observed=f"10000-20000: {fits}", remedies=tell)
+    return result(shut, observation={"range": [10000, 20000], "inbound_blocked": [[10000, 20000]], "remapped": []})
+
+
+def port(subject, fits):
+    tell = (f"To tell which of the causes of {subject} it is: look at the router's page.",)
+    return finding("port-forwarding.blocked", "fail", subject, observed=f"blocked: {fits}", remedies=tell)
+
+
+def test_double_nat_explains_rtp_of_which_nothing_is_let_in():
+    fits = "no-rule or carrier-grade-nat"
+    results = (topology("double-nat", verdict="warn"), result(port("UDP 5060", fits)), closed_rtp(fits), nat())
+    assert headline(*results) == (
+        "Calls from outside may not arrive, and calls may be silent: two routers in a row translate addresses (double NAT), and UDP 5060 and "
+        "UDP 10000-20000 do not arrive through both."
+    )
+    (step,) = [step for step in advice(*results) if "forward" in step]
+    assert "forward UDP 5060 and UDP 10000-20000 (RTP) in both: in the outer one" in step
+
+
+def test_double_nat_explains_no_rtp_rule_that_ends_too_early():
+    results = (topology("double-nat", verdict="warn"), closed_rtp("no-rule"), nat())
+    assert any("forward UDP 10000-20000 (RTP)" in step for step in advice(*results))
+
+
+def test_what_the_same_causes_fit_is_one_step_and_other_causes_another():
+    wrong, none = "wrong-host or host-firewall", "no-rule or provider-drops"
+    results = (result(port("UDP 5060", none), port("TCP 5060", wrong)), closed_rtp(none), nat())
+    assert advice(*results) == (
+        "See that there is a rule, and a right one: in the router, forward UDP 5060 and UDP 10000-20000 (RTP) to 192.168.1.20.",
+        "To tell which of the causes of UDP 5060 it is: look at the router's page.",
+        "See that there is a rule, and a right one: in the router, forward TCP 5060 to 192.168.1.20.",
+        "To tell which of the causes of TCP 5060 it is: look at the router's page.",
+        "To tell which of the causes it is: look at the router's page.",
+    )
+
+
+def test_one_firewall_is_opened_once():
+    (step,) = advice(ports(("host-firewall", "UDP 5060")), closed_rtp("host-firewall"), nat())
+    assert "let in UDP 5060 and, for RTP, UDP 10000-20000" in step
+
+
+def test_a_port_that_this_machines_firewall_may_drop_sends_nobody_to_wait():
+    reason = "UDP 5060 could not be told: it arrives at this machine; look at this machine's own firewall."
+    (step,) = advice(result(finding("port-forwarding.undecided", "inconclusive", "UDP 5060", reason)))
+    assert step.startswith("Look at this machine's own firewall for UDP 5060 (ufw status")
+
+
+def test_sip_that_arrives_cut_up_is_not_called_dropped():
+    cut = finding("sip-alg.destroyed", "fail", "TCP 5060", "Something on the path destroys SIP.", observed="what arrived is no SIP message any more")
+    gone = finding("sip-alg.destroyed", "fail", "UDP 5060", "Something on the path destroys SIP.", observed="none of 12 copies arrived")
+    assert "something on the path cuts up SIP on TCP 5060." in headline(result(cut))
+    assert "something on the path drops SIP on UDP 5060, and something on the path cuts up SIP on TCP 5060." in headline(result(gone, cut))
+
+
 def test_tls_is_offered_for_signaling_alone_where_udp_does_not_get_out():
     observation = alg("UDP 5060", ways=(("udp", 5060, "undecided"), ("tls", 5061, "unchanged"))).observation
     seen = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060"), observation=observation)

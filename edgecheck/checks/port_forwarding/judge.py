@@ -85,6 +85,11 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
     )
 
 
+def plain(fits: tuple[str, ...]) -> str:
+    """The causes in brief: ``no rule or provider drops``."""
+    return " or ".join("carrier-grade NAT" if cause == "carrier-grade-nat" else cause.replace("-", " ") for cause in fits)
+
+
 def why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> str:
     """The cause, or all that fit."""
     words = _words(seen, row)
@@ -151,7 +156,7 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
         for why in dict.fromkeys(fits.values()):
             ports = [f"{row.port}/{row.transport}" for row in rows if fits[row] == why]
             verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
-            verb += f" ({' or '.join(cause.replace('-', ' ') for cause in why)})" * bool(why)
+            verb += f" ({plain(why)})" * bool(why)
             parts.append(f"{', '.join(ports[:6])}{' ...' if len(ports) > 6 else ''} {verb}")
     return "; ".join(parts)
 

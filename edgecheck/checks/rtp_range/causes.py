@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from edgecheck.checks.port_forwarding.judge import causes, telling, why
+from edgecheck.checks.port_forwarding.judge import causes, plain, telling, why
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
 from edgecheck.checks.rtp_range.observation import RtpObservation
 from edgecheck.checks.rtp_range.stretches import Stretch, shape, stretches, text
@@ -26,17 +26,13 @@ class Blocked(NamedTuple):
     @property
     def clause(self) -> str:
         """The causes in brief: ``no rule; the rule ends at 10099``. Empty where none is known."""
-        words = _plain(self.fits)
+        words = plain(self.fits)
         return "; ".join(filter(None, (words, self.shape if self.fits == ("no-rule",) else "")))
 
     @property
     def text(self) -> str:
         """The ports."""
         return text(stretches(self.ranges))
-
-
-def _plain(fits: tuple[str, ...]) -> str:
-    return " or ".join(cause.replace("-", " ") for cause in fits)
 
 
 def blocked_inward(seen: RtpObservation) -> list[Blocked]:
@@ -91,7 +87,7 @@ def sentence(seen: RtpObservation, group: Blocked) -> str:
     each = _each(seen.examined, group)
     if len(set(each.values())) > 1 and all(len(fits) == 1 for fits in each.values()):
         told = [
-            f"{', '.join(str(port) for port, fits in each.items() if fits == one)}: {_plain(one)}" for one in dict.fromkeys(each.values())
+            f"{', '.join(str(port) for port, fits in each.items() if fits == one)}: {plain(one)}" for one in dict.fromkeys(each.values())
         ]
         return f"does not arrive, and not for one cause throughout; of the ports examined {'; '.join(told)}"
     words = why(seen.examined, group.rows[0], group.fits).rstrip(".")
@@ -119,7 +115,7 @@ def differing(seen: RtpObservation, group: Blocked) -> tuple[str, ...]:
         return ()
     each = _each(seen.examined, group)
     if len(set(each.values())) > 1:
-        return (f"examined: {'; '.join(f'{port}: {_plain(fits)}' for port, fits in each.items())}",)
+        return (f"examined: {'; '.join(f'{port}: {plain(fits)}' for port, fits in each.items())}",)
     return (f"examined, for all of them: {', '.join(map(str, each))}",)
 
 
