@@ -8,7 +8,8 @@ from tests.reports import finding, report, result
 
 
 def told(*ids, verdict="fail", located=None, observed=""):
-    rows = None if located is None else [{"hop": hop, "address": f"10.0.0.{hop}", "where": []} for hop in located]
+    spans = None if located is None else [hop if isinstance(hop, tuple) else (hop, None) for hop in located]
+    rows = None if spans is None else [{"hop": hop, "address": f"10.0.0.{hop}", "where": [], "up_to_hop": far} for hop, far in spans]
     checks = [result(finding(one, verdict, observed=observed), observation={"located": rows}) for one in ids]
     return msgspec.to_builtins(report(*checks, result(finding("nat-behavior.endpoint-independent", "pass"))))
 
@@ -53,6 +54,8 @@ ALG = Truth(causes=("sip-alg.rewritten|sip-alg.inconsistent",), hops=(2,))
         (told("sip-alg.inconsistent", located=[1, 2]), ALG, "wrong"),
         (told("sip-alg.inconsistent", located=[1]), BOTH, "inconclusive"),
         (told("sip-alg.inconsistent", located=[1, 2]), BOTH, "right"),
+        (told("sip-alg.inconsistent", located=[(1, 2)]), ALG, "inconclusive"),
+        (told("sip-alg.inconsistent", located=[(0, 1)]), ALG, "wrong"),
     ],
 )
 def test_judgements(seen, truth, judgement):

@@ -86,9 +86,10 @@ def judge(report: Mapping[str, Any], truth: Truth) -> Judged:
     astray = [sorted(causes) for causes in told if not any(one in named or one in truth.fits or _like(one, truth.also) for one in causes)]
     if astray:
         return Judged("wrong", f"none of those that are said to fit is so: {' or '.join(astray[0])}")
-    hops = _hops(report)
-    if truth.hops is not None and not set(hops) <= set(truth.hops):
-        return Judged("wrong", f"the ALG is at hop {_some(truth.hops)}, said to be at {_some(hops)}")
+    spans = _spans(report)
+    hops = tuple(near for near, far in spans if near == far)
+    if truth.hops is not None and not all(any(near <= hop <= far for hop in truth.hops) for near, far in spans):
+        return Judged("wrong", f"the ALG is at hop {_some(truth.hops)}, said to be {' and '.join(f'{near} to {far}' for near, far in spans)}")
     missing = ["|".join(choice) for choice in expected if not set(choice) & set(ids)]
     if truth.fits and not any(set(truth.fits) <= causes for causes in listed):
         missing.append(" or ".join(truth.fits))
@@ -116,8 +117,10 @@ def _like(one: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(one, pattern) for pattern in patterns)
 
 
-def _hops(report: Mapping[str, Any]) -> tuple[int, ...]:
+def _spans(report: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """From which hop to which: the same one, where it is known exactly."""
     for check in report["checks"]:
         if check["id"] == "sip-alg":
-            return tuple(row["hop"] for row in (check["observation"] or {}).get("located") or ())
+            rows = (check["observation"] or {}).get("located") or ()
+            return tuple((row["hop"], row["hop"] if row.get("up_to_hop") is None else row["up_to_hop"]) for row in rows)
     return ()
