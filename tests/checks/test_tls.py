@@ -17,7 +17,7 @@ from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.net import certificate
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import Identity, issue
-from tests.fakes.phone import Connection, OverTcp, OverTls, PhoneWorld, Refuse, TcpPeer
+from tests.fakes.phone import Connection, Lossy, OverTcp, OverTls, PhoneWorld, Refuse, TcpPeer
 
 DOMAIN = "pbx.example.com"
 WHERE = "203.0.113.5:5061"
@@ -180,6 +180,23 @@ def test_sip_passes_over_such_a_cipher(root: Identity, tmp_path: Path) -> None:
         return made.handshake is not None and made.handshake.weak
 
     assert clock.run(go())
+
+
+class Loses(Lossy):
+    """One connection comes to nothing; the others are those of the peer."""
+
+    def next(self) -> TcpPeer | None:
+        self.lost -= 1
+        return None if self.lost == 0 else self.peer
+
+
+@pytest.mark.parametrize("lost", [2, 3])
+def test_a_connection_that_was_lost_says_nothing_of_names(root: Identity, tmp_path: Path, lost: int) -> None:
+    """The second is the one without SNI, the third asks for a name that nobody has."""
+    peer = OverTls(certificates.settings(tmp_path, issue(DOMAIN, root, names=(DOMAIN,))))
+    seen, found = look(Loses(peer, lost), tmp_path, root)
+    assert set(found) == {"trusted"}
+    assert (seen.servers[0].without_name, seen.servers[0].minted) == ((None, False) if lost == 2 else ("same", None))
 
 
 def test_a_phone_certificate_asked_for_and_demanded(root: Identity, tmp_path: Path) -> None:

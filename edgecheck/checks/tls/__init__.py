@@ -16,6 +16,8 @@ from edgecheck.model.phone import Certificate, Handshake, Phone, Target
 from edgecheck.model.profile import Profile
 
 _MOST_SERVERS = 4
+_ANSWERED = ("alert", "closed", "old-version", "not-tls", "other")
+"""Ends of a handshake that the server itself made."""
 
 
 async def probe(phone: Phone, profile: Profile) -> TlsObservation:
@@ -70,11 +72,13 @@ async def _look(phone: Phone, target: Target, domain: str, numeric: bool) -> Tls
     if facts.chain and not below:
         if name is not None:
             bare = await phone.handshake(to, None)
-            without_name = "same" if bare.chain[:1] == facts.chain[:1] else "other" if bare.chain else _why(bare)
+            if bare.chain or bare.failure in _ANSWERED:  # else what was lost is no answer
+                without_name = "same" if bare.chain[:1] == facts.chain[:1] else "other" if bare.chain else _why(bare)
         invented = f"edgecheck-{phone.token(6)}.invalid"
         asked = await phone.handshake(to, invented)
         other = phone.read_certificate(asked.chain[0]) if asked.chain else None
-        minted = other is not None and invented in told(other)
+        if asked.chain or asked.failure in _ANSWERED:
+            minted = other is not None and invented in told(other)
         minted_by = other.issuer if other is not None and minted else None
     chain = _read(phone, facts)
     doubt = bool(chain) and (not facts.trusted or minted_by == chain[0].issuer or inspector(chain[0].issuer) is not None)

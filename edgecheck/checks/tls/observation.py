@@ -33,9 +33,9 @@ class TlsServer(msgspec.Struct, frozen=True, kw_only=True):
     verify_words: str = ""
     client_certificate_requested: bool | None = None
     without_name: str | None = None
-    """Without SNI: ``same``, ``other`` (another certificate), or why TLS was not opened; None: not tried."""
+    """Without SNI: ``same``, ``other`` (another certificate), or why TLS was not opened; None: not tried, or not answered."""
     minted: bool | None = None
-    """Whether a certificate for a made-up name was shown when that name was asked for by SNI; None: not tried."""
+    """Whether a certificate for a made-up name was shown when that name was asked for by SNI; None: not tried, or not answered."""
     minted_by: str | None = None
     """Its issuer."""
     nowhere: Nowhere | None = None
