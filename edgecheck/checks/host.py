@@ -186,8 +186,10 @@ def _fine(seen: HostObservation) -> Finding:
 
 def _told(seen: HostObservation) -> str:
     firewall = seen.machine.firewall
-    drops = firewall is not None and firewall.inbound == "drops"
-    return f"; its own firewall ({firewall.name}) drops what no rule admits" if firewall is not None and drops else ""
+    if firewall is None or firewall.inbound == "accepts":
+        return ""
+    does = "drops what no rule admits" if firewall.inbound == "drops" else "has rules that were not weighed: port-forwarding shows what gets in"
+    return f"; its own firewall ({firewall.name}) {does}"
 
 
 def _facts(seen: HostObservation) -> tuple[str, ...]:

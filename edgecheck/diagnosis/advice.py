@@ -95,7 +95,13 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     tell = _telling(finding)
     if tell:
         return (_see_the_rule(facts, fitting(finding)), *tell)
-    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_how_to_forward(facts)}",)
+    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}",)
+
+
+def _through_the_firewall(facts: Facts) -> str:
+    """What stands behind a rule that is still missing: this machine's own firewall, where it is known to drop by default."""
+    firewall = facts.own_firewall
+    return f" This machine's own firewall ({firewall}) drops what none of its rules admits: see that it lets them in, too." if firewall else ""
 
 
 def _telling(finding: Finding) -> tuple[str, ...]:

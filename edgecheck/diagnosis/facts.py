@@ -116,6 +116,14 @@ class Facts:
             return "this machine"
 
     @property
+    def own_firewall(self) -> str | None:
+        """The name of this machine's firewall, where ``host`` read that it drops what no rule admits."""
+        machine = self.fact("host", "machine")
+        firewall = machine.get("firewall") if isinstance(machine, dict) else None
+        drops = isinstance(firewall, dict) and firewall.get("inbound") == "drops"
+        return str(firewall.get("name") or "a packet filter")[:20] if drops and isinstance(firewall, dict) else None
+
+    @property
     def router(self) -> RouterFacts | None:
         """The default router, where it told its name."""
         told = self.fact("topology", "router")

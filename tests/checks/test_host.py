@@ -64,6 +64,19 @@ def test_one_fact(facts: dict[str, Any], expected: str) -> None:
     assert causes(Machine(**facts)) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("inbound", "told"),
+    [
+        ("drops", "of calls; its own firewall (nftables) drops what no rule admits"),
+        (None, "of calls; its own firewall (nftables) has rules that were not weighed: port-forwarding shows what gets in"),
+        ("accepts", "of calls"),
+    ],
+)
+def test_the_firewall_is_not_passed_over_in_silence(inbound: Any, told: str) -> None:
+    seen = host.HostObservation(source="192.168.1.20", machine=Machine(firewall=Firewall(name="nftables", inbound=inbound)))
+    assert host.CHECK.summarize(seen, host.CHECK.judge(seen, PROFILE)).endswith(told)
+
+
 def test_ipv6_alone() -> None:
     """A default route that is not told is no proof where the checks themselves went by IPv4."""
     machine = Machine(default_routes=(route(family=6),))

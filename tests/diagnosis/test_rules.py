@@ -296,6 +296,14 @@ def test_what_the_same_causes_fit_is_one_step_and_other_causes_another():
     )
 
 
+@pytest.mark.parametrize(("inbound", "told"), [("drops", True), ("accepts", False), (None, False)])
+def test_who_adds_the_missing_rule_hears_of_the_firewall_behind_it(inbound, told):
+    machine = {"machine": {"firewall": {"name": "nftables", "inbound": inbound}}}
+    steps = advice(ports(("no-rule", "UDP 5060")), result(finding("host.fine", "pass", "this machine"), observation=machine), nat())
+    assert steps[0].startswith("In the router, forward UDP 5060 to 192.168.1.20.")
+    assert ("own firewall (nftables) drops what none of its rules admits" in steps[0]) is told
+
+
 def test_one_firewall_is_opened_once():
     (step,) = advice(ports(("host-firewall", "UDP 5060")), closed_rtp("host-firewall"), nat())
     assert "let in UDP 5060 and, for RTP, UDP 10000-20000" in step
