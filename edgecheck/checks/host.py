@@ -188,7 +188,8 @@ def _told(seen: HostObservation) -> str:
     firewall = seen.machine.firewall
     if firewall is None or firewall.inbound == "accepts":
         return ""
-    does = "drops what no rule admits" if firewall.inbound == "drops" else "has rules that were not weighed: port-forwarding shows what gets in"
+    unweighed = "has rules that were not weighed: port-forwarding shows what gets in"
+    does = "drops what no rule admits" if firewall.inbound == "drops" else unweighed
     return f"; its own firewall ({firewall.name}) {does}"
 
 

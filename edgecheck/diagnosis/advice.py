@@ -101,7 +101,8 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
 def _through_the_firewall(facts: Facts) -> str:
     """What stands behind a rule that is still missing: this machine's own firewall, where it is known to drop by default."""
     firewall = facts.own_firewall
-    return f" This machine's own firewall ({firewall}) drops what none of its rules admits: see that it lets them in, too." if firewall else ""
+    drops = f" This machine's own firewall ({firewall}) drops what none of its rules admits: see that it lets them in, too."
+    return drops if firewall else ""
 
 
 def _telling(finding: Finding) -> tuple[str, ...]:
