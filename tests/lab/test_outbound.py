@@ -149,8 +149,8 @@ def test_a_box_that_answers_itself(edge: Edge) -> None:
 def test_a_router_that_answers_dns_for_everybody(edge: Edge) -> None:
     """A real dnsmasq that lies, and whoever asks another server is led to it; beside it the same one for those alone who ask it."""
     edge.need("dnsmasq")
-    lying = ("--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file", f"--address=/#/{LIE}")
-    edge.topology.ground.spawn("home", "dnsmasq", "--keep-in-foreground", f"--listen-address={HOME}", "--bind-interfaces", *lying)
+    lying = ("--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file", f"--address=/#/{LIE}")
+    edge.topology.ground.spawn("home", "dnsmasq", "--no-daemon", f"--listen-address={HOME}", "--bind-interfaces", *lying)
     asked = edge.topology.ground.run("client", *python("-c", ASK, HOME))
     assert LIE in asked.stdout, asked.stderr
 
