@@ -63,12 +63,11 @@ def original(answer: bytes, sent: Sequence[bytes]) -> bytes | None:
     return min(dict.fromkeys(alike), key=lambda data: len(compare(data, answer)), default=None)
 
 
-def echo_differences(request: bytes, answer: bytes, local: Endpoint, server: Endpoint, *, translated: bool = False) -> list[Difference]:
+def echo_differences(request: bytes, answer: bytes) -> list[Difference]:
     """Where an answer does not repeat the request's Via, From, Call-ID and CSeq, as every server must.
 
-    Of Via all but ``received`` and ``rport``, which the server fills in. ``translated``: this server is known to see this machine at
-    another address; then a ``received`` that names its private one was put back by somebody. (That the server's own address is a public
-    one does not tell: a PBX in the router has one, a server of this site, and one behind a VPN, and they see private addresses.)
+    Of Via all but ``received`` and ``rport``, which the server fills in. On which way they were changed it does not say: the server may
+    have repeated faithfully what had been changed on the way to it.
     """
     asked, told = _parse(request), _parse(answer)
     if asked is None or told is None:
@@ -83,11 +82,21 @@ def echo_differences(request: bytes, answer: bytes, local: Endpoint, server: End
         out.append(Difference("Via", "added" if theirs else "removed", ours, ", ".join(theirs)))
     elif _sent_part(ours) != _sent_part(theirs[0]):
         out.append(Difference("Via", "rewritten", ours, theirs[0]))
-    else:
-        received = sip.parameters(theirs[0]).get("received", "")
-        if translated and received == local.host and is_private(local.host) and not is_private(server.host):
-            out.append(Difference("Via", "rewritten", ours, theirs[0]))
     return out
+
+
+def turned_back(request: bytes, answer: bytes, local: Endpoint, server: Endpoint) -> Difference | None:
+    """``received`` names this machine's private address: on the answer's way somebody put it back.
+
+    Only of a server that is known to see this machine at another address. (That the server's own address is a public one does not tell: a
+    PBX in the router has one, a server of this site, and one behind a VPN, and they see private addresses.)
+    """
+    asked, told = _parse(request), _parse(answer)
+    vias = [via for value in told.all("Via") for via in sip.split_addresses(value)] if told is not None else []
+    ours = (asked.get("Via") or "") if asked is not None else ""
+    if len(vias) != 1 or _sent_part(ours) != _sent_part(vias[0]) or not is_private(local.host) or is_private(server.host):
+        return None
+    return Difference("Via", "rewritten", ours, vias[0]) if sip.parameters(vias[0]).get("received") == local.host else None
 
 
 def _sent_part(via: str) -> tuple[str, dict[str, str]]:

@@ -60,8 +60,10 @@ class _Case:
         for probe in self.probes:
             for change in probe.changes:
                 incoming = change.message.startswith("incoming")
-                found.setdefault((f"{incoming} {change.direction}", change.where, change.action), change)
-        return sorted(found.values(), key=lambda change: (change.message.startswith("incoming"), change.direction, _place(change.where)))
+                found.setdefault((f"{incoming} {change.direction or EITHER}", change.where, change.action), change)
+        return sorted(
+            found.values(), key=lambda change: (change.message.startswith("incoming"), change.direction or EITHER, _place(change.where))
+        )
 
     @property
     def harms(self) -> list[Harm]:
@@ -292,7 +294,7 @@ def _nothing(reason: str) -> Finding:
 def _evidence(case: _Case) -> tuple[str, ...]:
     """What was sent beside what arrived; then what follows from it; then how many of each were seen."""
     lines = [
-        f"{change.direction}, {change.message}: {change.where} {change.action}: sent {change.sent!r}, arrived {change.arrived!r}"
+        f"{change.direction or EITHER}, {change.message}: {change.where} {change.action}: sent {change.sent!r}, arrived {change.arrived!r}"
         for change in case.changes
     ]
     lines += [f"{harm.direction}: {harm.text}" for harm in case.harms]
@@ -329,15 +331,20 @@ def _way_round(clean: Sequence[_Case]) -> str:
     return f"; {_list([case.name for case in clean])} passed untouched in the same run"
 
 
+EITHER = "request or response"
+"""Where the server's account is missing: one of the two was changed."""
+_KINDS = {"request": "requests", "response": "responses", None: "requests or responses"}
+
+
 def _where(changes: Iterable[Change]) -> str:
     """``Via, Contact, sdp c= in requests; Via in responses``."""
     parts: dict[str, list[str]] = {}
-    for direction in ("request", "response"):
+    for direction in ("request", "response", None):
         for change in changes:
             if change.direction == direction:
                 incoming = change.message.startswith("incoming")
                 kind = (
-                    f"{direction}s" if not incoming else "incoming requests" if direction == "request" else "answers to incoming requests"
+                    _KINDS[direction] if not incoming else "incoming requests" if direction == "request" else "answers to incoming requests"
                 )
                 parts.setdefault(kind, []).append(change.where)
     return "; ".join(f"{_list(names)} in {kind}".replace("sdp ", "SDP ") for kind, names in parts.items())

@@ -15,10 +15,15 @@ State = Literal["unchanged", "rewritten", "lost", "answered-by-other", "undecide
 NOT_LOCATED = "which hop does it was not looked for"
 
 
+Direction = Literal["request", "response"]
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was changed on the way; told once for each method, with the first message that shows it."""
 
-    direction: Literal["request", "response"]
+    direction: Direction | None
+    """On which way; None: it cannot be told. An answer that repeats something else than was asked shows without the server's account only
+    that one of the two was changed."""
     where: str
     """A header in its RFC spelling, ``Request-URI``, ``Status-Line``, ``sdp c=``, ``sdp a=rtcp``; or of the transport: ``source
     address``, ``source port``, ``retransmissions``; or ``line endings``, ``body``, ``message``."""
@@ -33,7 +38,7 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
     """What a change does to a call."""
 
     level: Level
-    direction: Literal["request", "response"]
+    direction: Direction
     text: str
     """A clause: ``the Contact names 203.0.113.1:5062, but the server saw 203.0.113.1:1024``."""
 
@@ -57,7 +62,7 @@ class MessageFacts(msgspec.Struct, frozen=True, kw_only=True):
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """A message as it left beside the same message as it arrived, whole."""
 
-    direction: Literal["request", "response"]
+    direction: Direction
     message: str
     sent: str
     """Text with its CRLF; ``base64:...`` where it is no UTF-8. Empty: the other end sent no such message."""

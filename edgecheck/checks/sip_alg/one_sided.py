@@ -20,12 +20,23 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from edgecheck.checks.sip_alg import interference, judge_taken
-from edgecheck.checks.sip_alg.authorship import echo_differences
+from edgecheck.checks.sip_alg.authorship import echo_differences, turned_back
 from edgecheck.checks.sip_alg.compare import Difference
 from edgecheck.checks.sip_alg.datagrams import source_difference
 from edgecheck.checks.sip_alg.log import first_line_of, is_final
-from edgecheck.checks.sip_alg.observation import Against, Change, Channel, ForeignAnswer, Harm, Proof, SipAlgObservation, SipProbe
-from edgecheck.checks.sip_alg.reading import as_text, level_of
+from edgecheck.checks.sip_alg.observation import (
+    Against,
+    Change,
+    Channel,
+    Direction,
+    ForeignAnswer,
+    Harm,
+    Proof,
+    SipAlgObservation,
+    SipProbe,
+    State,
+)
+from edgecheck.checks.sip_alg.reading import as_change, as_text, level_of
 from edgecheck.checks.sip_alg.taken import Nearer
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import control, sip
@@ -136,38 +147,37 @@ def _probe(tried: Tried, method: str, translated: str) -> SipProbe:
     harms: list[Harm] = []
     proofs: list[Proof] = []
     for answer in heard:
-        found = [
-            d
-            for d in echo_differences(request, answer.data, tried.local, tried.server, translated=bool(translated))
-            if not _same_meaning(d)
+        found: list[tuple[Direction | None, Difference]] = [
+            (None, d) for d in echo_differences(request, answer.data) if not _same_meaning(d)
         ]
+        if translated and (turned := turned_back(request, answer.data, tried.local, tried.server)) is not None:
+            found.append(("response", turned))
         if answer.source != tried.server:
-            found.append(source_difference(tried.server, answer.source))
+            found.append(("response", source_difference(tried.server, answer.source)))
             text = f"the answer comes from {answer.source} instead of {tried.server}: many phones never see it"
             harms.append(Harm(level="inconsistent", direction="response", text=text))
         if (_via(answer.data) or {}).get("received") == tried.local.host and translated and found:
             text = f"received was turned back to {tried.local.host}, this machine's private address, while on {translated}"
             harms.append(Harm(level="rewriting", direction="response", text=text))
         if found:
-            harms += interference.response_harms(request, None, answer.data, found)
+            harms += interference.response_harms(request, None, answer.data, [one for _, one in found])
             proofs.append(Proof(direction="response", message=f"answer to {method}", sent=as_text(request), arrived=as_text(answer.data)))
-        for one in found:
-            name = f"answer to {method}"
-            change = Change(direction="response", where=one.where, action=one.action, sent=one.sent, arrived=one.arrived, message=name)
-            changes.setdefault((one.where, one.action), change)
+        for direction, one in found:
+            changes.setdefault((one.where, one.action), as_change(direction, f"answer to {method}", one))
     copies = len(tried.sent_at.get(method, ()))
     if heard:
         reason = "" if changes else f"{method}: a clean answer, which proves nothing by itself"
     else:
         reason = f"{method}: no answer to {copies} {'copy' if copies == 1 else 'copies'}"
     unique = tuple({(harm.level, harm.text): harm for harm in harms}.values())
-    level = level_of("undecided", "rewritten" if changes else "undecided", list(changes.values()), unique)
+    response: State = "rewritten" if any(change.direction for change in changes.values()) else "undecided"
+    level = level_of("undecided", response, list(changes.values()), unique)
     return SipProbe(
         transport=tried.transport,
         server_port=tried.server.port,
         method=method,
         request="undecided",
-        response="rewritten" if changes else "undecided",
+        response=response,
         changes=tuple(changes.values()),
         interference=level,
         harms=unique,

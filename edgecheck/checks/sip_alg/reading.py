@@ -20,7 +20,7 @@ from edgecheck.checks.sip_alg.both_ends import BothEnds
 from edgecheck.checks.sip_alg.compare import STATUS_LINE, Difference, compare
 from edgecheck.checks.sip_alg.log import Answer, Sent, first_line_of, is_final, status_of
 from edgecheck.checks.sip_alg.messages import FLOWS, METHODS, NAMES, Step
-from edgecheck.checks.sip_alg.observation import Change, Channel, Harm, Level, MessageFacts, Proof, SipProbe, State
+from edgecheck.checks.sip_alg.observation import Change, Channel, Direction, Harm, Level, MessageFacts, Proof, SipProbe, State
 from edgecheck.wire import control
 
 _SWALLOWED = {100: "phones repeat the INVITE needlessly", 180: "callers hear no ringing"}
@@ -203,16 +203,21 @@ def _swallowed(
 
 
 def _read_without_account(sents: Sequence[Sent], out: StepReading, translated: bool) -> None:
-    """The answers alone: they must repeat what was asked (RFC 3261 section 8.2.6.2). A difference proves an ALG; none proves nothing."""
+    """The answers alone: they must repeat what was asked (RFC 3261 section 8.2.6.2). A difference proves an ALG, and seldom on which of the
+    two ways; none proves nothing."""
+    out.response = "undecided"
     for sent in sents:
         for answer in _distinct_answers(sent.answers):
-            found = authorship.echo_differences(sent.request.data, answer.data, sent.local, answer.source, translated=translated)
             name = f"{status_of(answer.data) or 'answer'} to {NAMES[out.step]}"
-            _add(out, "response", name, found)
+            found = authorship.echo_differences(sent.request.data, answer.data)
+            _add(out, None, name, found)
+            if translated and (turned := authorship.turned_back(sent.request.data, answer.data, sent.local, answer.source)):
+                found.append(turned)
+                _add(out, "response", name, [turned])
+                out.response = "rewritten"
             if found:
                 out.harms += interference.response_harms(sent.request.data, None, answer.data, found)
                 out.proofs.append(Proof(direction="response", message=name, sent="", arrived=as_text(answer.data)))
-    out.response = "rewritten" if out.changes else "undecided"
 
 
 def read_probe(ends: BothEnds, method: str) -> SipProbe:
@@ -295,15 +300,15 @@ def read_channel(ends: BothEnds) -> Channel:
     )
 
 
-def _add(out: StepReading, direction: str, message: str, differences: Iterable[Difference]) -> None:
+def _add(out: StepReading, direction: Direction | None, message: str, differences: Iterable[Difference]) -> None:
     known = {(change.direction, change.where, change.action) for change in out.changes}
     out.changes += [as_change(direction, message, d) for d in differences if (direction, d.where, d.action) not in known]
 
 
-def as_change(direction: str, message: str, difference: Difference) -> Change:
-    """A difference, with the message and the way on which it was seen: ``request`` or ``response``."""
+def as_change(direction: Direction | None, message: str, difference: Difference) -> Change:
+    """A difference, with the message and the way on which it was seen."""
     return Change(
-        direction="request" if direction == "request" else "response",
+        direction=direction,
         where=difference.where,
         action=difference.action,
         sent=difference.sent,
@@ -314,7 +319,7 @@ def as_change(direction: str, message: str, difference: Difference) -> Change:
 
 def _first_of_a_kind(changes: Iterable[Change]) -> Iterator[Change]:
     """Each kind of change once, with the first message that shows it; of that message all."""
-    shown: dict[tuple[str, str, str], str] = {}
+    shown: dict[tuple[Direction | None, str, str], str] = {}
     for change in changes:
         if shown.setdefault((change.direction, change.where, change.action), change.message) == change.message:
             yield change

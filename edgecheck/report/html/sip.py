@@ -54,7 +54,7 @@ def figure(report: Report) -> tuple[Way, ...]:
         lines = found.setdefault(name, {})
         states.setdefault(name, set()).update(str(probe.get(side)) for side in ("request", "response") if probe.get(side))
         for change in rows(probe, "changes"):
-            key = (text(change, "direction"), text(change, "where"), text(change, "action"))
+            key = (text(change, "direction") or "request or response", text(change, "where"), text(change, "action"))
             if key in lines:
                 lines[key] = lines[key]._replace(more=lines[key].more + 1)
                 continue
