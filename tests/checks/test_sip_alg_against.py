@@ -8,6 +8,8 @@ import pytest
 from edgecheck.against import parse_server
 from edgecheck.checks.sip_alg import CHECK
 from edgecheck.checks.sip_alg.against import Aim, message, probe_against
+from edgecheck.checks.sip_alg.following import with_quotes
+from edgecheck.checks.sip_alg.locate import Stage, locate
 from edgecheck.checks.sip_alg.observation import HopTrial, Located, RoundTrip, SipAlgObservation, Taken, Tally
 from edgecheck.checks.sip_alg.one_sided import Heard, Tried, read
 from edgecheck.checks.sip_alg.taken import Nearer
@@ -77,6 +79,29 @@ def test_whoever_answers_for_nobody_answers_for_all() -> None:
     assert (seen.against.nobody_answered, seen.against.nobody) == (True, "192.0.2.1:5060")
     assert findings["UDP 5060"].id == "sip-alg.answered-by-other"
     assert seen.interference == "destructive"
+
+
+def test_an_alg_that_turns_all_back_is_seen_in_what_routers_quote() -> None:
+    """The answer is clean; the second router has seen another Via and Contact."""
+    sent = message("OPTIONS", AIM, "udp", Endpoint("192.168.88.2", 40_000))
+    seen = judged(Nearer())[0]
+    quoted = sent.replace(b"192.168.88.2:40000", b"203.0.113.1:40000")[:400]
+    stages = (Stage(hop=1, address="192.168.88.1", text=sent[:400]), Stage(hop=2, address="203.0.113.14", text=quoted))
+    located, reason = locate(sent, stages, None)
+    assert located is not None
+    assert [(one.hop, one.address, one.where) for one in located] == [(1, "192.168.88.1", ("Via", "Contact"))]
+    told = with_quotes(seen, Endpoint(PRIMARY, 5060), sent, stages, located, reason)
+    (finding,) = [one for one in CHECK.judge(told, PROFILE) if one.subject == "UDP 5060"]
+    assert (finding.id, finding.verdict) == ("sip-alg.rewritten", Verdict.FAIL)
+    assert finding.summary.startswith("Hop 1 (192.168.88.1) rewrites SIP on UDP 5060 (Via, Contact already changed in what routers quote")
+    assert any("as hop 2 quotes it: Contact rewritten: sent '<sip:edgecheck@192.168.88.2:40000" in line for line in finding.evidence)
+    assert (told.interference, told.located) == ("rewriting", located)
+
+
+def test_quotes_that_show_no_change_prove_nothing() -> None:
+    sent = message("OPTIONS", AIM, "udp", Endpoint("192.168.88.2", 40_000))
+    stages = (Stage(hop=1, address="192.168.88.1", text=sent[:200]), Stage(hop=2, address=None))
+    assert locate(sent, stages, None) == (None, "what happens beyond hop 1 was not seen")
 
 
 def near(hops: int, router: str, beyond: str) -> Taken:

@@ -42,6 +42,8 @@ class Case:
     expected: dict[str, str]
     verdict: str
     """``any``: but never a pass."""
+    hops: tuple[int, ...] = ()
+    """Who is located: by what routers quote of requests, whatever the answers show."""
 
 
 def played(*mutations: str) -> Plan:
@@ -63,6 +65,7 @@ CASES = (
         server="kamailio",
         expected={"UDP 5060": REWRITTEN, "TCP 5060": REWRITTEN, "TLS 5061": TRACE},
         verdict="fail",
+        hops=(1,),
     ),
     Case(
         name="kamailio, the provider's alg alone",
@@ -84,6 +87,7 @@ CASES = (
         server="kamailio",
         expected={"UDP 5060": "sip-alg.inconsistent", "TLS 5061": TRACE},
         verdict="fail",
+        hops=(1,),
     ),
     Case(
         name="sipp, no alg",
@@ -96,8 +100,9 @@ CASES = (
         name="sipp, the kernel's alg",
         plan=Plan(home=KernelRouter(sip_alg=("udp",), **KERNEL)),
         server="sipp",
-        expected={"UDP 5060": "sip-alg.hint"},
-        verdict="inconclusive",
+        expected={"UDP 5060": REWRITTEN},
+        verdict="fail",
+        hops=(1,),
     ),
 )
 
@@ -129,6 +134,8 @@ def test_what_one_side_tells(play: Callable[[Case], dict[str, Any]], case: Case)
     (check,) = report["checks"]
     told = {subject: finding["id"] for finding in check["findings"] for subject in finding["subject"].split(", ")}
     assert {subject: told.get(subject) for subject in case.expected} == case.expected, runs.told(report)
+    located = check["observation"]["located"] or ()
+    assert tuple(one["hop"] for one in located if one["where"] != ["answer"]) == case.hops, runs.told(report)
     assert report["server"] is None
     assert check["observation"]["against"]["server"] == SERVER
     if case.verdict == "any":

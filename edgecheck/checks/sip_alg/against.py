@@ -16,6 +16,7 @@ import msgspec
 
 from edgecheck import __version__
 from edgecheck.checks.hops import SPACING_S
+from edgecheck.checks.sip_alg.following import follow
 from edgecheck.checks.sip_alg.observation import RoundTrip, SipAlgObservation, Taken
 from edgecheck.checks.sip_alg.one_sided import Heard, Tried, read
 from edgecheck.checks.sip_alg.taken import TIMED, Climb, Nearer
@@ -73,7 +74,22 @@ async def probe_against(net: Network, aim: Aim) -> SipAlgObservation:
         nearer.nobody = await climb(net, aim, nobody.server)  # nobody is there: that it is answered is proof enough
     await _time_streams(net, [tried for tried in ways if tried.transport == "tcp" and tried.connect_s is not None], nearer)
     nearer.gateways = (await net.machine()).gateways
-    return read(f"sip:{aim.host}", ways, nobody, nearer)
+    seen = read(f"sip:{aim.host}", ways, nobody, nearer)
+    return await _follow(net, aim, Endpoint(aim.address, udp_port), seen)
+
+
+async def _follow(net: Network, aim: Aim, server: Endpoint, seen: SipAlgObservation) -> SipAlgObservation:
+    """Who changes a request, where nobody is known to answer it on the way."""
+    if seen.located or not net.sees_quotes:
+        return seen
+    try:
+        socket = await net.open_udp()
+    except LocalFailure:
+        return seen
+    try:
+        return await follow(net, socket, server, message("OPTIONS", aim, "udp", socket.local), seen)
+    finally:
+        socket.close()
 
 
 async def _look(net: Network, aim: Aim, server: Endpoint, nearer: Nearer) -> None:

@@ -200,6 +200,12 @@ def _missing(lines: dict[_Line, bytes], others: dict[_Line, bytes], other_text: 
     return [line for line in order[:seen] if line not in others]
 
 
+def lines_named(text: bytes, name: str) -> list[bytes]:
+    """The values that a header of this name has, as far as the text goes; ``Request-URI``: the start line."""
+    wanted = "" if name == "Request-URI" else name
+    return [value for (each, _), value in _lines(text).items() if each == wanted]
+
+
 def _lines(text: bytes) -> dict[_Line, bytes]:
     """Headers that are there in full, by name and how many of that name went before; the start line under the empty name."""
     head = text.partition(_END)

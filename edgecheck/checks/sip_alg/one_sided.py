@@ -49,8 +49,8 @@ ANOTHER = (
     "edgecheck alg --against 'sip:HOST;transport=tcp', or tls."
 )
 CANNOT = (
-    "From one side alone, requests that are rewritten and turned back in the answer, SDP, calls that come in and opened ports cannot be "
-    "seen. With an echo server outside (edgecheck run sip-alg edge://...) they can."
+    "From one side alone, SDP, calls that come in and opened ports cannot be seen, nor requests that are rewritten and turned back in the "
+    "answer, but over UDP where routers quote them. With an echo server outside (edgecheck run sip-alg edge://...) they can."
 )
 
 
@@ -347,11 +347,18 @@ def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str],
     probes = [one for one in seen.probes if (one.transport, one.server_port) == (channel.transport, channel.server_port) and one.changes]
     if not probes:
         return []
-    changes = list({(change.where, change.action): change for probe in reversed(probes) for change in probe.changes}.values())
+    every = [change for probe in reversed(probes) for change in probe.changes]
+    changes = list({(change.direction, change.where, change.action): change for change in every}.values())
     hit = {f"{one.transport.upper()} {one.server_port}" for one in seen.probes if one.changes}
     others = [other for other in answered if other not in hit]
     level = interference.gravest(probe.interference for probe in probes if probe.interference is not None)
     where = ", ".join(dict.fromkeys(change.where for change in changes))
+    came_back = ", ".join(dict.fromkeys(change.where for change in changes if change.direction == "response"))
+    quoted = ", ".join(dict.fromkeys(change.where for change in changes if change.direction == "request"))
+    shown = [f"{came_back} came back otherwise than a server may return it"] if came_back else []
+    shown += [f"{quoted} already changed in what routers quote of a request that expired on its way"] if quoted else []
+    who = judge_taken.sentence(judge_taken.names(seen.located)) if quoted else "Something on the path"
+    does = "rewrite" if quoted and len(seen.located or ()) > 1 else "rewrites"
     harms = "; ".join(dict.fromkeys(harm.text for probe in probes for harm in probe.harms))
     beside = f" The answers on {' and '.join(others)} show no such thing." if others else ""
     moved = all(change.where in ("source address", "source port") for change in changes)
@@ -362,9 +369,13 @@ def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str],
         verdict = Verdict.INCONCLUSIVE
     else:
         tail = f": {harms}" if harms else ""
-        summary = f"Something on the path rewrites SIP on {name} ({where} came back otherwise than a server may return it){tail}.{beside}"
+        summary = f"{who} {does} SIP on {name} ({'; '.join(shown)}){tail}.{beside}"
         verdict = Verdict.FAIL if level in ("inconsistent", "destructive") else expected
-    lines = [f"{change.message}: {change.where} {change.action}: sent {change.sent!r}, came back {change.arrived!r}" for change in changes]
+    lines = [
+        f"{change.message}: {change.where} {change.action}: sent {change.sent!r}, "
+        f"{'came back' if change.direction == 'response' else 'quoted'} {change.arrived!r}"
+        for change in changes
+    ]
     cause = "inconsistent" if level in ("inconsistent", "destructive") and not moved else "rewritten"
     return [
         Finding(
