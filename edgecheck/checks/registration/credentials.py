@@ -39,8 +39,8 @@ class Credentials:
         self._proofs: dict[bool, str | None] = {}
         self.refusals = 0
         """How often credentials were sent and not taken."""
-        self.accepted = False
-        """Whether they were taken once in this run: a later challenge then wants a fresh nonce and nothing else."""
+        self._accepted: set[bool] = set()
+        """Kinds that were taken since they were last challenged: the next challenge wants a fresh nonce and nothing else."""
 
     @property
     def ready(self) -> bool:
@@ -55,6 +55,7 @@ class Credentials:
     def forget(self) -> None:
         """For another server: nothing that this one said holds there. The count of refusals stays."""
         self._held, self._uses, self._next = {}, {}, {}
+        self._accepted, self._tried = set(), set()
 
     def headers(self, method: str, uri: str) -> tuple[tuple[str, str], ...]:
         """Credentials for the next request, one header for each kind of challenge held."""
@@ -84,19 +85,29 @@ class Credentials:
             return "no-challenge"
         if self._password is None:
             return "no-password"
+        if sent:
+            self._passed({challenge.proxy for challenge in offered})
         advice: Advice | None = None
         for kind in dict.fromkeys(challenge.proxy for challenge in offered):
             same = [challenge for challenge in offered if challenge.proxy == kind]
             advice = self._answer(same, kind, sent and kind in self._held) or advice
         return advice or "again"
 
+    def _passed(self, challenged: set[bool]) -> None:
+        """A server behind the proxy asks: so the proxy took what it was given. Nonces that serve once make it ask again, with the next
+        request. (The other way round, where both were sent and the proxy asks, the server behind it has seen nothing.)"""
+        if True in self._held and True not in challenged:
+            self._accepted.add(True)
+        elif challenged == {True} and True not in self._held:
+            self._accepted.add(False)
+
     def _answer(self, offered: Sequence[digest.Challenge], kind: bool, sent: bool) -> Advice | None:
         chosen = digest.choose(offered)
         if sent:
             held = self._held[kind]
-            fresh = self.accepted and chosen is not None and chosen.nonce != held.nonce
+            fresh = kind in self._accepted and chosen is not None and chosen.nonce != held.nonce
             if fresh:
-                self.accepted = False  # once: a nonce that served may be used up
+                self._accepted.remove(kind)  # once: a nonce that served may be used up
             else:
                 self.refusals += 1
                 if chosen is None or not chosen.stale:
@@ -116,7 +127,7 @@ class Credentials:
         """Note a 2xx. Whether the server proved that it knows the password, where it said so (Authentication-Info)."""
         if not self._held:
             return None
-        self.accepted = True
+        self._accepted = set(self._held)
         proved: bool | None = None
         for kind, header in ((False, "Authentication-Info"), (True, "Proxy-Authentication-Info")):
             value = message.get(header)

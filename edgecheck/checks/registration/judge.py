@@ -135,7 +135,8 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     """Causes of a repeated challenge, other than the usual two, that the answers show signs of; and those signs."""
     hints: list[str] = []
     facts: list[str] = []
-    ports = list(dict.fromkeys(attempt.rport for attempt in seen.attempts if attempt.rport is not None))
+    here = _on_one_link(seen)
+    ports = list(dict.fromkeys(attempt.rport for attempt in here if attempt.rport is not None))
     if len(ports) > 1:
         hints.append(f"the NAT changed the source port in between ({', '.join(map(str, ports))}), and the nonce may be bound to it")
         facts.append(f"source ports that the server saw, in order: {', '.join(map(str, ports))}")
@@ -149,14 +150,33 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     elif fact := _unseen_nat(seen):
         hints.append("a SIP ALG rewrites SIP (the server claims to have seen a private address; without any NAT on the way it would, too)")
         facts.append(fact)
-    realms = list(dict.fromkeys(each.realm for attempt in seen.attempts for each in attempt.challenges))
-    if len(realms) > 1:
+    realms = _changing_realms(here)
+    if realms:
         hints.append(f"the realm changes from challenge to challenge ({', '.join(map(repr, realms))}): more than one server answers")
         facts.append(f"realms offered, in order: {', '.join(map(repr, realms))}")
     if seen.password_edged:
         hints.append("the password that was given begins or ends with a blank")
         facts.append("the password that was given begins or ends with a blank")
     return hints, facts
+
+
+def _on_one_link(seen: RegistrationObservation) -> list[Attempt]:
+    """The last requests in a row that left by one socket of ours to one server: only these can show what a NAT or a server changes."""
+    out: list[Attempt] = []
+    for attempt in reversed([each for each in seen.attempts if each.purpose in ("fetch", "register")]):
+        if out and ((attempt.transport, attempt.target) != (out[0].transport, out[0].target) or attempt.redirect_to):
+            break
+        out.insert(0, attempt)
+    return out
+
+
+def _changing_realms(attempts: list[Attempt]) -> list[str]:
+    """The realms of a proxy, or of a registrar, that asked for another one each time; a proxy and a registrar have each their own."""
+    for proxy in (False, True):
+        asked = [tuple(each.realm for each in attempt.challenges if each.proxy is proxy) for attempt in attempts]
+        if len({frozenset(realms) for realms in asked if realms}) > 1:
+            return list(dict.fromkeys(realm for realms in asked for realm in realms))
+    return []
 
 
 _DIVERTED = "an OPTIONS left one port and named another in its Via; the server knows rport, and the answer came to the port in Via"

@@ -103,7 +103,6 @@ class _Visit:
                     self.redirected_to = parts.host
                     self.uri = messages.request_uri(Place(host=parts.host, port=parts.port, secure=parts.scheme == "sips"))
                 pending = await self._follow(step, target) or []
-                self.credentials.forget()
                 if not pending:
                     self._end("redirects")
                 continue
@@ -125,6 +124,7 @@ class _Visit:
     async def _try(self, target: Target, *, last: bool) -> Step:
         """Everything at one target; ``Elsewhere`` when the next one is to be tried."""
         self._hang_up()
+        self.credentials.forget()  # a nonce of another server, or of another connection, is refused like a wrong password
         self.phone.progress(0, 0, f"REGISTER to {target}")
         try:
             link = await self.phone.open_link(target, _CONNECT_S)
