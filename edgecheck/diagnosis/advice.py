@@ -144,6 +144,17 @@ def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
     return (f"Let the router's rule for {subjects(same)} lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
 
 
+def _held(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """Who holds it, where the router tells."""
+    if not facts.holders:
+        return ()
+    same = facts.having(finding.id, verdicts=(finding.verdict,))
+    return (
+        f"On {join(list(facts.holders))}, to which the router leads {subjects(same)}, switch UPnP off or choose another port; then "
+        f"restart it, or delete the mapping in the router. Then forward {subjects(same)} to {facts.here}.{_how_to_forward(facts)}",
+    )
+
+
 def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     inner = facts.router.wan_address if facts.router else None
     target = f"to the inner one ({inner})" if inner else "to the inner one's outer address"
@@ -287,6 +298,7 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.no-rule": _forward,
     "port-forwarding.refused": _forward,
     "port-forwarding.wrong-host": _right_host,
+    "port-forwarding.held-by-another": _held,
     "port-forwarding.carrier-grade-nat": _public_address,
     "topology.carrier-grade-nat": _public_address,
     "topology.double-nat": _both_routers,

@@ -116,6 +116,18 @@ class Facts:
             return "this machine"
 
     @property
+    def holders(self) -> tuple[str, ...]:
+        """The devices that hold ports in the router, by its word: ``192.168.1.30 (another phone)``."""
+        rows = self.fact("port-forwarding", "ports")
+        found = []
+        for row in rows if isinstance(rows, (list, tuple)) else ():
+            mapping = row.get("mapping") if isinstance(row, dict) else None
+            if isinstance(mapping, dict) and mapping.get("internal_host") not in (None, "", self.here):
+                name = " ".join(str(mapping.get("description") or "").split())[:_LONGEST_NAME]
+                found.append(f"{mapping['internal_host']}{f' ({name})' if name else ''}")
+        return tuple(dict.fromkeys(found))
+
+    @property
     def own_firewall(self) -> str | None:
         """The name of this machine's firewall, where ``host`` read that it drops what no rule admits."""
         machine = self.fact("host", "machine")

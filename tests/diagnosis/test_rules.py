@@ -304,6 +304,15 @@ def test_who_adds_the_missing_rule_hears_of_the_firewall_behind_it(inbound, told
     assert ("own firewall (nftables) drops what none of its rules admits" in steps[0]) is told
 
 
+def test_the_device_that_holds_a_port_is_named_in_the_step():
+    mapping = {"internal_host": "192.168.1.30", "description": "another phone"}
+    held = result(finding("port-forwarding.held-by-another", "fail", "UDP 5060"), observation={"ports": [{"port": 5060, "mapping": mapping}]})
+    (step,) = advice(held, nat())
+    assert step.startswith("On 192.168.1.30 (another phone), to which the router leads UDP 5060, switch UPnP off")
+    nobody = msgspec.structs.replace(held, observation={"ports": [{"port": 5060, "mapping": None}, "?"]})
+    assert advice(nobody, nat())[0].startswith("On the device that holds it")
+
+
 def test_one_firewall_is_opened_once():
     (step,) = advice(ports(("host-firewall", "UDP 5060")), closed_rtp("host-firewall"), nat())
     assert "let in UDP 5060 and, for RTP, UDP 10000-20000" in step
