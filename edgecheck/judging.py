@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from edgecheck.checks import BY_ID
-from edgecheck.diagnosis import diagnose, settings_for_pbx
+from edgecheck.diagnosis import diagnose, leading_id, settings_for_pbx
 from edgecheck.model import draft
 from edgecheck.model.check import Check, Observation
 from edgecheck.model.profile import Profile
@@ -122,7 +122,11 @@ def assemble(
     """Diagnose across the checks; ``make`` puts results, headline and advice into a report."""
     diagnosed, headline, advice = diagnose(tuple(results), profile, server, client.router)
     report = make(tuple(diagnosed), headline, tuple(advice))
-    return msgspec.structs.replace(report, settings_for_pbx=settings_for_pbx(report.checks, profile, server, client))
+    return msgspec.structs.replace(
+        report,
+        headline_of=leading_id(report.checks, profile, server),
+        settings_for_pbx=settings_for_pbx(report.checks, profile, server, client),
+    )
 
 
 def rejudge(report: Report) -> Report:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from edgecheck.diagnosis.advice import advise, remedies
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.headline import headline
+from edgecheck.diagnosis.headline import headline, leading
 from edgecheck.diagnosis.pbx import settings_for, settings_of_report
 from edgecheck.model.profile import Profile
 from edgecheck.model.router import RouterName
@@ -23,6 +23,12 @@ def diagnose(
         for result in results
     )
     return treated, headline(facts), advise(facts)
+
+
+def leading_id(results: Sequence[CheckResult], profile: Profile, server: ServerFacts | None) -> str | None:
+    """Id of the finding that the headline is about; None where it tells of no trouble."""
+    finding = leading(Facts(results, profile, server))
+    return None if finding is None else finding.id
 
 
 def settings_for_pbx(

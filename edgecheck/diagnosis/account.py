@@ -34,6 +34,13 @@ def account_sentence(facts: Facts) -> str | None:
     return whole(trouble.summary)
 
 
+def leading(facts: Facts) -> Finding | None:
+    """The trouble that the sentence tells; None where it tells none."""
+    trouble = _first_on_the_way(facts)
+    fine = trouble is None or (trouble.verdict is Verdict.INCONCLUSIVE and bool(facts.having("registration.registered", verdicts=_FINE)))
+    return None if fine else trouble
+
+
 def _first_on_the_way(facts: Facts) -> Finding | None:
     """The gravest trouble, and of several alike the first on the phone's way: a name that leads nowhere explains what comes after it."""
     better = told_better(facts)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from edgecheck.diagnosis.account import account_sentence
+from edgecheck.diagnosis import account
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import CLOSED_AND_SILENT, EFFECTS, RULES, Effect, Held, held
 from edgecheck.diagnosis.words import clause, join, whole
 from edgecheck.model.verdict import Finding, Verdict, worst
 
 _MOST_CAUSES = 3
+_OF_ALL = ("nat-behavior.udp-blocked",)
+"""Its sentence is said alone: it explains the rest."""
 _SHORT = 120
 """Characters of a finding's own sentence that can stand beside others, where no rule has a clause for it."""
 
@@ -21,8 +23,23 @@ def headline(facts: Facts) -> str:
     return sentence
 
 
+def leading(facts: Facts) -> Finding | None:
+    """The finding that the first line is about, of several the first; None where nothing is wrong."""
+    if account.account_sentence(facts) is not None:
+        return account.leading(facts)
+    verdict = worst([result.verdict for result in facts.results])
+    if verdict is Verdict.FAIL:
+        told = _told_of([one for one in held(facts) if one.verdict is Verdict.FAIL])
+        return next((finding for one in told for finding in _grave(one)), None) or next(iter(facts.troubles()), None)
+    if verdict is Verdict.INCONCLUSIVE:
+        return _first_untold(facts)
+    if verdict is Verdict.WARN:
+        return next((finding for one in held(facts) for finding in one.findings), None) or next(iter(facts.troubles()), None)
+    return None
+
+
 def _sentence(facts: Facts) -> str:
-    of_account = account_sentence(facts)
+    of_account = account.account_sentence(facts)
     if of_account is not None:
         return of_account
     verdict = worst([result.verdict for result in facts.results])
@@ -44,13 +61,19 @@ def _failed(facts: Facts) -> str:
     holding = [one for one in held(facts) if one.verdict is Verdict.FAIL]
     if not holding:
         return next((whole(finding.summary) for finding in facts.troubles()), "Something here breaks calls; see the rows.")
-    fatal = [one for one in holding if one.rule.effect is Effect.NO_CALLS]
-    told = [one.rule.told(facts, _grave(one)) for one in fatal[:1] or holding[:_MOST_CAUSES]]
+    first = _told_of(holding)
+    fatal = first[0].rule.effect is Effect.NO_CALLS
+    told = [one.rule.told(facts, _grave(one)) for one in first]
     if not fatal:
         covered = [finding for one in held(facts) for finding in (*one.findings, *one.explained)]
         others = [each for each in facts.troubles() if each.verdict is Verdict.FAIL and not any(each is other for other in covered)]
         told += [clause(finding) for finding in others if len(finding.summary) <= _SHORT][: _MOST_CAUSES - len(told)]
-    return f"{_effect(fatal[:1] or holding)}: {join(told)}."
+    return f"{_effect(first if fatal else holding)}: {join(told)}."
+
+
+def _told_of(holding: Sequence[Held]) -> Sequence[Held]:
+    """What leaves no calls at all says it all."""
+    return [one for one in holding if one.rule.effect is Effect.NO_CALLS][:1] or holding[:_MOST_CAUSES]
 
 
 def _grave(one: Held) -> list[Finding]:
@@ -70,14 +93,10 @@ def _effect(holding: Sequence[Held]) -> str:
 
 def _untold(facts: Facts) -> str:
     untold = [result for result in facts.results if result.verdict is Verdict.INCONCLUSIVE]
-    first = next((finding for finding in _likeliest(facts) if finding.verdict is Verdict.INCONCLUSIVE), None)
+    first = _first_untold(facts)
     if first is None:
         return "Not everything could be told."
-    # One finding that explains why nothing else could be told.
-    of_all = facts.having("nat-behavior.udp-blocked", verdicts=(Verdict.INCONCLUSIVE,))
-    if of_all:
-        return whole(of_all[0].summary)
-    if first.id.startswith("control.") or len(untold) == len(facts.results) == 1:
+    if first.id in _OF_ALL or first.id.startswith("control.") or len(untold) == len(facts.results) == 1:
         return whole(first.summary)
     if all(finding.id.endswith(".cut-short") for finding in facts.troubles() if finding.verdict is Verdict.INCONCLUSIVE):
         why = next((result.cut_short for result in untold if result.cut_short), "it was cut short")
@@ -89,9 +108,10 @@ def _untold(facts: Facts) -> str:
     return f"Nothing is known to be wrong, but {join([result.id for result in untold])} could not be told: {words}."
 
 
-def _likeliest(facts: Facts) -> tuple[Finding, ...]:
-    """Where nothing gets out to a port, nothing else can be told of it: that comes first."""
-    return (*facts.having("outbound.undecided"), *facts.troubles())
+def _first_untold(facts: Facts) -> Finding | None:
+    """What explains why nothing else could be told; else, where nothing gets out to a port, nothing else can be told of it: that comes first."""
+    likeliest = (*facts.having(*_OF_ALL), *facts.having("outbound.undecided"), *facts.troubles())
+    return next((finding for finding in likeliest if finding.verdict is Verdict.INCONCLUSIVE), None)
 
 
 def _fine(facts: Facts) -> str:

@@ -133,6 +133,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     headline: str
     """First line for the person on the phone: the gravest thing and its cause, in one sentence."""
+    headline_of: str | None = None
+    """Id of the finding that the first line is about, of several the first; None = of no trouble."""
     checks: tuple[CheckResult, ...]
     advice: tuple[str, ...] = ()
     """What to do, in order; from the diagnosis."""

@@ -160,7 +160,7 @@ class _Page:
         where = "of looking" if report.settings.get("account") is not None else "without a server"
         if report.server or (asked.startswith(("sip:", "sips:")) and where == "without a server"):
             where = f"against {report.server.address if report.server else asked}"
-        grave = _gravest_id(report)
+        grave = report.headline_of or _gravest_id(report)
         line = f"{report.duration_s:.1f} s {where}." + (f" Proof: {self._proof}." if self._proof else "")
         more = f"More: edgecheck explain {grave}" if grave else ""
         if not more or not self._width or len(line) + 1 + len(more) <= self._width:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.headline import headline
+from edgecheck.diagnosis.headline import headline, leading
 from edgecheck.diagnosis.rules import explained
 from edgecheck.doctor import PROFILE
 from edgecheck.model.verdict import CheckResult, Finding, Verdict, worst
@@ -65,6 +65,7 @@ def test_what_says_why_stands_before_what_was_seen(seen: tuple[str, str, str], w
     facts = Facts([result("transport", seen), why, result("registration", ("unreachable", "fail", "It is not reached."))], PROFILE, None)
     assert headline(facts) == f"sip:alice@example.com does not register: {expected}"
     assert [finding.id for finding in explained(facts)] == [f"transport.{seen[0]}"]
+    assert leading(facts) is why.findings[0], "what to read on is about the first line, not the first failure"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,10 @@ def test_what_does_not_say_why_does_not(other: CheckResult) -> None:
     facts = Facts([result("transport", TLS_FAILED), other, result("registration", BLIND)], PROFILE, None)
     assert headline(facts) == "sip:alice@example.com does not register: TLS could not be opened."
     assert explained(facts) == ()
+
+
+def test_what_passes_is_led_by_nothing() -> None:
+    assert leading(Facts([result("transport", CLOSED), result("registration", REGISTERED, REACHABLE)], PROFILE, None)) is None
 
 
 def test_another_place_explains_nothing() -> None:

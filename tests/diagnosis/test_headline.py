@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecheck.diagnosis import diagnose
+from edgecheck.diagnosis import diagnose, leading_id
 from edgecheck.model.verdict import ServerFacts
 from tests.reports import PROFILE, SERVER, alg, clean, finding, forwarded, nat, preserved, result, rtp, rtp_open, skipped
 
@@ -119,3 +119,18 @@ def test_an_observation_of_another_shape_is_no_error(observation):
     odd = result(finding("sip-alg.rewritten", "fail"), observation=observation)
     holes = result(finding("rtp-range.inbound-blocked", "fail", "x"), observation={"inbound_blocked": observation, "range": observation})
     assert "something on the path rewrites SIP on UDP 5060" in headline(odd, holes)
+
+
+@pytest.mark.parametrize(
+    ("results", "id"),
+    [
+        ([blocked("UDP 5060", verdict="warn"), alg("UDP 5060"), rtp(((12000, 20000),))], "sip-alg.rewritten"),
+        ([blocked("TCP 5060"), result(finding("nat-behavior.udp-blocked", "fail", "UDP"))], "nat-behavior.udp-blocked"),
+        ([result(finding("future.unknown", "fail", "x", "a new kind of trouble"))], "future.unknown"),
+        ([result(finding("sip-alg.undecided", "inconclusive")), result(finding("outbound.undecided", "inconclusive"))], "outbound.undecided"),
+        ([blocked("UDP 5060", verdict="warn")], "port-forwarding.blocked"),
+        ([preserved()], None),
+    ],
+)
+def test_what_the_first_line_is_about(results, id):
+    assert leading_id(results, PROFILE, SERVER) == id

@@ -115,6 +115,11 @@ def test_the_last_line_tells_time_server_and_where_to_read_on():
     ]
 
 
+def test_what_to_read_on_is_what_the_first_line_is_about():
+    given = report(result(finding("transport.refused")), result(finding("tls.expired")), headline_of="tls.expired")
+    assert text.render(given).splitlines()[-1].endswith("More: edgecheck explain tls.expired")
+
+
 @pytest.mark.parametrize(
     ("proof", "more", "told"),
     [
