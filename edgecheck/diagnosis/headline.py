@@ -109,7 +109,7 @@ def _untold(facts: Facts) -> str:
 
 
 def _first_untold(facts: Facts) -> Finding | None:
-    """What explains why nothing else could be told; else, where nothing gets out to a port, nothing else can be told of it: that comes first."""
+    """What explains the rest; then where nothing gets out to a port, for nothing else can be told of it."""
     likeliest = (*facts.having(*_OF_ALL), *facts.having("outbound.undecided"), *facts.troubles())
     return next((finding for finding in likeliest if finding.verdict is Verdict.INCONCLUSIVE), None)
 
