@@ -219,6 +219,8 @@ def _nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
 def _untold_port(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if "this machine's own firewall" in finding.summary:
         return (f"Look at this machine's own firewall for {finding.subject} ({_FIREWALLS}), and run this again.",)
+    if "run as an administrator" in finding.summary:
+        return (f"Run port-forwarding once as an administrator (root), or with the service stopped: so it is told for {finding.subject}.",)
     return _second_address(facts, finding)
 
 

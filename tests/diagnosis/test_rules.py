@@ -324,6 +324,12 @@ def test_a_port_that_this_machines_firewall_may_drop_sends_nobody_to_wait():
     assert step.startswith("Look at this machine's own firewall for UDP 5060 (ufw status")
 
 
+def test_what_only_an_administrator_can_see_sends_nobody_to_wait():
+    reason = "UDP 5060 could not be told: asterisk did not answer; whether it arrived could not be seen: run as an administrator."
+    (step,) = advice(result(finding("port-forwarding.undecided", "inconclusive", "UDP 5060", reason)))
+    assert step.startswith("Run port-forwarding once as an administrator")
+
+
 def test_sip_that_arrives_cut_up_is_not_called_dropped():
     cut = finding("sip-alg.destroyed", "fail", "TCP 5060", "Something on the path destroys SIP.", observed="what arrived is no SIP message any more")
     gone = finding("sip-alg.destroyed", "fail", "UDP 5060", "Something on the path destroys SIP.", observed="none of 12 copies arrived")
