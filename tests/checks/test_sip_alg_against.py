@@ -61,7 +61,9 @@ def test_what_an_answer_must_repeat_and_does_not_proves_an_alg(name: str, where:
     found = findings["UDP 5060"]
     assert found.verdict is Verdict.FAIL
     assert where in found.observed
-    assert found.evidence
+    assert f"{where} came back otherwise" in found.summary
+    assert any(f": {where} " in line and ", came back " in line for line in found.evidence)
+    assert not any(", quoted " in line for line in found.evidence), "nobody quoted anything"
     assert seen.interference in ("rewriting", "inconsistent")
     assert findings["TCP 5060"].id == "sip-alg.no-trace"
 

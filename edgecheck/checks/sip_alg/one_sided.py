@@ -353,7 +353,7 @@ def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str],
     others = [other for other in answered if other not in hit]
     level = interference.gravest(probe.interference for probe in probes if probe.interference is not None)
     where = ", ".join(dict.fromkeys(change.where for change in changes))
-    came_back = ", ".join(dict.fromkeys(change.where for change in changes if change.direction == "response"))
+    came_back = ", ".join(dict.fromkeys(change.where for change in changes if change.direction != "request"))
     quoted = ", ".join(dict.fromkeys(change.where for change in changes if change.direction == "request"))
     shown = [f"{came_back} came back otherwise than a server may return it"] if came_back else []
     shown += [f"{quoted} already changed in what routers quote of a request that expired on its way"] if quoted else []
@@ -373,7 +373,7 @@ def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str],
         verdict = Verdict.FAIL if level in ("inconsistent", "destructive") else expected
     lines = [
         f"{change.message}: {change.where} {change.action}: sent {change.sent!r}, "
-        f"{'came back' if change.direction == 'response' else 'quoted'} {change.arrived!r}"
+        f"{'quoted' if change.direction == 'request' else 'came back'} {change.arrived!r}"
         for change in changes
     ]
     cause = "inconsistent" if level in ("inconsistent", "destructive") and not moved else "rewritten"
