@@ -15,6 +15,7 @@ import pytest
 
 from edgecheck import judging
 from edgecheck.checks import ALL, DOCTOR
+from edgecheck.checks.sip_alg.against import Aim, probe_against
 from edgecheck.comparison import compare
 from edgecheck.course import Course, reported
 from edgecheck.doctor import PROFILE as PROFILE_OF_DOCTOR
@@ -31,7 +32,7 @@ from tests.checks.probing import NEEDS, PROFILE, SIP
 from tests.checks.test_topology_walks import CARRIER_OWNER, CORE, HOME, OWNER, fresh
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import issue
-from tests.fakes.edge import Edge, Weather
+from tests.fakes.edge import PRIMARY, Edge, Weather
 from tests.fakes.expiring import ExpiringEdge
 from tests.fakes.hops import HopWorld
 from tests.fakes.memory import SharedMemory
@@ -252,6 +253,38 @@ def test_sip_on_a_path_that_reads_it(deed: str | None) -> None:
         return SipPath(Reader(deed=does(deed)) if deed else None)
 
     tried(str(deed), CHECKS["sip-alg"], PROFILE, over(path))
+
+
+@pytest.mark.parametrize("deed", [None, "R3", "R7", "A1", "R21"])
+@pytest.mark.parametrize("loss", [0.0, 0.3])
+def test_sip_from_one_side(deed: str | None, loss: float) -> None:
+    aim = Aim(host="pbx.example", address=PRIMARY, port=5060)
+    check = msgspec.structs.replace(CHECKS["sip-alg"], probe=lambda net, profile: probe_against(net, aim))
+
+    def path() -> SipPath:
+        return SipPath(Reader(deed=does(deed)) if deed else None, Weather(loss=loss, seed=3))
+
+    tried(str(deed), check, PROFILE, over(path), ("interrupt",))
+
+
+def test_from_one_side_an_answer_that_proves_it_is_not_lost() -> None:
+    """While it is still being waited for what nobody may say."""
+    check = msgspec.structs.replace(
+        CHECKS["sip-alg"], probe=lambda net, profile: probe_against(net, Aim(host="pbx.example", address=PRIMARY, port=5060))
+    )
+
+    async def work() -> Report:
+        network = SipPath(Reader(deed=does("R7"))).network(SharedMemory())
+        network.gate.open()
+        task = asyncio.ensure_future(reported(Trial(check, PROFILE, network)))
+        asyncio.get_running_loop().call_later(1.0, task.cancel)  # nobody is waited for until 2.6 s
+        return await task
+
+    (result,) = clock.run(work()).checks
+    assert [finding.id for finding in result.findings] == ["sip-alg.inconsistent", "sip-alg.cut-short"]
+    assert result.verdict is Verdict.FAIL
+    assert result.observation is not None
+    assert result.observation["against"]["nobody_answered"] is None, "silence that was still being waited for is no fact"
 
 
 @pytest.mark.parametrize("case", ["open", "walled", "deaf"])

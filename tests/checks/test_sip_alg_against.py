@@ -167,6 +167,14 @@ def test_whoever_answers_for_nobody_is_located_by_that() -> None:
     assert seen.located == (Located(hop=1, address="192.168.88.1", where=("answer",)),)
 
 
+def test_whoever_takes_sip_for_the_server_is_not_said_to_answer_for_nobody() -> None:
+    """Another box may: its own distance could not be told."""
+    unknown = Taken(server_port=5060, reason="no request that was sent to expire on the way was answered")
+    seen, findings = judged(Nearer(taken=near(1, "192.168.88.1", "203.0.113.14"), nobody=unknown), nobody_says=b"200 OK")
+    assert findings["UDP 5060"].summary.startswith("Something on the path answers SIP for everybody")
+    assert (seen.located, seen.located_reason) == (None, unknown.reason)
+
+
 def no_received(direction: str, data: bytes, edge: alg.Edge) -> Fate:
     """As the Linux ALG before a server that stamps only what differs: Via is public there, and private again here."""
     if direction == "out" or not alg.is_sip(data):

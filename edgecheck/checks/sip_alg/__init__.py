@@ -18,6 +18,6 @@ CHECK = Check(
     needs=frozenset(),
     probe=probe_network,
     judge=judge,
-    stands=frozenset({"rewritten", "inconsistent", "harmless", "destroyed", "answered-by-other", "pinhole"}),
+    stands=frozenset({"rewritten", "inconsistent", "harmless", "destroyed", "answered-by-other", "taken-on-the-way", "pinhole"}),
     summarize=summarize,
 )

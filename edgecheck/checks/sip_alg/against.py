@@ -7,6 +7,7 @@ And one OPTIONS to an address where nobody can be (RFC 5737): whoever answers th
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import secrets
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from edgecheck.checks.sip_alg.following import follow
 from edgecheck.checks.sip_alg.observation import RoundTrip, SipAlgObservation, Taken
 from edgecheck.checks.sip_alg.one_sided import Heard, Tried, read
 from edgecheck.checks.sip_alg.taken import TIMED, Climb, Nearer
+from edgecheck.model import draft
 from edgecheck.model.check import Network, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import sip
@@ -60,22 +62,35 @@ async def probe_against(net: Network, aim: Aim) -> SipAlgObservation:
     ways = [Tried(transport=transport, server=Endpoint(aim.address, port)) for transport, port in aim.ways()]
     udp_port = next(tried.server.port for tried in ways if tried.transport == "udp")
     nobody = Tried(transport="udp", server=Endpoint(NOWHERE[6 if ":" in aim.address else 4], udp_port))
-    done = 0
+    finished: list[Tried] = []
+    target, nearer = f"sip:{aim.host}", Nearer()
 
     async def ask(tried: Tried) -> None:
-        nonlocal done
         await (_over_udp(net, aim, tried) if tried.transport == "udp" else _over_stream(net, aim, tried))
-        done += 1
-        net.progress(done, len(ways) + 1, tried.name)
+        finished.append(tried)
+        net.progress(len(finished), len(ways) + 1, tried.name)
 
-    nearer = Nearer()
+    def so_far(why: str) -> SipAlgObservation:
+        """One answer may prove what no other shows. That a way is silent or clean takes all of its time, and who is sooner all times."""
+        whole = {id(one) for one in finished}
+        *asked, last = (one if id(one) in whole else dataclasses.replace(one, not_tested=one.not_tested or why) for one in (*ways, nobody))
+        # Who answers for the server need not be who answers for nobody.
+        taken = None if nobody.answers and nearer.nobody is None else nearer.taken
+        return _cut_short(read(target, asked, last, dataclasses.replace(nearer, taken=taken, round_trips=())), why)
+
+    draft.leave(so_far)
+    nearer.gateways = (await net.machine()).gateways
     await asyncio.gather(*(ask(tried) for tried in (*ways, nobody)), _look(net, aim, Endpoint(aim.address, udp_port), nearer))
     if nobody.answers:
         nearer.nobody = await climb(net, aim, nobody.server)  # nobody is there: that it is answered is proof enough
     await _time_streams(net, [tried for tried in ways if tried.transport == "tcp" and tried.connect_s is not None], nearer)
-    nearer.gateways = (await net.machine()).gateways
-    seen = read(f"sip:{aim.host}", ways, nobody, nearer)
+    seen = read(target, ways, nobody, nearer)
+    draft.leave(lambda why: _cut_short(seen, why))
     return await _follow(net, aim, Endpoint(aim.address, udp_port), seen)
+
+
+def _cut_short(seen: SipAlgObservation, why: str) -> SipAlgObservation:
+    return msgspec.structs.replace(seen, located_reason="" if seen.located else why)
 
 
 async def _follow(net: Network, aim: Aim, server: Endpoint, seen: SipAlgObservation) -> SipAlgObservation:

@@ -21,7 +21,7 @@ EITHER = (
 
 def whereabouts(nearer: Nearer) -> tuple[Located, ...] | None:
     """Who answers for everybody; else who takes SIP before the server."""
-    if nearer.nobody is not None and nearer.nobody.hops is not None:
+    if nearer.nobody is not None:
         one = place(nearer.nobody, nearer.gateways)
     else:
         one = place(nearer.taken, nearer.gateways) if nearer.taken is not None and nearer.taken.taken else None

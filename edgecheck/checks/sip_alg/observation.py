@@ -128,7 +128,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     offered: bool = True
     """Whether the server has it."""
     not_tested: str | None = None
-    """Why nothing could be tried here; None = it was."""
+    """Why nothing could be tried here, or (from one side) not to the end; None = it was."""
     silent: bool = False
     """Nothing at all came back, the control no more than SIP: blocked, not an ALG."""
     errors: tuple[str, ...] = ()

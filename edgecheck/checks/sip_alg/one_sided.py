@@ -80,6 +80,7 @@ class Tried:
     connect_s: float | None = None
     errors: list[str] = field(default_factory=list)
     not_tested: str | None = None
+    """Why nothing could be asked, or not to the end."""
 
     @property
     def name(self) -> str:
