@@ -16,6 +16,8 @@ LONGEST_EXPIRY_S = 3600
 _BRIEF_S = 5
 """A Retry-After of so many seconds is waited for, once."""
 EXTENSIONS = ("path", "outbound", "gruu")
+_WHATEVER_IS_ASKED = frozenset((404, 408, 410, 413, 420, 421, 423, 430, 439, 482, 483, 491, 494, 502, 503, 504, 513, 604))
+"""Refusals that a Contact would not have changed: of the user, of an extension, of the moment."""
 
 
 class Again(NamedTuple):
@@ -78,6 +80,11 @@ class Dialogue:
         if status in (430, 491, 500, 503, 480) and self._once(status):
             return self._wait(message, status)
         return Over("refused")
+
+    @staticmethod
+    def refuses_questions(step: Over, message: sip.Message) -> bool:
+        """Whether a REGISTER that only asks for the bindings may have been refused for that: some registrars want a Contact in each."""
+        return step.ending == "refused" and message.status not in _WHATEVER_IS_ASKED
 
     def _challenged(self, message: sip.Message, sent: bool, trusted: bool) -> Step:
         if self.dry and not sent:

@@ -123,7 +123,7 @@ class _Visit:
 
     async def _try(self, target: Target, *, last: bool) -> Step:
         """Everything at one target; ``Elsewhere`` when the next one is to be tried."""
-        self._hang_up()
+        self.leave()
         self.credentials.forget()  # a nonce of another server, or of another connection, is refused like a wrong password
         self.phone.progress(0, 0, f"REGISTER to {target}")
         try:
@@ -137,22 +137,31 @@ class _Visit:
         self._note(local=str(link.local), pinged_arrived=arrived, pinged_sent=sent)
         patience = TIMEOUT if not self.attempts else _FAILOVER_S
         step, answer = await self._round("fetch", None, 0, last, patience)
+        if isinstance(step, Over) and answer is not None and self.dialogue.refuses_questions(step, answer):
+            # Of a 403 it is next to certain that it means the account: silence after it takes nothing from that.
+            by_policy = answer.status in (403, 603)
+            registered = await self._register(last, _FAILOVER_S if by_policy else TIMEOUT)
+            return step if by_policy and isinstance(registered, Elsewhere) and self.attempts[-1].status is None else registered
         if not isinstance(step, Done) or answer is None:
             return step
         self.before = read_listing(answer, None, None)
         self._note(bindings=self.before.bindings)
         if self.account.dry:
             return Over("challenged")  # it asked for no password
-        return await self._register(last)
+        return await self._register(last, TIMEOUT)
 
-    async def _register(self, last: bool) -> Step:
+    async def _register(self, last: bool, patience: float) -> Step:
         assert self.line is not None
         contact = messages.contact_uri(self.account, self.line.way)
+        if self.account.dry:  # for no time: whoever asks for no password has nothing to remove by it
+            step, answer = await self._round("register", contact, 0, last, patience)
+            return Over("challenged") if isinstance(step, Done) else step
         self._note(contact_sent=contact)
-        step, answer = await self._round("register", contact, self.dialogue.expires, last, TIMEOUT)
+        self._may_remain = True  # until it is refused: its 200 may be lost, or not be there yet when the run is cut short
+        step, answer = await self._round("register", contact, self.dialogue.expires, last, patience)
         if not isinstance(step, Done) or answer is None:
+            self._may_remain = answer is None
             return step
-        self._may_remain = True
         self.line.registered_at = self.phone.now()
         listing = read_listing(answer, contact, self.names.instance, self.before)
         self._note(
@@ -344,19 +353,17 @@ class _Visit:
         if self.seen.ending != "registered":
             self._note(ending=ending)
 
-    def _hang_up(self) -> None:
-        if self.line is not None:
-            self.line.link.close()
-            self._note(inbound=tuple(self.line.inbound))
-            self.line = None
-
     def leave(self) -> None:
         """However it ends, a binding that may remain is asked to go: once, without waiting."""
-        if self.line is not None:
-            if self._may_remain and self.seen.contact_sent is not None and self.seen.removed is None:
-                with contextlib.suppress(WireError, ValueError):
-                    self.line.link.send(self._request(self.line, self.seen.contact_sent, 0, self._branch(), self.credentials.ready))
-            self._hang_up()
+        if self.line is None:
+            return
+        if self._may_remain and self.seen.contact_sent is not None and self.seen.removed is None:
+            with contextlib.suppress(WireError, ValueError):
+                self.line.link.send(self._request(self.line, self.seen.contact_sent, 0, self._branch(), self.credentials.ready))
+            self._may_remain = False
+        self.line.link.close()
+        self._note(inbound=tuple(self.line.inbound))
+        self.line = None
 
     def so_far(self) -> RegistrationObservation:
         """Should it be cut short: only a registration that came about is an end by then."""
