@@ -135,7 +135,7 @@ def _environment(report: Report, account: Account, traffic: Sequence[Packet]) ->
         "Local address": seen.get("local") or client.source or "unknown",
         "Public address": seen.get("seen_as") or "the server did not say",
         "Call-IDs": ", ".join(_call_ids(traffic)) or "none",
-        "Device": f"{client.platform or 'unknown'} (the doctor runs here; the phone's make and firmware: ________)",
+        "Device": f"{client.platform or 'unknown'} (edgecheck runs here; the phone's make and firmware: ________)",
         "Interfaces": ", ".join(str(each.get("name", "")) for each in client.interfaces) or "unknown",
         "Gateway": client.gateway or "unknown",
         "Network (cable, Wi-Fi, mobile; VPN?)": "________",

@@ -58,7 +58,7 @@ class _Text:
             "What works", [f"{result.id}: {result.summary}" for result in report.checks if result.verdict is Verdict.PASS]
         )
         yield from self._section(
-            "Not tested", [f"{result.id}: {result.summary}" for result in report.checks if result.verdict is Verdict.SKIPPED]
+            "Not tested", [f"{result.id}: {_reason(result.summary)}" for result in report.checks if result.verdict is Verdict.SKIPPED]
         )
         yield from self._section("What we think should be done", [step.replace("\n", " ") for step in report.advice])
         yield from self._section("Tried already", [*tried, *_tried(report)])
@@ -115,6 +115,11 @@ def _tried(report: Report) -> list[str]:
     """What the run itself has already ruled out, so that nobody asks for it again."""
     tried = [result for result in report.checks if _decided(result)]
     return [f"edgecheck {result.id} ({result.duration_s:.1f} s): {result.verdict.value}" for result in tried]
+
+
+def _reason(summary: str) -> str:
+    """Why it was not tested, below a heading that says that it was not."""
+    return re.sub(r"^[Nn]ot tested: ", "", summary)
 
 
 def _decided(result: CheckResult) -> bool:

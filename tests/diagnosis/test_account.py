@@ -68,6 +68,14 @@ def test_what_says_why_stands_before_what_was_seen(seen: tuple[str, str, str], w
     assert leading(facts) is why.findings[0], "what to read on is about the first line, not the first failure"
 
 
+def test_what_speaks_plain_sip_is_not_asked_twice_why_it_speaks_no_tls() -> None:
+    silent, failed = ("no-handshake", "inconclusive", "It says nothing."), ("tls-failed", "fail", "No TLS.")
+    results = [result("transport", ("wrong-transport", "fail", "It speaks plain SIP.")), result("tls", silent), result("registration", failed)]
+    facts = Facts(results, PROFILE, None)
+    assert headline(facts) == "sip:alice@example.com does not register: it speaks plain SIP."
+    assert [finding.id for finding in explained(facts)] == ["tls.no-handshake", "registration.tls-failed"]
+
+
 @pytest.mark.parametrize(
     "other",
     [result("tls", ("no-handshake", "inconclusive", "It says nothing.")), result("tls", ("expires-soon", "warn", "It ends soon."))],

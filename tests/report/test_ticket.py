@@ -53,6 +53,13 @@ def test_the_gravest_comes_first():
     assert text.index("UDP 5060 never arrives.") < text.index("A warning.")
 
 
+def test_what_was_not_tested_is_said_by_the_heading_alone():
+    given = result(finding("tls.skipped", "skipped", "tls", "Not tested: no TLS port is named."), summary="Not tested: no TLS port is named.")
+    text = ticket.render_text(report(nat(), given))
+    assert text.lower().count("not tested") == 1
+    assert "tls: no TLS port is named." in text
+
+
 HOSTILE = "<script>alert(1)</script> [click](http://evil.example) **x** `y` | z\x1b[31m\n# Heading"
 
 

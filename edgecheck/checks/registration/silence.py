@@ -80,8 +80,10 @@ def unanswered(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         text = f"{way(decisive)} cannot be reached: {decisive.words}."
         return found("unreachable", FAIL, seen, text, reference="RFC 3261 section 8.1.3.1")
     if trouble in ("tls", "tls-silent"):
-        text = f"TLS to {way(decisive)} failed: {decisive.words} (see tls)."
-        return found("tls-failed", FAIL, seen, text, reference="RFC 3261 section 26.2")
+        # The words of the floor below name the place a second time.
+        words = (decisive.words.partition(": ")[2] or decisive.words).rstrip(".")
+        text = f"{way(decisive)}: no TLS could be opened: {words} (see tls)."
+        return found("tls-failed", FAIL, seen, text, expected="a TLS connection", observed=way(decisive), reference="RFC 3261 section 26.2")
     if trouble == "local":
         return found("undecided", INCONCLUSIVE, seen, f"This machine could not send to {way(decisive)}: {decisive.words}.")
     enough = decisive.transport != "udp" or decisive.copies >= _ENOUGH_COPIES
