@@ -259,6 +259,7 @@ FAULTS: tuple[Fault, ...] = (
         verdict="warn",
         registers=True,
     ),
+    Fault(name="granted for 0 s", world=says(200, "OK", ("Expires", "0"), after_challenge=True), cause="not-kept"),
     Fault(name="Contact not listed", world=says(200, "OK", after_challenge=True), cause="contact-missing", verdict="warn", registers=True),
     Fault(
         name="Service-Route to no address",

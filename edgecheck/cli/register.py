@@ -112,7 +112,7 @@ def _password(file: str | None, account: "Account", stdin: object) -> str | None
         return given
     if account.dry or not is_terminal(stdin) or not is_terminal(sys.stderr):
         return None
-    typed = getpass.getpass(f"Password of {account.auth_user or account.user} at {account.domain} (empty: look without it): ", sys.stderr)
+    typed = getpass.getpass(f"Password of {account.digest_user} at {account.domain} (empty: look without it): ", sys.stderr)
     return typed or None
 
 

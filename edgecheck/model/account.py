@@ -1,6 +1,7 @@
 """A SIP account as it is typed into a phone: the target of the registration doctor. It never holds the password."""
 
 import re
+import urllib.parse
 from typing import Literal
 
 import msgspec
@@ -74,6 +75,14 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """File of certificate authorities to be trusted besides the system's; its path."""
     dry: bool = False
     """Stop after the challenge: nothing is registered."""
+
+    @property
+    def digest_user(self) -> str:
+        """User name for the digest: what was given apart, else the user as it reads without its escapes (``a%40b`` is ``a@b`` there)."""
+        if self.auth_user is not None:
+            return self.auth_user
+        plain = urllib.parse.unquote(self.user)
+        return plain if plain.isprintable() and "\N{REPLACEMENT CHARACTER}" not in plain else self.user
 
     @property
     def domain(self) -> str:

@@ -127,7 +127,7 @@ def _environment(report: Report, account: Account, traffic: Sequence[Packet]) ->
     last = attempts[-1] if isinstance(attempts[-1], dict) else {}
     given = {
         "Account": account.aor,
-        "Authentication user": account.auth_user or f"{account.user} (not given apart)",
+        "Authentication user": account.auth_user or f"{account.digest_user} (not given apart)",
         "Outbound proxy": account.proxy.uri if account.proxy else "none",
         "DNS server": account.resolver or "this machine's own",
         "Server": f"{str(last.get('transport', '')).upper()} {last.get('target', '')}".strip() or "none was reached",

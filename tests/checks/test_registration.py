@@ -237,7 +237,7 @@ def test_rarer_causes_of_a_repeated_401_are_told_where_they_show(name: str, sign
     fault = next(each for each in FAULTS if each.name == name)
     told = visit(fault.world()).findings["wrong-credentials"].summary
     assert sign in told
-    assert "or the authentication user is wrong" in told, "it is not the only one that fits"
+    assert "the authentication user is wrong" in told, "it is not the only one that fits"
     plain = visit(at(Registrar(password="other"))).findings["wrong-credentials"].summary
     assert sign not in plain
 

@@ -83,6 +83,23 @@ def test_a_proxy_and_a_registrar_with_a_realm_each_are_no_changing_realm() -> No
     assert "realm changes" not in seen.findings["wrong-credentials"].summary
 
 
+@pytest.mark.parametrize(("account", "told"), [("sip:alice@203.0.113.10", True), ("sip:alice@example.com", False)])
+def test_an_address_in_place_of_the_domain_may_be_why_no_password_fits(account: str, told: bool) -> None:
+    seen = visit(PhoneWorld().udp_at(SERVER, over_udp(Registrar(password="another"))), account, targets=(SERVER,))
+    summary = seen.findings["wrong-credentials"].summary
+    assert ("an IP address in its place" in summary) is told
+    assert "most likely the password or the authentication user" in summary
+
+
+@pytest.mark.parametrize(("user", "plain"), [("alice%40corp", "alice@corp"), ("+4930123", "+4930123"), ("al%0Aice", "al%0Aice"), ("al%ffice", "al%ffice")])
+def test_escapes_of_the_address_are_none_of_the_authentication_user(user: str, plain: str) -> None:
+    registrar = Registrar(auth_user=plain)
+    seen = visit(PhoneWorld().udp_at(SERVER, over_udp(registrar)), f"sip:{user}@203.0.113.10")
+    assert seen.verdicts["registered"] == "pass"
+    assert seen.seen.auth_user == plain
+    assert f"<sip:{user}@203.0.113.10>" in (registrar.seen[0].get("To") or "")
+
+
 def test_two_sockets_of_ours_are_no_nat_that_changes_the_port() -> None:
     def busy(message: sip.Message, source: Endpoint) -> bytes:
         return response(message.raw, source, 503, "Busy")

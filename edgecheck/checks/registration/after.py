@@ -16,6 +16,8 @@ PASS, WARN, FAIL, SKIPPED = Verdict.PASS, Verdict.WARN, Verdict.FAIL, Verdict.SK
 
 def judge_registered(seen: RegistrationObservation) -> list[Finding]:
     """Everything after a 200 to a REGISTER with our Contact."""
+    if seen.granted_expires_s == 0:
+        return [_not_kept(seen), *_address(seen)]
     out = [_registered(seen), *_contact(seen), *_expiry(seen), *_reach(seen), *judge_service_route(seen), *judge_keepalive(seen)]
     out += [*_address(seen), *_others(seen)]
     if not any(attempt.challenges for attempt in seen.attempts):
@@ -45,6 +47,16 @@ def _registered(seen: RegistrationObservation) -> Finding:
     return found("registered", PASS, seen, f"{text}.", evidence=agreed(seen), reference="RFC 3261 section 10")
 
 
+def _not_kept(seen: RegistrationObservation) -> Finding:
+    attempt = _last(seen, "register")
+    text = (
+        f"{way(attempt) if attempt else 'The registrar'} answered 200 and grants 0 s: the account is not registered. Either the registrar "
+        "threw the binding away at once, or something on the way made the request one that removes (Expires: 0)."
+    )
+    asked = None if seen.requested_expires_s is None else f"{seen.requested_expires_s} s"
+    return found("not-kept", FAIL, seen, text, expected=asked, observed="0 s", reference="RFC 3261 section 10.3")
+
+
 def _contact(seen: RegistrationObservation) -> list[Finding]:
     if seen.contact_sent is None:
         return []
@@ -64,6 +76,8 @@ def _contact(seen: RegistrationObservation) -> list[Finding]:
             "somebody put in the address that the server sees. A registrar that mends NAT does that, and a SIP ALG in the router "
             "does it too: edgecheck run sip-alg tells which."
         )
+    elif seen.removed is False:
+        text += "it stays when ours is removed: another device's that came meanwhile, while ours is not listed, or ours, rewritten."
     else:
         text += "the registrar, a session border controller before it or a SIP ALG rewrote it."
     facts = (f"sent Contact {seen.contact_sent}", f"listed in the 200 as {seen.contact_seen}")
@@ -153,7 +167,7 @@ def _address(seen: RegistrationObservation) -> list[Finding]:
 
 def _others(seen: RegistrationObservation) -> list[Finding]:
     out = []
-    others = [binding for binding in seen.bindings or () if not binding.own]
+    others = [binding for binding in seen.bindings or () if not (binding.own or same_uri(binding.contact, seen.contact_seen or ""))]
     if others and seen.contact_seen is not None:
         text = f"{len(others)} other {'device is' if len(others) == 1 else 'devices are'} registered for this account."
         facts = tuple(f"{each.contact}, for {each.expires_s} s" for each in others)
@@ -166,6 +180,8 @@ def _others(seen: RegistrationObservation) -> list[Finding]:
         out.append(found("displaced", WARN, seen, text, reference="RFC 3261 section 10.3"))
     if seen.removed is False:
         end = seen.granted_expires_s or seen.requested_expires_s
-        text = f"Our binding is still listed after it was removed; it ends by itself within {end} s."
+        ours = seen.contact_sent is not None and seen.contact_seen is not None and same_uri(seen.contact_sent, seen.contact_seen)
+        what = "Our binding" if ours else "What was listed in the place of our Contact"
+        text = f"{what} is still listed after ours was removed" + (f"; it ends by itself within {end} s." if ours else ".")
         out.append(found("binding-left", WARN, seen, text, reference="RFC 3261 section 10.2.2"))
     return out

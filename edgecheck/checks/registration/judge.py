@@ -124,7 +124,7 @@ def _credentials_refused(seen: RegistrationObservation, decisive: Attempt) -> Fi
     realms = ", ".join(dict.fromkeys(repr(each.realm) for each in decisive.challenges))
     text = f"{answer(decisive)} again, after the challenge was answered as {seen.auth_user!r} for realm {realms}: "
     hints, facts = _hints(seen)
-    usual = "the password or the authentication user is wrong (the answer does not say which)"
+    usual = "most likely the password or the authentication user is wrong (the answer does not say which; the server's log does)"
     text += "; or ".join([usual, *hints]) + "."
     cause = "proxy-authentication" if proxy else "wrong-credentials"
     section = "22.3" if proxy else "22.2"
@@ -154,6 +154,9 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     if realms:
         hints.append(f"the realm changes from challenge to challenge ({', '.join(map(repr, realms))}): more than one server answers")
         facts.append(f"realms offered, in order: {', '.join(map(repr, realms))}")
+    if is_public(host_of_uri(seen.aor)) is not None:
+        hints.append("the password is kept for the account's domain, and the account is given with an IP address in its place")
+        facts.append(f"the account is given as {seen.aor}")
     if seen.password_edged:
         hints.append("the password that was given begins or ends with a blank")
         facts.append("the password that was given begins or ends with a blank")
@@ -214,6 +217,9 @@ def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         text += f", and to try again in {decisive.retry_after_s} s"
     if cause == "interval-too-brief" and decisive.min_expires_s is not None:
         text += f"; it wants at least {decisive.min_expires_s} s"
+    last = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")][-1]
+    if last.status is None and last.target != decisive.target:
+        text += f"; {way(last)}, tried next, does not answer ({why(last)})"
     if decisive.requires:
         text += f" ({', '.join(decisive.requires)})"
     if status == 400:
@@ -244,6 +250,10 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
         cause = "unreachable" if attempt.trouble in ("refused", "icmp", "no-route", "reset") else "no-response"
         text = f"{way(attempt)} failed first ({why(attempt)}), so {way(decided)} was tried: a phone waits that long at every registration."
         out.append(found(cause, WARN, seen, text, subject=way(attempt), reference="RFC 3263 section 4.3"))
+    for attempt in {attempt.target: attempt for attempt in before if attempt.status == 503}.values():
+        if decided is not None and attempt.target != decided.target:
+            text = f"{way(attempt)} answered {answer(attempt)}, so {way(decided)} was tried: a phone that tries no other stays away."
+            out.append(found("service-unavailable", WARN, seen, text, subject=way(attempt), reference="RFC 3263 section 4.3"))
     elsewhere = next((attempt for attempt in seen.attempts if attempt.answered_from), None)
     if elsewhere is not None:
         text = (

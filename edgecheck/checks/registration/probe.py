@@ -74,7 +74,7 @@ class _Visit:
         self.phone = phone
         self.account: Account = phone.account
         self.names = messages.Names(phone.token(12), phone.token(4), f"urn:uuid:{_uuid(phone.token(16))}")
-        auth_user = self.account.auth_user or self.account.user
+        auth_user = self.account.digest_user
         self.credentials = Credentials(auth_user, phone.secret() or None, lambda: phone.token(8))
         self.dialogue = Dialogue(self.credentials, expires=EXPIRES_S, dry=self.account.dry)
         self.seen = RegistrationObservation(
