@@ -287,6 +287,23 @@ def test_from_one_side_an_answer_that_proves_it_is_not_lost() -> None:
     assert result.observation["against"]["nobody_answered"] is None, "silence that was still being waited for is no fact"
 
 
+def test_from_one_side_who_answered_is_told() -> None:
+    check = msgspec.structs.replace(
+        CHECKS["sip-alg"], probe=lambda net, profile: probe_against(net, Aim(host="pbx.example", address=PRIMARY, port=5060))
+    )
+
+    async def work() -> Report:
+        network = SipPath(blocked=frozenset({("tls", 5061)})).network(SharedMemory())
+        network.gate.open()
+        task = asyncio.ensure_future(reported(Trial(check, PROFILE, network)))
+        asyncio.get_running_loop().call_later(1.0, task.cancel)
+        return await task
+
+    (result,) = clock.run(work()).checks
+    assert result.summary == "UDP 5060 and TCP 5060 answered; the rest could not be finished: interrupted"
+    assert [finding.id for finding in result.findings] == ["sip-alg.cut-short"]
+
+
 @pytest.mark.parametrize("case", ["open", "walled", "deaf"])
 def test_what_the_network_lets_out(case: str) -> None:
     def edge() -> Walled:

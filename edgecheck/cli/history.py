@@ -41,14 +41,16 @@ def history(what: str, word: str, most: int, no_color: bool) -> int:
 
 def listing(most: int) -> int:
     """The newest runs, newest first."""
-    from edgecheck.report.text import safe
+    from edgecheck.report.text import safe, wrap
     from edgecheck.store.history import History
 
+    columns = width(sys.stdout)
     entries = History().entries(most)
     if not entries:
         print("No run was kept yet: each edgecheck run is, unless --no-history says otherwise.")
     for entry in entries:
-        print(safe(f"@{entry.id:<5} {entry.started_at}  {entry.verdict.value:12}  {entry.place}  {entry.headline}"))
+        lead = f"@{entry.id:<5} {entry.started_at}  {entry.verdict.value:12}  "
+        print("\n".join(wrap(safe(f"{entry.place}  {entry.headline}"), columns, lead, " " * 7)))
     return status.FINE
 
 
@@ -64,9 +66,10 @@ def show(number: int, no_color: bool) -> int:
 
 def trends(number: int) -> int:
     """How the checks of one place went over time; the place is that of this run (0: the newest)."""
-    from edgecheck.report.text import safe
+    from edgecheck.report.text import safe, wrap
     from edgecheck.store.history import History, place_of
 
+    columns = width(sys.stdout)
     history = History()
     place = place_of(history.load(number))
     print(safe(f"{place}"))
@@ -76,7 +79,8 @@ def trends(number: int) -> int:
         before = stretch.check
         since = stretch.first if stretch.runs == 1 else f"{stretch.first} to {stretch.last}"
         times = "once" if stretch.runs == 1 else f"{stretch.runs} times"
-        print(safe(f"  {name:18} {stretch.verdict.value:12}  {times:10}  {since}  {stretch.summary}"))
+        lead = f"  {name:18} {stretch.verdict.value:12}  {times:10}  "
+        print("\n".join(wrap(safe(f"{since}  {stretch.summary}"), columns, lead, " " * 21)))
     return status.FINE
 
 

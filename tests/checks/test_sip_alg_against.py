@@ -1,6 +1,7 @@
 """From one side: what an answer proves, what it hints at, and that a clean one is never taken for a clean path."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -195,6 +196,21 @@ def test_answers_from_another_port_have_two_causes() -> None:
     """A6"""
     _, findings = through(does("A6"))
     assert (findings["UDP 5060"].id, findings["UDP 5060"].verdict) == ("sip-alg.hint", Verdict.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"errors": ["Could not connect to 198.51.100.10:5061/tls: the connection was refused."]}, "TLS 5061 is refused: nobody listens there, or"),
+        ({"not_tested": "No socket could be opened."}, "TLS 5061 could not be tried: No socket could be opened."),
+        ({}, "TLS 5061 told nothing (no answer): nobody listens there, it is blocked, or packets are dropped."),
+    ],
+)
+def test_what_said_nothing_is_told_with_what_fits_alone(more: dict[str, Any], words: str) -> None:
+    one = Tried(transport="tls", server=Endpoint(PRIMARY, 5061), **more)
+    nobody = Tried(transport="udp", server=Endpoint("192.0.2.1", 5060))
+    (found,) = CHECK.judge(read("sip:pbx.example", [one], nobody, Nearer()), PROFILE)
+    assert found.summary.startswith(words)
 
 
 def test_silence_is_undecided_and_a_way_that_answered_is_named() -> None:

@@ -40,6 +40,16 @@ def test_each_run_is_kept_unless_it_should_not(capsys, place):
     assert outcome(capsys, "history", "remove", "all")[1] == "Removed 2 runs.\n"
 
 
+def test_in_a_terminal_no_word_is_cut(capsys, place, monkeypatch):
+    assert outcome(capsys, "run", "nat-behavior", "--quiet")[0] == 0
+    (whole,) = outcome(capsys, "history")[1].splitlines()
+    monkeypatch.setattr(history, "width", lambda stream: 80)
+    for what in ("", "trends"):
+        out = outcome(capsys, "history", *([what] if what else []))[1]
+        assert max(map(len, out.splitlines())) <= 80
+        assert what or " ".join(out.split()) == " ".join(whole.split())
+
+
 def test_a_history_that_cannot_be_written_does_not_stop_the_run(capsys, place):
     place.write_text("in the way")
     code, out, err = outcome(capsys, "run", "nat-behavior", "--quiet")

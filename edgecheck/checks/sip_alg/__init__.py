@@ -8,6 +8,7 @@ makes a loss a drop.
 
 from edgecheck.checks.sip_alg.judge import judge, summarize
 from edgecheck.checks.sip_alg.observation import SipAlgObservation
+from edgecheck.checks.sip_alg.one_sided import known_so_far
 from edgecheck.checks.sip_alg.probe import probe_network
 from edgecheck.model.check import Check
 
@@ -20,4 +21,5 @@ CHECK = Check(
     judge=judge,
     stands=frozenset({"rewritten", "inconsistent", "harmless", "destroyed", "answered-by-other", "taken-on-the-way", "pinhole"}),
     summarize=summarize,
+    known=known_so_far,
 )

@@ -316,10 +316,10 @@ def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, 
                 id="sip-alg.no-trace",
                 verdict=Verdict.INCONCLUSIVE,
                 subject=", ".join(clean),
-                summary=f"The answers on {' and '.join(clean)} show no trace of an ALG, which does not prove that there is none. {CANNOT}",
+                summary=f"The answers on {' and '.join(clean)} show no trace of an ALG, which does not prove that there is none.",
                 expected="an answer repeats Via, From, Call-ID and CSeq as they were sent",
                 observed="it does",
-                evidence=tuple(line for name in clean for line in _lines(against, name)),
+                evidence=(*(line for name in clean for line in _lines(against, name)), CANNOT),
                 reference="RFC 3261 section 8.2.6.2",
             )
         )
@@ -333,13 +333,29 @@ def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, 
                 id="sip-alg.undecided" if one.not_tested is None and not answered else "sip-alg.not-tested",
                 verdict=Verdict.INCONCLUSIVE if one.not_tested is None and not answered else Verdict.SKIPPED,
                 subject=name,
-                summary=f"{name} told nothing ({why.rstrip('.')}): nobody listens there, it is blocked, or packets are dropped.{beside}",
+                summary=_why_silent(one, name) + beside,
                 evidence=(why,),
                 remedies=(ANOTHER,),
             )
         )
     order = (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.SKIPPED)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.verdict)))
+
+
+def _why_silent(channel: Channel, name: str) -> str:
+    """What fits."""
+    if channel.not_tested is not None:
+        return f"{name} could not be tried: {channel.not_tested.rstrip('.')}."
+    if any("refused" in error for error in channel.errors):
+        return f"{name} is refused: nobody listens there, or a firewall rejects it."
+    why = "; ".join(channel.errors).rstrip(".") or "no answer"
+    return f"{name} told nothing ({why}): nobody listens there, it is blocked, or packets are dropped."
+
+
+def known_so_far(seen: SipAlgObservation) -> str:
+    """Of a run that was cut short: who answered."""
+    answered = dict.fromkeys(f"{one.transport.upper()} {one.server_port}" for one in (seen.against.answers if seen.against else ()))
+    return f"{' and '.join(answered)} answered" if answered else ""
 
 
 def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str], expected: Verdict) -> list[Finding]:
