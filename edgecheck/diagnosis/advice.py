@@ -216,7 +216,22 @@ def _nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
     )
 
 
+def _shut_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """The prober was shut out for knocking: running it again slower, or at once, meets the same."""
+    if "port scan protection" not in finding.summary:
+        return ()
+    known = [facts.server.address, facts.server.alternate] if facts.server else []
+    whom = f" ({' and '.join(address for address in known if address)})" if known else ""
+    return (
+        f"Exempt the echo server{whom} from the port scan, flood or intrusion protection of the router or firewall, or switch that off for "
+        "the time of the test; wait until it has forgotten (mostly some minutes), and run this again.",
+    )
+
+
 def _untold_port(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    shut = _shut_out(facts, finding)
+    if shut:
+        return shut
     if "this machine's own firewall" in finding.summary:
         return (f"Look at this machine's own firewall for {finding.subject} ({_FIREWALLS}), and run this again.",)
     if "run as an administrator" in finding.summary:
@@ -309,7 +324,7 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "nat-behavior.udp-blocked": _udp_out,
     "outbound.udp-blocked": _udp_out,
     "rtp-range.inbound-blocked": _forward_rtp,
-    "rtp-range.undecided": _let_out_here,
+    "rtp-range.undecided": lambda facts, finding: _shut_out(facts, finding) or _let_out_here(facts, finding),
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,
     "nat-behavior.endpoint-dependent-mapping": _keep_ports,

@@ -292,6 +292,13 @@ class Edge:
         if local is not None:
             self._deliver(local, Arrival(0.0, source, data))
 
+    def hear(self, transport: str, port: int, source: Endpoint, data: bytes) -> None:
+        """A question of the server's arrives at a socket of this test's, where there is one."""
+        if transport == "udp":
+            self._later(self._deliver, port, Arrival(0.0, source, data))
+        elif port in self.listeners:
+            self.listeners[port].accepted.append(FakeStream(self, self.listeners[port].local, source, bytearray().extend))
+
     def _deliver(self, port: int, arrival: Arrival) -> None:
         arrival = Arrival(asyncio.get_running_loop().time(), arrival.source, arrival.data)
         if port in self.udp:

@@ -148,4 +148,6 @@ def _reach(edge: "Edge", plan: Inquiring, transport: str, source: Endpoint, port
         return None
     shown = Endpoint("192.168.1.1", source.port) if computer.rewrites_sender else source
     computer.arrive(transport, shown, local, question, plan.request.mark and computer.keeps_marks)
+    if local not in computer.drops and (transport, local) not in edge.taken:
+        edge.hear(transport, local, shown, question)
     return None if local in computer.drops else computer.services.get((transport, local))

@@ -199,7 +199,7 @@ async def _ask(net: Network, sightings: Sightings, questions: list[_Question]) -
             open_ones = [one for one in questions if not one.settled and not one.watched and not _silence_weighed(one)]
             if not open_ones:
                 break
-            measuring = asyncio.create_task(_control(net, weather, at))
+            measuring = asyncio.create_task(control_copies(net, weather, at))
             looking = asyncio.create_task(_look(sightings))
             try:
                 await _round(net, sightings, open_ones)
@@ -279,7 +279,7 @@ async def _look(sightings: Sightings) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-async def _control(net: Network, weather: UdpSocket, at: Endpoint | None) -> tuple[int, int]:
+async def control_copies(net: Network, weather: UdpSocket, at: Endpoint | None) -> tuple[int, int]:
     """(arrived, sent) of copies on a contacted pair in the same moments."""
     if at is None:
         return 0, 0

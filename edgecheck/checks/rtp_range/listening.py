@@ -66,6 +66,8 @@ class Run:
         self.reasons: dict[str, str] = {}
         self.examined: ForwardingObservation | None = None
         """A few of the ports blocked inward, for their cause."""
+        self.shut_out = ""
+        """Why silence proves nothing: the prober was let in before, and no longer is."""
         self.traced: list[Traced] = []
 
     @property

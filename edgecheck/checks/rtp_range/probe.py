@@ -1,6 +1,7 @@
 """The examination: inward of all batches first, then outward; and what came of both, put together."""
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation
+from edgecheck.checks.port_forwarding.shut_out import is_shut_out, left, reason
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
@@ -48,6 +49,9 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
         await _one_by_one(run, outward, batches)
     run.traced = await _traced(run, outward)
     in_open, in_blocked, _ = _together(inward.tallies)
+    witness = left(net) if in_blocked and not in_open else None
+    if witness is not None and await is_shut_out(net, witness):
+        run.shut_out = reason(witness)
     answers = await alternate_answers(net) if in_blocked and not in_open else None
     return _observed(run, inward, outward, answers)
 
@@ -106,6 +110,9 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         in_unsure, in_blocked = in_unsure | in_blocked, set()
     if in_blocked and run.leaves_from != run.net.observed:
         reasons["undecided"] = SEVERAL_ADDRESSES.format(control=run.net.observed, media=run.leaves_from)
+        in_unsure, in_blocked = in_unsure | in_blocked, set()
+    if in_blocked and run.shut_out:
+        reasons["undecided"] = run.shut_out
         in_unsure, in_blocked = in_unsure | in_blocked, set()
     late = _came_late(in_blocked, run.examined)
     if late:
