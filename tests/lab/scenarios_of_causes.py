@@ -72,6 +72,21 @@ def _lying(topology: Topology, directory: Path) -> None:
     igd.Igd(says="25.9.9.9").start(topology, directory / "igd")
 
 
+_SCAN_PROTECTION = """table ip scan {
+  set bad { type ipv4_addr; flags dynamic,timeout; timeout 300s; }
+  set counted { type ipv4_addr; flags dynamic,timeout; timeout 300s; }
+  chain before { type filter hook prerouting priority -140; policy accept;
+    iifname wan ct state new ip saddr @bad drop
+    iifname wan ct state new add @counted { ip saddr limit rate over 1/minute burst 30 packets } add @bad { ip saddr } drop
+  }
+}"""
+"""Who begins 30 flows is shut out for five minutes; his flows that are known go on."""
+
+
+def _protected(topology: Topology, directory: Path) -> None:
+    topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{_SCAN_PROTECTION}\nEND")
+
+
 def _alg_at_home(*mutations: str) -> Plan:
     return Plan(home=UserRouter(nat={"mapping": "endpoint-independent"}, alg={"mutations": list(mutations)}))
 
@@ -108,6 +123,13 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "silence has two reasons here; only one of them stays when asked again",
         Plan(loss=10),
         Truth(causes=(NO_RULE,)),
+    ),
+    _case(
+        "scan protection, and the rules are right",
+        "the router shuts out whoever knocks at many ports: what is silent then lacks no rule",
+        routed_by(forwards=PBX),
+        Truth(forbidden=_NOTHING_CLOSED),
+        prepare=_protected,
     ),
     # ------------------------------------------------------------------------------------------------------------------- layers of NAT
     _case(
