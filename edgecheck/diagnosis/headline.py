@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgecheck.diagnosis import account
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import CLOSED_AND_SILENT, EFFECTS, RULES, Effect, Held, held
-from edgecheck.diagnosis.words import clause, join, whole
+from edgecheck.diagnosis.words import clause, few, join, whole
 from edgecheck.model.verdict import Finding, Verdict, worst
 
 _MOST_CAUSES = 3
@@ -123,7 +123,9 @@ def _fine(facts: Facts) -> str:
         asked = facts.fact("rtp-range", "range")
         span = f" {asked[0]}-{asked[1]}" if isinstance(asked, (list, tuple)) and len(asked) == 2 else ""
         inward = not facts.ranges("inbound_blocked") and facts.fact("rtp-range", "inbound_open") is not None
-        parts.append(f"RTP{span} is open both ways" if inward else f"RTP{span} gets out, and answers to it come back")
+        busy = facts.ranges("busy")
+        but = f" (but {few(busy)}, in use here and not tested)" if busy else ""
+        parts.append(f"RTP{span}{but} is open both ways" if inward else f"RTP{span}{but} gets out, and answers to it come back")
     if facts.having("port-preservation.preserved", verdicts=(Verdict.PASS,)):
         parts.append("ports keep their numbers")
     if facts.having("sip-alg.none", verdicts=(Verdict.PASS,)):

@@ -87,6 +87,12 @@ def test_a_phone_that_nothing_must_reach_is_not_told_that_everything_does(seen):
     assert "RTP 10000-20000 gets out, and answers to it come back" in headline(outward)
 
 
+def test_ports_that_were_not_tested_are_not_said_to_be_open():
+    seen = {"range": [10000, 20000], "inbound_open": 9999, "inbound_blocked": [], "busy": [[15060, 15061]], "undecided": [[15060, 15061]]}
+    told = headline(result(finding("rtp-range.open", "pass", "10000-20000"), observation=seen))
+    assert "RTP 10000-20000 (but 15060-15061, in use here and not tested) is open both ways" in told
+
+
 def test_a_part_that_is_fine_is_not_the_whole():
     assert headline(preserved()) == "What was checked is fine: ports keep their numbers."
     assert headline(preserved(), skipped("sip-alg", "x")) == "What was checked is fine: ports keep their numbers; sip-alg was not tested."

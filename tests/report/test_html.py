@@ -119,6 +119,13 @@ def test_every_port_is_in_the_map_once():
     )
 
 
+def test_a_port_in_use_is_not_shown_as_one_that_could_not_be_told():
+    seen = {"range": [10000, 10099], "busy": [[10060, 10060]], "undecided": [[10060, 10060], [10070, 10070]]}
+    figure = rtp.figure(report(result(finding("rtp-range.open", "pass"), observation=seen)))
+    assert [(kind, which) for kind, _, which in figure.legend if kind != "open"] == [("busy", "10060"), ("undecided", "10070")]
+
+
+
 @pytest.mark.parametrize(("low", "high"), [(10000, 10000), (10000, 10001), (10000, 10099), (1, 65535), (16384, 32768)])
 def test_a_map_of_any_range_has_few_rows(low, high):
     figure = rtp.figure(report(result(finding("rtp-range.open", "pass"), observation={"range": [low, high]})))

@@ -16,8 +16,8 @@ _COLUMNS = (10, 20, 50, 100, 200, 250, 500)
 _MOST_ROWS = 48
 _KINDS = (
     # the first that holds for a port is its kind
-    ("undecided", "undecided", ("undecided",)),
     ("busy", "in use by a program here", ("busy",)),
+    ("undecided", "undecided", ("undecided",)),
     ("both", "closed both ways", ()),
     ("inbound", "nothing arrives from outside", ("inbound_blocked",)),
     ("outbound", "does not get out", ("outbound_blocked",)),
