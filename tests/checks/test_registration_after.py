@@ -58,3 +58,13 @@ def test_a_phone_that_came_meanwhile_is_not_sworn_to_be_ours() -> None:
     seen = visit(answering("<sip:alice@10.9.9.9:5060>;expires=3000"))
     assert "another device's" in seen.findings["contact-rewritten"].summary
     assert "Our binding" not in seen.findings["binding-left"].summary
+
+
+def test_a_removal_that_is_refused_is_told() -> None:
+    def override(message: sip.Message, source: Endpoint) -> bytes | None:
+        removes = message.method == "REGISTER" and message.get("Contact") and message.get("Expires") == "0"
+        return response(message.raw, source, 403, "Forbidden") if removes else None
+
+    seen = visit(at(Registrar(override=override)))
+    assert (seen.verdicts["registered"], seen.verdicts["binding-left"]) == ("pass", "warn")
+    assert "403 Forbidden" in seen.findings["binding-left"].summary

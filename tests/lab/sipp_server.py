@@ -29,7 +29,7 @@ _EXTRA = {
     302: "Contact: <sip:somewhere@198.51.100.10:5999>\n",
     420: "Unsupported: outbound\n",
     421: "Require: sec-agree\n",
-    423: "Min-Expires: 90000\n",
+    423: "Min-Expires: 60\n",
     503: "Retry-After: 90\n",
 }
 

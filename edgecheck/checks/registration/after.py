@@ -184,4 +184,9 @@ def _others(seen: RegistrationObservation) -> list[Finding]:
         what = "Our binding" if ours else "What was listed in the place of our Contact"
         text = f"{what} is still listed after ours was removed" + (f"; it ends by itself within {end} s." if ours else ".")
         out.append(found("binding-left", WARN, seen, text, reference="RFC 3261 section 10.2.2"))
+    refused = _last(seen, "remove")
+    if seen.removed is None and refused is not None and (refused.status or 0) >= 300:
+        end = seen.granted_expires_s or seen.requested_expires_s
+        text = f"The removal of our binding was refused ({answer(refused)}); it ends by itself within {end} s."
+        out.append(found("binding-left", WARN, seen, text, reference="RFC 3261 section 10.2.2"))
     return out

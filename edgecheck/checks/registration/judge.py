@@ -5,6 +5,7 @@ them apart. A cause is asserted only where the answers show it.
 """
 
 from edgecheck.checks.registration.after import host_of_uri, judge_registered
+from edgecheck.checks.registration.dialogue import LONGEST_EXPIRY_S
 from edgecheck.checks.registration.evidence import answer, found, host_of, way
 from edgecheck.checks.registration.observation import Attempt, RegistrationObservation
 from edgecheck.checks.registration.silence import fell_silent, unanswered, why
@@ -200,7 +201,7 @@ def _unseen_nat(seen: RegistrationObservation) -> str:
 
 
 def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
-    status = decisive.status or 0
+    status, verdict = decisive.status or 0, FAIL
     cause = BY_STATUS.get(status) or ("server-error" if 500 <= status < 600 else "declined" if status >= 600 else "refused")
     text = f"{way(decisive)} answered {answer(decisive)}"
     facts: list[str] = []
@@ -217,6 +218,9 @@ def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         text += f", and to try again in {decisive.retry_after_s} s"
     if cause == "interval-too-brief" and decisive.min_expires_s is not None:
         text += f"; it wants at least {decisive.min_expires_s} s"
+        if LONGEST_EXPIRY_S < decisive.min_expires_s < 2**32:  # RFC 3261 section 20.19: what is larger is no time at all
+            text += f", and the doctor asks for {LONGEST_EXPIRY_S} s at most: a phone that is set to that, or follows Min-Expires, may register"
+            verdict = INCONCLUSIVE
     last = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")][-1]
     if last.status is None and last.target != decisive.target:
         text += f"; {way(last)}, tried next, does not answer ({why(last)})"
@@ -227,7 +231,7 @@ def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         if facts:
             text += "; something on the way rewrites SIP, which is the first suspect"
     section = _REFERENCES.get(cause, "RFC 3261 section 21")
-    return found(cause, FAIL, seen, f"{text}.", observed=answer(decisive), evidence=facts, reference=section)
+    return found(cause, verdict, seen, f"{text}.", observed=answer(decisive), evidence=facts, reference=section)
 
 
 _REFERENCES = {
