@@ -219,7 +219,7 @@ def _refused(seen: RegistrationObservation, decisive: Attempt) -> Finding:
     if cause == "interval-too-brief" and decisive.min_expires_s is not None:
         text += f"; it wants at least {decisive.min_expires_s} s"
         if LONGEST_EXPIRY_S < decisive.min_expires_s < 2**32:  # RFC 3261 section 20.19: what is larger is no time at all
-            text += f", and the doctor asks for {LONGEST_EXPIRY_S} s at most: a phone that is set to that, or follows Min-Expires, may register"
+            text += f", and the doctor asks for {LONGEST_EXPIRY_S} s at most: a phone set to that, or following Min-Expires, may register"
             verdict = INCONCLUSIVE
     last = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")][-1]
     if last.status is None and last.target != decisive.target:
