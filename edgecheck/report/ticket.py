@@ -114,7 +114,7 @@ def _where_and_when(report: Report) -> Iterator[tuple[str, str]]:
 def _tried(report: Report) -> list[str]:
     """What the run itself has already ruled out, so that nobody asks for it again."""
     tried = [result for result in report.checks if _decided(result)]
-    return [f"edgecheck {result.id} ({result.duration_s:.1f} s): {result.verdict.value}" for result in tried]
+    return [f"edgecheck's check {result.id} ({result.duration_s:.1f} s): {result.verdict.value}" for result in tried]
 
 
 def _reason(summary: str) -> str:

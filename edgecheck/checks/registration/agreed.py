@@ -60,9 +60,9 @@ def _unreachable(seen: RegistrationObservation, hop: ServiceHop) -> list[Finding
         if asked.transport != "udp" or _chance(seen, asked.copies, asked.target) >= WRONG_BY_CHANCE:
             verdict = Verdict.INCONCLUSIVE
     if verdict is Verdict.WARN:
-        text += ": this account registers, and a phone that follows it (RFC 3608) cannot call."
+        text += "; a phone that follows it (RFC 3608) registers and cannot call."
     else:
-        text += ": whether it leads anywhere could not be told."
+        text += "; whether it leads anywhere could not be told."
     return [found("service-route-unreachable", verdict, seen, text, observed=observed, reference="RFC 3608 section 6.1")]
 
 
