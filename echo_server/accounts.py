@@ -34,13 +34,13 @@ class Accounts:
     def note_stranger(self, reached: Reached, listener: str, source: Endpoint) -> None:
         """It came whether or not a session's name is in it."""
         service = self.services.get(source.family)
-        if service is not None:
+        if service is not None and not roles.for_probes(listener):  # that is gone with its session
             reached.note_stranger(source.family, roles.endpoint(service, listener).port, source.host)
 
     def note_reached(self, session: Session, listener: str) -> None:
         """It is this session's."""
         service = self.services.get(session.family)
-        if service is not None:
+        if service is not None and not roles.for_probes(listener):
             stream = listener.endswith("/tcp")
             reached = self.reached_tcp if stream else self.reached
             reached.note(session.family, roles.endpoint(service, listener.removesuffix("/tcp")).port, session.number)
@@ -51,7 +51,7 @@ class Accounts:
         if session is None:
             return None
         self.note_reached(session, listener)
-        return session.ledger.note_received(data[16] << 8 | data[17], data[18] << 8 | data[19], listener, source, now)
+        return session.ledger.note_received(data[16] << 8 | data[17], data[18] << 8 | data[19], roles.accounted(listener), source, now)
 
     def note_sip(
         self, listener: str, transport: Transport, source: Endpoint, data: bytes, now: float
@@ -94,6 +94,7 @@ class Accounts:
         self, sender: str, aimed_at: Endpoint, icmp: tuple[int, int], offender: str, ttl: int | None, quoted: bytes, now: float
     ) -> None:
         """An ICMP error (type, code) came back for a probe that ``sender`` sent to ``aimed_at``; ``quoted``: its payload."""
+        sender = roles.accounted(sender)
         for offset in (0, media.PROBE_OFFSET):
             try:
                 sent = probe.parse(quoted, offset)

@@ -68,7 +68,8 @@ class Admission:
         self._opened += 1
         ticket = self._ticket(message.ticket, peer)
         name = bytes.fromhex(ticket.session) if ticket else self._draw(control.SESSION_SIZE)
-        session = Session(name, self._opened, peer, now, intercepted, self._limits, self._bounds, self._pool)
+        service = self._accounts.services[peer.family]
+        session = Session(name, self._opened, peer, now, intercepted, self._limits, self._bounds, self._pool, service)
         self._accounts.sessions.add(session)
         if self._tickets_by is not None:
             session.ticket_ends = ticket.ends if ticket else int(self._tickets_by() + self._limits.session_s)
@@ -80,7 +81,7 @@ class Admission:
             proof=control.proof(self._token, "server", hello.nonce, message.nonce, self._certificate),
             intercepted=intercepted,
             observed=str(peer),
-            service=self._accounts.services[peer.family],
+            service=service,
             alternate_contacted_s=self._accounts.contacts.ago(peer.host, now),
             ticket=self._issue(session),
             continued=ticket is not None,

@@ -71,7 +71,7 @@ class Answers:
             self.counters["probe of nobody"] += 1
             return None
         self._accounts.note_reached(session, listener)
-        row = session.ledger.note_received(asked.series, asked.item, listener, source, now)
+        row = session.ledger.note_received(asked.series, asked.item, roles.accounted(listener), source, now)
         if asked.kind is Kind.ECHO:
             return media.echoed(data, 4), row
         cookie = self._cookies.make(session.name, source.host, now)

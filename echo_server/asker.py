@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from time import monotonic
 
 from echo_server import icmp
 from echo_server.dialer import refusal, words
 from echo_server.inquiry import Inquiring
+from echo_server.source_ports import SourcePorts
 from edgecheck.wire import certificates, inquiry
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Inquired
@@ -22,19 +24,24 @@ _AT_ONCE = 16
 _ECT1 = 1
 _IPV6_TCLASS = 67
 
+Bind = Callable[[socket.SocketKind], socket.socket]
 
-async def ask(plan: Inquiring, host: str) -> Inquired:
+
+async def ask(plan: Inquiring, host: str, ports: SourcePorts) -> Inquired:
     """Ask every service of the plan from ``host`` and return the reply; ends early when the session does."""
     gate = asyncio.Semaphore(_AT_ONCE)
+
+    def bind(kind: socket.SocketKind) -> socket.socket:
+        return ports.draw(lambda: _open(plan, host, kind), plan.request.address)
 
     async def one(port: int) -> None:
         async with gate:
             if plan.session.ended:
                 return
             if plan.request.transport == "udp":
-                await _ask_datagram(plan, host, port)
+                await _ask_datagram(plan, bind, port)
             else:
-                await _ask_streams(plan, host, port)
+                await _ask_streams(plan, bind, port)
 
     await asyncio.gather(*(one(port) for port in plan.ports))
     return plan.finish()
@@ -67,12 +74,12 @@ async def _pause(plan: Inquiring) -> None:
 # --- UDP ---------------------------------------------------------------------------------------------------------------------
 
 
-async def _ask_datagram(plan: Inquiring, host: str, port: int) -> None:
+async def _ask_datagram(plan: Inquiring, bind: Bind, port: int) -> None:
     """Copies of one OPTIONS until it is answered."""
     request = plan.request
     begun = monotonic()
     try:
-        made = _open(plan, host, socket.SOCK_DGRAM)
+        made = bind(socket.SOCK_DGRAM)
     except OSError as error:
         plan.ended(port, "unsent", 0.0, words(error))
         return
@@ -126,7 +133,7 @@ def _icmp(plan: Inquiring, made: socket.socket, port: int, begun: float) -> bool
 # --- TCP and TLS -------------------------------------------------------------------------------------------------------------
 
 
-async def _ask_streams(plan: Inquiring, host: str, port: int) -> None:
+async def _ask_streams(plan: Inquiring, bind: Bind, port: int) -> None:
     """Connections begun one after the other, so that one lost SYN costs little; the first that comes about ends the others."""
     there = asyncio.Event()
     tasks: list[asyncio.Task[None]] = []
@@ -139,7 +146,7 @@ async def _ask_streams(plan: Inquiring, host: str, port: int) -> None:
             if there.is_set() or plan.session.ended:
                 break
             await _pause(plan)
-            tasks.append(asyncio.create_task(_ask_stream(plan, host, port, there)))
+            tasks.append(asyncio.create_task(_ask_stream(plan, bind, port, there)))
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
@@ -147,11 +154,11 @@ async def _ask_streams(plan: Inquiring, host: str, port: int) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _ask_stream(plan: Inquiring, host: str, port: int, there: asyncio.Event) -> None:
+async def _ask_stream(plan: Inquiring, bind: Bind, port: int, there: asyncio.Event) -> None:
     begun = monotonic()
     loop = asyncio.get_running_loop()
     try:
-        made = _open(plan, host, socket.SOCK_STREAM)
+        made = bind(socket.SOCK_STREAM)
     except OSError as error:
         plan.ended(port, "unsent", 0.0, words(error))
         return

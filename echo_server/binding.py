@@ -174,7 +174,7 @@ def _key(wish: _Wish, role: str, port: int, family: int) -> Key:
 
 
 def _bind_probe_socket(host: str, media_ports: tuple[int, int]) -> socket.socket:
-    """Any port outside the media range, which must stay free to be asked for."""
+    """For the test at the start: any port outside the media range, which must stay free to be asked for."""
     low, high = media_ports
     for _ in range(_TRIES):
         made = bind_udp(host, 0)
@@ -184,7 +184,7 @@ def _bind_probe_socket(host: str, media_ports: tuple[int, int]) -> socket.socket
     raise StartError(f"No free port outside {low}-{high} could be found on {host}.")
 
 
-def bind_udp(host: str, port: int) -> socket.socket:
+def bind_udp(host: str, port: int, receive_buffer: int = _RECEIVE_BUFFER) -> socket.socket:
     """A non-blocking UDP socket of its own (never shared) with large buffers. Raises ``OSError``."""
     made = _make(host, socket.SOCK_DGRAM)
     try:
@@ -192,9 +192,11 @@ def bind_udp(host: str, port: int) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         try:
             # A burst of a request from every port of a range must fit, and the ordinary limit holds 300 small datagrams.
-            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE if sys.platform == "linux" else socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE if sys.platform == "linux" else socket.SO_RCVBUF, receive_buffer)
         except OSError:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER if sys.platform == "linux" else 1 << 20)
+            made.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer if sys.platform == "linux" else min(receive_buffer, 1 << 20)
+            )
     except BaseException:
         made.close()
         raise

@@ -118,7 +118,7 @@ class Requests:
             raise Refusal("unproved-address", f"{host} has not proved itself in this session.")
         if (6 if ":" in host else 4) != session.family:
             raise Refusal("unavailable", f"{host} is of another family than the control connection, whose servers' addresses probe it.")
-        return self._accounts.services[session.family]
+        return session.service
 
     def _probe(self, session: Session, request: control.Probe) -> prober.Sending:
         service, limits = self._service(session, request.address), session.limits
@@ -127,15 +127,16 @@ class Requests:
         _within("copies", request.copies, 1, limits.copies)
         _within("hops", request.hops, 0, 255)
         _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
-        senders = tuple(f"sip:{service.sip_port}" if sender == "SIP" else sender for sender in request.senders)
-        missing = [sender for sender in senders if sender not in roles.listeners(service)]
+        listeners = roles.senders(service)
+        missing = [sender for sender in request.senders if sender not in listeners]
         if missing:
             raise Refusal("unavailable", f"This server has one address only: there is no sender {missing[0]}.")
         if not request.senders or len(set(request.senders)) != len(request.senders):
             raise Refusal("malformed", "Each sender once, and one at least.")
         if ports.count(request.ports) * request.copies * len(request.senders) > MAX_DATAGRAMS:
             raise Refusal("limit", f"More than {MAX_DATAGRAMS} datagrams in one request.")
-        tables: dict[str, SentTable] = {sender: _table(session, request.series, sender, low, high) for sender in senders}
+        senders = tuple(listeners[sender] for sender in request.senders)
+        tables: dict[str, SentTable] = {sender: _table(session, request.series, roles.accounted(sender), low, high) for sender in senders}
         return prober.Sending(service, session, request, tables, senders)
 
     def _call(self, session: Session, request: control.Call, now: float) -> sip_caller.Calling:

@@ -9,19 +9,20 @@ from time import monotonic
 from echo_server import icmp
 from echo_server.listeners import limit_hops
 from echo_server.prober import Attempt, Dialing
+from echo_server.source_ports import SourcePorts
 from edgecheck.wire import inquiry, probe
 from edgecheck.wire.control import Dialed, ErrorRow
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EPROTO})
 
 
-async def dial(plan: Dialing, host: str) -> Dialed:
+async def dial(plan: Dialing, host: str, ports: SourcePorts) -> Dialed:
     """Attempt every connection of the plan from ``host`` and return the reply; ends early when the session does."""
-    await asyncio.gather(*(_dial_port(plan, host, port) for port in plan.ports))
+    await asyncio.gather(*(_dial_port(plan, host, port, ports) for port in plan.ports))
     return plan.finish()
 
 
-async def _dial_port(plan: Dialing, host: str, port: int) -> None:
+async def _dial_port(plan: Dialing, host: str, port: int, ports: SourcePorts) -> None:
     """The attempts to one port, spaced. One that proves it makes the others needless."""
     proved = asyncio.Event()
     tasks: list[asyncio.Task[None]] = []
@@ -31,7 +32,7 @@ async def _dial_port(plan: Dialing, host: str, port: int) -> None:
                 break
             if plan.session.ended:
                 break
-            tasks.append(asyncio.create_task(_attempt(plan, host, port, number, proved)))
+            tasks.append(asyncio.create_task(_attempt(plan, host, port, number, proved, ports)))
         everything = asyncio.gather(*tasks)
         first = asyncio.create_task(proved.wait())
         await asyncio.wait((everything, first), return_when=asyncio.FIRST_COMPLETED)
@@ -52,7 +53,7 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
         return False
 
 
-async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asyncio.Event) -> None:
+async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asyncio.Event, ports: SourcePorts) -> None:
     begun = monotonic()
     loop = asyncio.get_running_loop()
     connected = False
@@ -61,9 +62,8 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
     told: icmp.IcmpError | None = None
     made: socket.socket | None = None
     try:
-        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        made.setblocking(False)
-        made.bind((host, plan.request.source_port))
+        wanted = plan.request.source_port
+        made = _bind(host, wanted) if wanted else ports.draw(lambda: _bind(host, 0), plan.request.address)
         icmp.want_errors(made)
         if plan.request.hops:
             limit_hops(made, plan.request.hops)
@@ -97,6 +97,17 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         proved.set()
 
 
+def _bind(host: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        made.bind((host, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 def _row(port: int, local: str, told: icmp.IcmpError) -> ErrorRow:
     return ErrorRow(port=port, sender=f"{local}/tcp", icmp_type=told.type, icmp_code=told.code, offender=told.offender, ttl=told.ttl)
 
@@ -117,4 +128,3 @@ def refusal(icmp_error: icmp.IcmpError | None, error: OSError) -> tuple[str, str
 def words(error: OSError) -> str:
     """The system's words: asyncio puts its own in their place."""
     return os.strerror(error.errno) if error.errno else str(error)
-

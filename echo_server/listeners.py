@@ -36,7 +36,17 @@ class UdpSockets:
     def __init__(self, server: EchoServer, sockets: Mapping[Key, socket.socket]) -> None:
         self._server = server
         self._sockets = dict(sockets)
-        self._queued_errors = {key: icmp.want_errors(made) for key, made in self._sockets.items() if key.listener in ("AX", "BX")}
+        self._queued_errors: dict[Key, bool] = {}
+
+    def add(self, key: Key, made: socket.socket) -> None:
+        """One more, kept for a session's probes."""
+        self._sockets[key] = made
+        self._queued_errors[key] = icmp.want_errors(made)
+
+    def remove(self, key: Key) -> None:
+        """Its session is over: nothing is sent from it any more."""
+        del self._sockets[key]
+        del self._queued_errors[key]
 
     def reader(self, key: Key) -> "Reader":
         """What the event loop calls when this socket is readable."""
@@ -84,7 +94,7 @@ class UdpSockets:
                 outbound.take_back()
 
     def read_errors(self, key: Key) -> int:
-        """Take what ICMP errors wait at a probe socket into the accounts; returns how many."""
+        """Take what ICMP errors wait at a session's probe socket into the accounts; returns how many."""
         if not self._queued_errors.get(key):
             return 0
         count = 0
@@ -94,11 +104,6 @@ class UdpSockets:
             )
             count += 1
         return count
-
-    def read_all_errors(self) -> None:
-        """Before an account is told."""
-        for key in self._queued_errors:
-            self.read_errors(key)
 
 
 class Reader:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from echo_server import roles
 from echo_server.accounts import Accounts
 from echo_server.answers import Answers
 from echo_server.outbound import Outbound
@@ -33,6 +34,8 @@ class QuickAnswers:
 
     def at(self, listener: str, family: int) -> Quick:
         """For one listener. Takes a Binding request without attributes, over IPv4, of no session; leaves everything else."""
+        if roles.for_probes(listener):
+            return lambda data, source, now: None
         known: dict[tuple[str, int], tuple[bytes, bytes, bool]] = {}
         self._remembered.append(known)
         answers, handle = self._answers, self._handle

@@ -1,7 +1,7 @@
 """Which socket is which: primary or alternate address, first or second STUN port, and the sockets kept for probes.
 
-A socket is known by its listener name: ``A1 A2 B1 B2`` (the STUN ports), ``AX BX`` (kept for probes), ``sip:PORT``,
-``media:PORT``, ``reach:PORT`` (may a network reach it?).
+A socket is known by its listener name: ``A1 A2 B1 B2`` (the STUN ports), ``AX:PORT BX:PORT`` (kept for one session's probes; in requests
+and accounts ``AX BX``), ``sip:PORT``, ``media:PORT``, ``reach:PORT`` (may a network reach it?).
 The same name stands for the IPv4 and the IPv6 socket of that role: an address tells them apart.
 """
 
@@ -12,21 +12,30 @@ STUN_ROLES = ("A1", "A2", "B1", "B2")
 PROBE_ROLES = ("AX", "BX")
 
 
-def listeners(service: Service) -> tuple[str, ...]:
-    """The UDP sockets of this service, but for media."""
+def senders(service: Service) -> dict[str, str]:
+    """What a probe request may name as its sender -> the listener that sends. ``service``: as one session was told it."""
     addresses = "A" if service.alternate is None else "AB"
-    stun = tuple(role for role in STUN_ROLES + PROBE_ROLES if role[0] in addresses)
-    return (*stun, f"sip:{service.sip_port}", f"sip:{service.alternate_sip_port}")
+    probing = {role: f"{role}:{port}" for role, port in zip(PROBE_ROLES, service.probe_ports, strict=True)}
+    named = {role: probing.get(role, role) for role in STUN_ROLES + PROBE_ROLES if role[0] in addresses}
+    return named | {"SIP": f"sip:{service.sip_port}"}
+
+
+def for_probes(listener: str) -> bool:
+    """Whether it is one of the sockets kept for a session's probes."""
+    return listener[:2] in PROBE_ROLES
+
+
+def accounted(listener: str) -> str:
+    """Its name in accounts: a session has one probe socket on each address, and knows its port."""
+    return listener[:2] if for_probes(listener) else listener
 
 
 def endpoint(service: Service, listener: str) -> Endpoint:
     """Address and port of a listener, as clients reach it. The listener must be one of this service."""
     role, colon, port = listener.partition(":")
+    address = service.address if role[0] != "B" or service.alternate is None else service.alternate
     if colon:
-        return Endpoint(service.address, int(port))
-    address = service.address if role[0] == "A" or service.alternate is None else service.alternate
-    if role[1] == "X":
-        return Endpoint(address, service.probe_ports[0 if role[0] == "A" else 1])
+        return Endpoint(address, int(port))
     return Endpoint(address, service.stun_ports[int(role[1]) - 1])
 
 

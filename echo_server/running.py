@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from echo_server import icmp, self_test
+from echo_server import icmp, roles, self_test
 from echo_server.binding import Bound, bind_all
 from echo_server.certificate import load_context
 from echo_server.config import Addresses, Config, StartError
@@ -19,6 +19,8 @@ from echo_server.journal import Journal
 from echo_server.limits import DEFAULT_BOUNDS, OPEN_BOUNDS, OPEN_LIMITS, TOKEN_LIMITS, within
 from echo_server.listeners import UdpSockets
 from echo_server.media_sockets import MediaSockets, descriptor_budget
+from echo_server.probe_sockets import ProbeSockets
+from echo_server.source_ports import SourcePorts
 from echo_server.streams import Acceptor, Conversations, Gate
 from edgecheck.wire.address import Target
 from edgecheck.wire.control import Service
@@ -50,6 +52,8 @@ async def _serve(config: Config, say: Callable[[str], None], notes: tuple[str, .
     bound = bind_all(config)
     try:
         addresses = tuple(_tested(one, bound, journal) for one in config.addresses)
+        for key in [key for key in bound.udp if roles.for_probes(key.listener)]:
+            bound.udp.pop(key).close()  # every session gets its own
         services = {one.family: _service(one, bound, config) for one in addresses}
         reports = _reports(config)
         low, high = config.media_ports
@@ -66,7 +70,7 @@ async def _serve(config: Config, say: Callable[[str], None], notes: tuple[str, .
             tickets_by=time.time,
         )
         media = MediaSockets(server, {one.family: one.primary for one in addresses}, budget)
-        running = _Running(server, bound, addresses, media, context, journal, reports)
+        running = _Running(server, bound, addresses, media, context, journal, reports, config.media_ports)
         await running.start()
         for one in addresses:
             _print(describe(services[one.family], bound.control_port))
@@ -115,8 +119,9 @@ class _Running:
         context: ssl.SSLContext,
         journal: Journal,
         reports: "tuple[Keep, Desk] | tuple[()]",
+        media_ports: tuple[int, int],
     ) -> None:
-        from echo_server.web import ControlSite
+        from echo_server.web import ControlSite, Hands
 
         self._loop = asyncio.get_running_loop()
         self._server = server
@@ -127,7 +132,9 @@ class _Running:
         self._conversations = Conversations(server, self._loop)
         hosts = {("A", one.family): one.primary for one in addresses}
         hosts |= {("B", one.family): one.alternate for one in addresses if one.alternate is not None}
-        self._site = ControlSite(server, self._udp, media, hosts, journal, *reports)
+        ports = SourcePorts()
+        probes = ProbeSockets(self._udp, ports, hosts, media_ports, self._loop)
+        self._site = ControlSite(server, Hands(self._udp, media, probes, hosts, ports), journal, *reports)
         self._acceptors: list[Acceptor] = []
 
     async def start(self) -> None:
@@ -199,8 +206,7 @@ def _tested(addresses: Addresses, bound: Bound, journal: Journal) -> Addresses:
 
 
 def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
-    """What clients of this family are told."""
-    probe_ports = {key.listener: made.getsockname()[1] for key, made in bound.udp.items() if key.family == addresses.family}
+    """What clients of this family are told, but for the ports that each one's probes come from."""
     capabilities = ["stun-tcp", "sip-udp", "sip-tcp", "sip-tls", "sip-calls", "sip-calls-tcp", "media", "dial", "inquire", "hop-limit"]
     if addresses.alternate is not None:
         capabilities.insert(0, "alternate-address")
@@ -213,7 +219,6 @@ def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
         address=addresses.public_primary,
         alternate=addresses.public_alternate if addresses.alternate is not None else None,
         stun_ports=bound.stun_ports,
-        probe_ports=(probe_ports["AX"], probe_ports.get("BX", 0)),
         sip_port=bound.sip_port,
         alternate_sip_port=bound.alternate_sip_port,
         sips_port=bound.sips_port,

@@ -8,7 +8,7 @@ from echo_server.ledger import Ledger
 from echo_server.limits import Allowance, Bounds, Pool
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
-from edgecheck.wire.control import Direction, Limits, MirrorRecord, Transport
+from edgecheck.wire.control import Direction, Limits, MirrorRecord, Service, Transport
 
 _RECORD_BYTES = 400
 """What a mirror record takes in memory beside its data."""
@@ -66,7 +66,16 @@ class Session:
     """An authenticated control connection and all that is known of its packets."""
 
     def __init__(
-        self, name: bytes, number: int, peer: Endpoint, now: float, intercepted: bool, limits: Limits, bounds: Bounds, pool: Pool
+        self,
+        name: bytes,
+        number: int,
+        peer: Endpoint,
+        now: float,
+        intercepted: bool,
+        limits: Limits,
+        bounds: Bounds,
+        pool: Pool,
+        service: Service,
     ) -> None:
         self.name = name
         """8 bytes, the name in probes and transaction ids; it is a secret of this client, so logs say ``number``."""
@@ -74,6 +83,8 @@ class Session:
         self.peer = peer
         """Where the control connection comes from."""
         self.opened = now
+        self.service = service
+        """What it was told, with the ports of its own probe sockets."""
         self.intercepted = intercepted
         self.limits = limits
         self.bounds = bounds

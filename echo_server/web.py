@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import WSMsgType, web
 
@@ -17,10 +17,12 @@ from echo_server.journal import Journal
 from echo_server.limits import is_loopback, network
 from echo_server.listeners import UdpSockets
 from echo_server.media_sockets import MediaSockets
+from echo_server.probe_sockets import ProbeSockets
 from echo_server.prober import Dialing, Sending
 from echo_server.session import Session
 from echo_server.shared import ReportsUnavailable, SharedReport
 from echo_server.sip_caller import Calling
+from echo_server.source_ports import SourcePorts
 from echo_server.streams import Watched
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
@@ -40,26 +42,34 @@ Keep = Callable[[SharedReport], int]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Hands(NamedTuple):
+    """What requests are carried out with."""
+
+    udp: UdpSockets
+    media: MediaSockets
+    probes: ProbeSockets
+    hosts: dict[tuple[str, int], str]
+    """The address to dial from, by (A or B, family)."""
+    ports: SourcePorts
+    """The port to dial from."""
+
+
 class ControlSite:
     """The web application: the page at / and the control channel."""
 
     def __init__(
         self,
         server: EchoServer,
-        udp: UdpSockets,
-        media: MediaSockets,
-        hosts: dict[tuple[str, int], str],
+        hands: Hands,
         journal: Journal,
         keep: Keep | None = None,
         desk: "Desk | None" = None,
     ) -> None:
-        """``hosts``: the address to dial from, by (A or B, family). ``keep``: takes a report into the store, and blocks."""
+        """``keep``: takes a report into the store, and blocks."""
         self._keep = keep
         self._desk = desk
         self._server = server
-        self._udp = udp
-        self._media = media
-        self._hosts = hosts
+        self._hands = hands
         self._journal = journal
         self._connections: set[web.WebSocketResponse] = set()
         self._unproved: Counter[str] = Counter()
@@ -117,10 +127,10 @@ class ControlSite:
         if session is not None:
             self._connections.add(ws)
             try:
-                await Conversation(self._server, session, ws, self._udp, self._media, self._hosts, self._journal, self._keep).run()
+                await Conversation(self._server, session, ws, self._hands, self._journal, self._keep).run()
             finally:
                 self._connections.discard(ws)
-                await self._media.shut(self._server.end_session(session))
+                await self._end(session)
                 self._journal.write(f"Session {session.number} from {peer} ended after {monotonic() - session.opened:.1f} s.")
         await ws.close()
         return ws
@@ -148,14 +158,27 @@ class ControlSite:
             await ws.send_str(control.serialize(admitted))
             return None
         session, welcome = admitted
+        try:
+            welcome = self._hands.probes.open(session, welcome)
+        except OSError as error:
+            await self._end(session)
+            words = f"No port is left here for this session's probes ({error.strerror}): try again in a minute."
+            self._journal.write(f"Refused {peer}: {words}")
+            await ws.send_str(control.serialize(control.Refused(reason="busy", message=words)))
+            return None
         marked = ", through a box that opens TLS and shows its own certificate" if session.intercepted else ""
         self._journal.write(f"Session {session.number} opened from {peer}{marked}.")
         try:
             await ws.send_str(control.serialize(welcome))
         except BaseException:
-            self._server.end_session(session)
+            await self._end(session)
             raise
         return session
+
+    async def _end(self, session: Session) -> None:
+        unused = self._server.end_session(session)
+        self._hands.probes.close(session)
+        await self._hands.media.shut(unused)
 
 
 class Conversation:
@@ -166,9 +189,7 @@ class Conversation:
         server: EchoServer,
         session: Session,
         ws: web.WebSocketResponse,
-        udp: UdpSockets,
-        media: MediaSockets,
-        hosts: dict[tuple[str, int], str],
+        hands: Hands,
         journal: Journal,
         keep: Keep | None,
     ) -> None:
@@ -176,9 +197,7 @@ class Conversation:
         self._server = server
         self._session = session
         self._ws = ws
-        self._udp = udp
-        self._media = media
-        self._hosts = hosts
+        self._hands = hands
         self._journal = journal
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Lock()
@@ -219,7 +238,7 @@ class Conversation:
     async def _serve(self, request: control.Message) -> None:
         try:
             if isinstance(request, control.Account):
-                self._udp.read_all_errors()
+                self._hands.probes.read_errors(self._session)
             for effect in self._server.handle_request(self._session, request, monotonic()):
                 reply = await self._carry_out(effect)
                 if reply is not None:
@@ -237,22 +256,23 @@ class Conversation:
                 pass
 
     async def _carry_out(self, effect: Effect) -> control.Reply | None:
+        hands = self._hands
         match effect:
             case Reply():
                 return effect.message
             case Sending() | Calling():
-                return await probe_sender.send(effect, self._udp)
+                return await probe_sender.send(effect, hands.udp)
             case Dialing():
-                return await dialer.dial(effect, self._hosts[effect.local, self._session.family])
+                return await dialer.dial(effect, hands.hosts[effect.local, self._session.family], hands.ports)
             case Inquiring():
-                return await asker.ask(effect, self._hosts[effect.local, self._session.family])
+                return await asker.ask(effect, hands.hosts[effect.local, self._session.family], hands.ports)
             case MediaOpening():
-                reply, trouble = await self._media.open(effect)
+                reply, trouble = await hands.media.open(effect)
                 if trouble is not None:
                     self._journal.write(f"Session {self._session.number}: {trouble}.")
                 return reply
             case Closing():
-                await self._media.shut(effect.ports)
+                await hands.media.shut(effect.ports)
                 return None
             case Storing():
                 return await self._store(effect)

@@ -271,6 +271,31 @@ def test_a_remembered_prober_is_found_out_on_either_transport_alone(profile: Pro
     assert "contacted the alternate address" in seen.ports[0].reason
 
 
+def test_a_rule_taken_away_does_not_live_on_in_the_flows_that_it_let_in() -> None:
+    nat, memory = Nat(keeps_flows=True, forwarded={("udp", 5060): 5060, ("tcp", 5060): 5060, ("tcp", 5061): 5061}), SharedMemory()
+    assert set(states(look(port_forwarding, lambda: Edge(nat), memory=memory)).values()) == {"forwarded"}
+    nat.forwarded.clear()
+    memory.clock += 5
+    assert set(states(look(port_forwarding, lambda: Edge(nat), memory=memory)).values()) == {"blocked"}
+
+
+@pytest.mark.parametrize("used", [1, 2])
+def test_a_canary_that_another_program_has_just_used_exposes_nobody(used: int) -> None:
+    """A filter that lets anyone in on a used port; the PBX, stopped a minute ago, used 5060, and a browser some of the canaries' ports."""
+
+    def edge() -> Edge:
+        made, elsewhere = Edge(Nat(filtering="endpoint-independent")), Endpoint("192.0.2.9", 5060)
+        for port in (5060, *range(40_002, 40_002 + used)):
+            made.nat.outbound("udp", port, elsewhere)
+        return made
+
+    memory = SharedMemory()
+    seen = look(port_forwarding, edge, UDP_ONLY, memory)
+    assert (seen.udp.bare_reached, seen.udp.bare) == (used, 3)
+    assert states(seen) == {("udp", 5060): "undecided"}
+    assert (memory.recall(f"exposed/{ALTERNATE}") or ("",))[0] == "no"
+
+
 def test_an_exposed_host_stays_forwarded_in_later_runs() -> None:
     memory = SharedMemory()
     nat = Nat(exposed=True, filtering="endpoint-independent")

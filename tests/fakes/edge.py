@@ -186,7 +186,7 @@ class Edge:
         self.service = control.Service(
             address=PRIMARY,
             alternate=ALTERNATE if alternate else None,
-            probe_ports=(33_001, 33_002),
+            probe_ports=(33_001 + 2 * nat.sessions, 33_002 + 2 * nat.sessions),
             media=media,
             reach=reach,
             capabilities=("alternate-address", "stun-tcp", "media", "dial", "inquire", "probe-from-sip", "udp-errors", "push")[0 if alternate else 1 :],
@@ -200,6 +200,8 @@ class Edge:
         admitted = self.server.admit(hello, said, Endpoint(nat.public, 50_000), asyncio.get_running_loop().time() if server else 0.0)
         assert not isinstance(admitted, control.Refused), admitted.message
         self.session, self.welcome = admitted
+        self.session.service = self.service  # a server that is shared has probe sockets for every session
+        nat.sessions += 1
         nat.outbound("tcp", 50_000, Endpoint(PRIMARY, 8443))
 
     def network(self, memory: Any = None, pace: int = 0, quick: bool = False) -> EdgeNetwork:
@@ -432,7 +434,8 @@ class Edge:
         host = ALTERNATE if dialing.local == "B" else PRIMARY
         for port in dialing.ports:
             for attempt in range(dialing.request.attempts):
-                source = Endpoint(host, 34_000 + attempt)
+                source = Endpoint(host, 36_000 + self.nat.calls % 20_000)
+                self.nat.calls += 1
                 dialing.left(port)
                 local = None if self.weather.drops(loop.time()) else self._admits(source, port)
                 listener = self.listeners.get(local) if local is not None else None

@@ -65,6 +65,12 @@ class Nat:
     """The same of what goes to port 5060: an ALG keeps it longer; None: no difference."""
     inbound_refreshes: bool = True
     """Inbound packets that are let in refresh it too. One that is dropped never does."""
+    keeps_flows: bool = False
+    """From whom it has once let something in unasked, it lets in more to that port, whatever becomes of the rules (Linux, until idle)."""
+    calls: int = 0
+    """TCP connections that the server has attempted so far, each from a port of its own."""
+    sessions: int = 0
+    """With the server, so far."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,6 +81,7 @@ class Nat:
         self._hosts: set[str] = set()
         self._own: set[tuple[Endpoint, int]] = set()
         self._next = 20_000
+        self._let_in: dict[tuple[str, Endpoint, int], int] = {}
         self._lives: dict[tuple[int, Endpoint | None], Life] = {}
 
     @property
@@ -115,7 +122,10 @@ class Nat:
             return None
         if transport == "udp":
             self._expire()
-        local = self._admit(transport, remote, port)
+        flow = transport, remote, port
+        local = self._let_in[flow] if flow in self._let_in else self._admit(transport, remote, port)
+        if self.keeps_flows and local is not None:
+            self._let_in[flow] = local
         if transport == "udp" and local is not None:
             self._refresh(local, remote, inbound=True)
         return local

@@ -28,7 +28,7 @@ def claim(server: Any, session: Any, source: Endpoint, now: float = 1.0, listene
     return probe.parse(outbound.data)
 
 
-@pytest.mark.parametrize("listener", ["A1", "A2", "B1", "B2", "AX", "BX", "sip:5060", "sip:5080"])
+@pytest.mark.parametrize("listener", ["A1", "A2", "B1", "B2", "AX:40001", "BX:40002", "sip:5060", "sip:5080"])
 def test_a_cookie_proves_an_address(memory: Any, listener: str) -> None:
     server = memory()
     session = server.session()
@@ -37,7 +37,7 @@ def test_a_cookie_proves_an_address(memory: Any, listener: str) -> None:
     proved = server.ask(session, control.Prove, cookie=claimed.cookie.hex(), address=OTHER.host)
     assert proved == control.Proved(id=7, addresses=(PEER.host, OTHER.host))
     (row,) = server.ask(session, control.Account, series=2).received
-    assert (row.item, row.listener, row.source, row.answered) == (5, listener, str(OTHER), 1)
+    assert (row.item, row.listener, row.source, row.answered) == (5, listener.partition(":")[0] if listener[1] == "X" else listener, str(OTHER), 1)
 
 
 def test_a_cookie_proves_only_its_own_address_session_and_time(memory: Any) -> None:
@@ -184,7 +184,7 @@ def test_an_icmp_error_finds_its_series_by_what_it_quotes(memory: Any) -> None:
     aimed = Endpoint(PEER.host, 5060)
     quoted = probe.serialize(Probe(Kind.PROBE, session.name, 9, 5060))
     for data in (quoted, bytes(12) + quoted):
-        server.core.handle_error("BX", aimed, (3, 13), "192.0.2.1", 61, data, 1.0)
+        server.core.handle_error("BX:40002", aimed, (3, 13), "192.0.2.1", 61, data, 1.0)
     (row,) = server.ask(session, control.Account, series=9).errors
     assert row == control.ErrorRow(port=5060, sender="BX", icmp_type=3, icmp_code=13, offender="192.0.2.1", ttl=61, copies=2)
 
@@ -194,12 +194,12 @@ def test_an_icmp_error_that_quotes_nothing_belongs_to_the_latest_series_of_the_o
     session = server.session()
     for series in (9, 10):
         server.ask(session, control.Probe, series=series, address=PEER.host, ports=((5060, 5060),), senders=("BX",))
-    server.core.handle_error("BX", Endpoint(PEER.host, 5060), (3, 3), PEER.host, 64, b"", 1.0)
-    server.core.handle_error("AX", Endpoint(PEER.host, 5060), (3, 3), PEER.host, 64, b"", 1.0)
+    server.core.handle_error("BX:40002", Endpoint(PEER.host, 5060), (3, 3), PEER.host, 64, b"", 1.0)
+    server.core.handle_error("AX:40001", Endpoint(PEER.host, 5060), (3, 3), PEER.host, 64, b"", 1.0)
     assert len(server.ask(session, control.Account, series=10).errors) == 1
     assert server.ask(session, control.Account, series=9).errors == ()
     server.session(Endpoint(PEER.host, 50001))
-    server.core.handle_error("BX", Endpoint(PEER.host, 5060), (3, 3), PEER.host, 64, b"", 1.0)
+    server.core.handle_error("BX:40002", Endpoint(PEER.host, 5060), (3, 3), PEER.host, 64, b"", 1.0)
     assert server.ask(session, control.Account, series=10).errors[0].copies == 1
 
 
@@ -207,5 +207,5 @@ def test_an_icmp_error_for_an_address_of_nobody_is_ignored(memory: Any) -> None:
     server = memory()
     session = server.session()
     quoted = probe.serialize(Probe(Kind.PROBE, session.name, 9, 5060))
-    server.core.handle_error("BX", Endpoint("192.0.2.1", 5060), (3, 3), "192.0.2.1", 64, quoted, 1.0)
+    server.core.handle_error("BX:40002", Endpoint("192.0.2.1", 5060), (3, 3), "192.0.2.1", 64, quoted, 1.0)
     assert server.ask(session, control.Account, series=9).errors == ()

@@ -81,9 +81,9 @@ def test_probes_say_what_they_are(memory: Any) -> None:
     session = server.session()
     steps = carry_out(plan(server, session, senders=("A1", "AX", "BX")))
     assert [(one.sender, one.destination) for _, one in steps] == [
-        (sender, Endpoint(HOST, port)) for port in (5060, 5061) for sender in ("A1", "AX", "BX")
+        (sender, Endpoint(HOST, port)) for port in (5060, 5061) for sender in ("A1", "AX:40001", "BX:40002")
     ]
-    source_ports = {"A1": 3478, "AX": 40001, "BX": 40002}
+    source_ports = {"A1": 3478, "AX:40001": 40001, "BX:40002": 40002}
     for _, one in steps:
         expected = Probe(Kind.PROBE, session.name, 3, one.destination.port, 0, source_ports[one.sender])
         assert probe.parse(one.data) == expected
@@ -140,7 +140,7 @@ def test_what_left_is_accounted_for_and_what_was_refused_is_not(memory: Any) -> 
     session = server.session()
     sending = plan(server, session, ports=((6000, 6003),), senders=("B1", "BX"), copies=2)
     for number, (_, one) in enumerate(sending.steps()):
-        if one.destination.port == 6001 and one.sender == "BX" and number > 8:
+        if one.destination.port == 6001 and one.sender == "BX:40002" and number > 8:
             sending.refused(one)
         else:
             sending.left(one)

@@ -173,7 +173,7 @@ def test_ipv6(memory: Any) -> None:
 
 def test_a_sip_port_and_a_probe_socket_answer_without_offering_another_address(memory: Any) -> None:
     server = memory()
-    for listener, port in (("sip:5060", 5060), ("AX", 40001)):
+    for listener, port in (("sip:5060", 5060), ("AX:40001", 40001)):
         sender, _, message = answer(server, listener, PLAIN)
         assert (sender, message.response_origin, message.other_address) == (listener, Endpoint(A, port), None)
 

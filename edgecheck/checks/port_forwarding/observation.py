@@ -86,6 +86,11 @@ class Canaries(msgspec.Struct, frozen=True, kw_only=True):
     several_addresses: str | None = None
     """The public address from which UDP leaves, where it is not the one that was probed."""
 
+    @property
+    def exposed(self) -> bool:
+        """Whether everything is let in, used or not. One port in three may have been another program's a minute ago."""
+        return 0 < self.bare == self.bare_reached
+
 
 class Path(msgspec.Struct, frozen=True, kw_only=True):
     """What stands between, looked at only where a port was not reached."""

@@ -87,8 +87,8 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     held = await ask_holders(net, zip(needs, (*udp_rows, *tcp_rows), strict=True))
     udp_rows, tcp_rows = held[: len(udp_rows)], held[len(udp_rows) :]
     if not remembered(contacted) and (udp.bare or tcp.bare):
-        net.memory.note(f"exposed/{alternate.host}", "yes" if udp.bare_reached or tcp.bare_reached else "no")
-    elif udp.bare and not udp.bare_reached and not tcp.bare_reached:
+        net.memory.note(f"exposed/{alternate.host}", "yes" if udp.exposed or tcp.exposed else "no")
+    elif udp.bare and not udp.exposed and not tcp.exposed:
         net.memory.note(f"exposed/{alternate.host}", "no")
     rows = weighed()
     witness = witness_of(rows)

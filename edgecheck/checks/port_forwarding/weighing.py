@@ -27,7 +27,7 @@ def weigh(net: Network, row: PortRow, canaries: Canaries, trusted: bool) -> Port
             "run again ten minutes after the last run"
         )
         return msgspec.structs.replace(row, state="undecided", reason=reason)
-    if canaries.bare_reached:
+    if canaries.exposed:
         return row  # everything is let in, used or not
     used = net.memory.sent_from(row.port, row.transport)
     loose = lets_anyone_in(canaries.mapped_reached)

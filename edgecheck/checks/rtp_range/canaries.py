@@ -20,10 +20,11 @@ async def weigh(
     used, few = _used(run, arrived), _few(arrived)
     if net.alternate is None or not needed(run, arrived, contacted):
         return set()
-    exposed, loose = await _reached(run, *pair, bare)
+    unused, loose = await _reached(run, *pair, bare)
+    exposed = 0 < len(bare) == len(unused)  # one of three may have been another program's a minute ago
     known = net.memory.recall(f"exposed/{net.alternate.host}")
     trusted = not remembered(contacted) or (known is not None and known[0] == "yes" and believed(known[1]))
-    if exposed and not trusted:
+    if unused and not trusted:
         run.reasons["undecided"] = (
             "an earlier run contacted the alternate address, and this edge lets it in on any port now: "
             "run again ten minutes after the last run"
@@ -54,10 +55,12 @@ def _few(arrived: set[int]) -> bool:
     return len(arrived) <= MOST_USED_BY_OTHERS
 
 
-async def _reached(run: Run, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> tuple[bool, bool | None]:
-    """Whether the never-contacted address reaches a port that sent nothing, and one that was used; None: loss may explain it."""
+async def _reached(run: Run, contact: UdpSocket, at: Endpoint | None, bare: list[UdpSocket]) -> tuple[set[int], bool | None]:
+    """The ports that sent nothing which the never-contacted address reaches, and whether it reaches one that was used; None: loss may
+    explain it."""
     net = run.net
-    exposed = reached = False
+    unused: set[int] = set()
+    reached = False
     sent = arrived = 0
     for _ in range(MOST_ROUNDS):
         series, control_series = net.new_series(), net.new_series()
@@ -70,11 +73,11 @@ async def _reached(run: Run, contact: UdpSocket, at: Endpoint | None, bare: list
                 asks.append(net.ask(lambda id, number=number, who=who: request(id, number, at.host, [at.port], who, copies=COPIES)))  # type: ignore[misc]
         await asyncio.gather(*asks)
         await net.until(lambda: False, margin(net))
-        exposed |= any(count_probes(net, socket, series) for socket in bare)
+        unused |= {socket.local.port for socket in bare if count_probes(net, socket, series)}
         if at is None:
-            return exposed, None
+            return unused, None
         reached |= count_probes(net, contact, series) > 0
         sent, arrived = sent + COPIES, arrived + count_probes(net, contact, control_series)
         if reached or chance_of_silence(arrived, sent, sent) < WRONG_BY_CHANCE:
-            return exposed, reached
-    return exposed, None
+            return unused, reached
+    return unused, None
