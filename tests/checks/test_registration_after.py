@@ -1,5 +1,8 @@
 """What a 200 leaves open, and servers that were busy before another one took the account."""
 
+import pytest
+
+from edgecheck.checks.registration.bindings import same_uri
 from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, at, visit
@@ -58,6 +61,21 @@ def test_a_phone_that_came_meanwhile_is_not_sworn_to_be_ours() -> None:
     seen = visit(answering("<sip:alice@10.9.9.9:5060>;expires=3000"))
     assert "another device's" in seen.findings["contact-rewritten"].summary
     assert "Our binding" not in seen.findings["binding-left"].summary
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sip:a@[2001:db8::1]:5060", "sip:a@[2001:DB8:0:0::1]:5060", True),
+        ("sip:+49@192.0.2.1:5060", "sip:%2b49@192.0.2.1:5060;ob", True),
+        ("sip:a@pbx.example:5060", "sip:a@PBX.example:5060", True),
+        ("sip:a@192.0.2.1:5060", "sip:A@192.0.2.1:5060", False),
+        ("sip:a@192.0.2.1:5060", "sip:a@192.0.2.1:5062", False),
+        ("sip:a@192.0.2.1:5060", "sip:a@192.0.2.1:5060;transport=tcp", False),
+    ],
+)
+def test_what_two_spellings_of_one_contact_are(one: str, other: str, same: bool) -> None:
+    assert same_uri(one, other) is same
 
 
 def test_a_removal_that_is_refused_is_told() -> None:

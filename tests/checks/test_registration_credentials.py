@@ -83,9 +83,16 @@ def test_a_proxy_and_a_registrar_with_a_realm_each_are_no_changing_realm() -> No
     assert "realm changes" not in seen.findings["wrong-credentials"].summary
 
 
-@pytest.mark.parametrize(("account", "told"), [("sip:alice@203.0.113.10", True), ("sip:alice@example.com", False)])
-def test_an_address_in_place_of_the_domain_may_be_why_no_password_fits(account: str, told: bool) -> None:
-    seen = visit(PhoneWorld().udp_at(SERVER, over_udp(Registrar(password="another"))), account, targets=(SERVER,))
+@pytest.mark.parametrize(
+    ("account", "realm", "told"),
+    [
+        ("sip:alice@203.0.113.10", "203.0.113.10", True),
+        ("sip:alice@203.0.113.10", "edge", False),
+        ("sip:alice@example.com", "example.com", False),
+    ],
+)
+def test_an_address_in_place_of_the_domain_may_be_why_no_password_fits(account: str, realm: str, told: bool) -> None:
+    seen = visit(PhoneWorld().udp_at(SERVER, over_udp(Registrar(password="another", realm=realm))), account, targets=(SERVER,))
     summary = seen.findings["wrong-credentials"].summary
     assert ("an IP address in its place" in summary) is told
     assert "most likely the password or the authentication user" in summary

@@ -1,11 +1,13 @@
 """Which of the Contacts in a 200 is ours, and what it says (RFC 3261 section 10.2.4, RFC 5626, RFC 5627). Pure."""
 
+import urllib.parse
 from typing import NamedTuple
 
 from edgecheck.checks.registration.dialogue import seconds
 from edgecheck.checks.registration.observation import Binding
 from edgecheck.wire import sip
-from edgecheck.wire.errors import WireError
+from edgecheck.wire.address import parse_host
+from edgecheck.wire.errors import Malformed, WireError
 
 _MOST = 50
 """Bindings kept: an account has a handful."""
@@ -64,5 +66,14 @@ def same_uri(one: str, other: str) -> bool:
         a, b = sip.uri_parts(one), sip.uri_parts(other)
     except WireError:
         return one == other
+    users = [urllib.parse.unquote(each.user or "") for each in (a, b)]  # section 19.1.4: an escape is the character that it stands for
     same_transport = a.parameters.get("transport", "udp").lower() == b.parameters.get("transport", "udp").lower()
-    return (a.scheme, a.user, a.host.lower(), a.port) == (b.scheme, b.user, b.host.lower(), b.port) and same_transport
+    return users[0] == users[1] and (a.scheme, _host(a), a.port) == (b.scheme, _host(b), b.port) and same_transport
+
+
+def _host(uri: sip.Uri) -> str:
+    """Of an IPv6 address its one canonical spelling; names in lower case."""
+    try:
+        return parse_host(uri.host)
+    except Malformed:
+        return uri.host.lower()

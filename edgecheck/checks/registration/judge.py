@@ -155,9 +155,11 @@ def _hints(seen: RegistrationObservation) -> tuple[list[str], list[str]]:
     if realms:
         hints.append(f"the realm changes from challenge to challenge ({', '.join(map(repr, realms))}): more than one server answers")
         facts.append(f"realms offered, in order: {', '.join(map(repr, realms))}")
-    if is_public(host_of_uri(seen.aor)) is not None:
+    host = host_of_uri(seen.aor).strip("[]")
+    if is_public(host) is not None and here and host in [each.realm for each in here[-1].challenges]:
+        # A realm that follows what was asked for: the same registrar asked by its domain may have that realm, and passwords for it.
         hints.append("the password is kept for the account's domain, and the account is given with an IP address in its place")
-        facts.append(f"the account is given as {seen.aor}")
+        facts.append(f"the account is given as {seen.aor}, and its realm is that address")
     if seen.password_edged:
         hints.append("the password that was given begins or ends with a blank")
         facts.append("the password that was given begins or ends with a blank")
