@@ -49,7 +49,7 @@ def compiled_once(pytestconfig: pytest.Config) -> Iterator[None]:
     """Where no byte code may be kept beside the sources (``PYTHONDONTWRITEBYTECODE``, as containers like to set it), the programs that tests
     start keep it in pytest's cache: compiling all of edgecheck costs each of some hundred processes more than its imports."""
     with pytest.MonkeyPatch.context() as environment:
-        if sys.dont_write_bytecode and pytestconfig.cache is not None:
+        if sys.dont_write_bytecode and (cache := getattr(pytestconfig, "cache", None)) is not None:  # none with -p no:cacheprovider
             environment.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-            environment.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.cache.mkdir("bytecode")))
+            environment.setenv("PYTHONPYCACHEPREFIX", str(cache.mkdir("bytecode")))
         yield

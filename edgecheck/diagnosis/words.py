@@ -5,14 +5,26 @@ from collections.abc import Iterable, Sequence
 
 from edgecheck.model.verdict import Finding
 from edgecheck.wire import ports
+from edgecheck.wire.errors import Malformed
 
 _MOST_RANGES = 3
 
 
 def subjects(findings: Iterable[Finding]) -> str:
     """What these findings are about, each once: ``UDP 5060, TCP 5060``."""
-    names = list(dict.fromkeys(finding.subject for finding in findings))
+    names = list(dict.fromkeys(_short(finding.subject) for finding in findings))
     return join(names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"])
+
+
+def _short(subject: str) -> str:
+    """``UDP 10000, 10002, 10004 and 97 more ranges``: in one sentence nobody reads a hundred."""
+    transport, _, numbers = subject.partition(" ")
+    if numbers.count(",") < _MOST_RANGES:
+        return subject
+    try:
+        return f"{transport} {few(ports.parse(numbers))}"
+    except Malformed:
+        return subject
 
 
 def verb(names: str, one: str, many: str) -> str:

@@ -409,3 +409,7 @@ def test_rtp_is_told_with_its_cause():
         "Calls may ring but be silent: RTP 11000-11999 do not arrive (the rule leads to another machine), "
         "and RTP 15000-20000 do not arrive (no rule or the provider turns it away)."
     )
+    odd = ", ".join(map(str, range(10001, 10201, 2)))
+    assert headline(blocked((odd, "no-rule"))) == (
+        "Calls may ring but be silent: RTP 10001, 10003, 10005 and 97 more ranges do not arrive (no rule)."
+    )
