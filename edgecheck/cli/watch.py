@@ -58,7 +58,7 @@ def watch(asked: Asked, watched: Watched) -> int:
     if watched.metrics is not None:
         assert metrics is not None
         _serve(metrics, watched.metrics)
-    lines.opening(settings, every_s)
+    lines.opening(settings, None if watched.once else every_s)
 
     async def go() -> Verdict:
         one = Watch(lambda: _look(settings), every_s, Clock(time.time, asyncio.sleep), tuple(sinks))
@@ -92,8 +92,12 @@ class Lines:
     def __init__(self, no_color: bool) -> None:
         self._color = colored(sys.stdout, no_color)
 
-    def opening(self, settings: "Settings", every_s: float) -> None:
+    def opening(self, settings: "Settings", every_s: float | None) -> None:
+        """``every_s``: None = once."""
         names = ", ".join(check.id for check in settings.plan())
+        if every_s is None:
+            self._print(f"Looking once at {settings.target.authority}: {names}.")
+            return
         self._print(f"Watching {settings.target.authority} every {every_s:g} s: {names}. A line follows on every change; Ctrl-C ends.")
 
     async def tell(self, turn: "Turn") -> None:

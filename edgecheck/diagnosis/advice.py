@@ -48,6 +48,8 @@ def _find_out(facts: Facts, untold: list[Finding]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(special))
     # What was lost with the server, or left when the run was stopped, needs no other remedy than that loss.
     untold = [finding for finding in untold if not finding.id.endswith(".cut-short")] or untold[:1]
+    # What keeps the run as a whole from telling comes before all: it is no check that could be run again.
+    untold = [finding for finding in untold if finding.id.startswith("control.")] or untold
     if len({finding.id for finding in untold}) == 1:
         return (*untold[0].remedies, *_general(untold[0]))[:1]
     checks = dict.fromkeys(finding.id.partition(".")[0] for finding in untold)

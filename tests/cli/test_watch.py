@@ -63,7 +63,7 @@ def test_once_is_for_a_timer_of_ones_own(server, capsys, tmp_path):
     file = tmp_path / "edgecheck.prom"
     assert invoke(["watch", "nat-behavior", server.target, "--once", "--textfile", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Watching 127.0.0.1:")
+    assert re.fullmatch(r"Looking once at 127\.0\.0\.1:\d+: nat-behavior\.", lines[0]), "no interval, and nothing to end"
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  PASS  ", lines[1])
     assert 'edgecheck_verdict{verdict="pass"} 1.0' in file.read_text()
 

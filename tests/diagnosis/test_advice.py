@@ -156,3 +156,9 @@ def test_where_this_machine_lives_is_known_from_the_ports_too():
 def test_what_a_check_says_of_finding_out_comes_before_what_holds_in_general():
     found = finding("sip-alg.undecided", "inconclusive", "UDP 5060", remedies=("Ask another server.",))
     assert advice(result(found)) == ("Ask another server.",)
+
+
+def test_a_server_that_is_not_reached_is_no_check_to_run_again():
+    control = result(finding("control.unreachable", "inconclusive", "h:8443", "Could not reach h:8443."))
+    (step,) = advice(control, result(finding("outbound.undecided", "inconclusive", "h", "h refuses all.")), server=None)
+    assert step.startswith("Check that edgecheck-server runs there")
