@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from edgecheck.model.account import parse_account
+from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes import certificates
-from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply
+from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
 from tests.fakes.registrar import Registrar
 from tests.faults_of_registration import says
 
@@ -87,6 +88,24 @@ def test_over_tls_a_password_goes_only_to_whom_a_certificate_proves(
     seen = visit(world, parse_account(f"{ACCOUNT};transport=tls", ca=str(file) if known else None))
     assert {cause: verdict for cause, verdict in seen.verdicts.items() if verdict != "skipped"} == verdicts
     assert bool(server.credentialed) == ("registered" in verdicts)
+
+
+@pytest.mark.parametrize("scheme", ["sip", "sips"])
+def test_a_sips_account_is_not_led_out_of_tls(tmp_path: Path, scheme: str) -> None:
+    root = certificates.issue("Root", authority=True)
+    leaf = certificates.issue("PBX", root, names=("203.0.113.10",))
+    (tmp_path / "ca.pem").write_bytes(root.pem)
+
+    def redirect(message: sip.Message, source: Endpoint) -> bytes:
+        return response(message.raw, source, 302, "Moved", ("Contact", "<sip:alice@203.0.113.20;transport=udp>"))
+
+    world = PhoneWorld().tcp_at("203.0.113.10:5061", OverTls(certificates.settings(tmp_path, leaf), OverTcp(Registrar(override=redirect))))
+    world.udp_at("203.0.113.20:5060", over_udp(plain := Registrar()))
+    seen = visit(world, parse_account(f"{scheme}:alice@203.0.113.10;transport=tls", ca=str(tmp_path / "ca.pem")))
+    assert bool(plain.seen) is (scheme == "sip")
+    if scheme == "sips":
+        assert seen.verdicts["redirected"] == "fail"
+        assert "out of TLS" in seen.findings["redirected"].summary
 
 
 @pytest.mark.parametrize("refuses", ["old versions alone", "without a client certificate"])

@@ -89,7 +89,10 @@ def _not_registered(seen: RegistrationObservation) -> list[Finding]:
     if seen.ending == "redirects" or decisive.redirect_to:
         to = ", ".join(decisive.redirect_to) or "no SIP address"
         end = seen.attempts[-1]
+        leaves = seen.aor.startswith("sips:") and not any(uri.lower().startswith("sips:") for uri in end.redirect_to) and end.redirect_to
         there = f"{way(end)} does not answer ({why(end)})" if end.status is None else "that way does not end: see the requests"
+        if leaves:
+            there = "that leads out of TLS, which a sips: account must not follow"
         text = f"Redirected ({answer(decisive)}) to {to}, and {there}."
         return [found("redirected", FAIL, seen, text, reference="RFC 3261 section 8.1.3.4")]
     silent = fell_silent(seen, decisive)

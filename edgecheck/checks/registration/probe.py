@@ -268,6 +268,8 @@ class _Visit:
         out: list[Target] = []
         for uri in step.uris:
             parts = sip.uri_parts(uri)
+            if self.account.registrar.secure and parts.scheme != "sips":
+                continue  # TLS on every hop was asked for (RFC 3261 section 26.2.2)
             named = parts.parameters.get("transport", "").lower()
             transport: SipTransport = come_from.transport
             for known in ("udp", "tcp", "tls", "ws", "wss"):
