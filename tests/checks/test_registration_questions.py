@@ -52,6 +52,14 @@ def test_dry_meets_the_challenge_of_such_a_registrar_and_registers_nothing(passw
     assert all(message.get("Expires") == "0" for message in registrar.seen if message.method == "REGISTER" and message.get("Contact"))
 
 
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_401_that_asks_for_nothing_is_no_challenge(dry: bool) -> None:
+    def bare(message: sip.Message, source: Endpoint) -> bytes | None:
+        return response(message.raw, source, 401, "Unauthorized") if message.method == "REGISTER" else None
+
+    assert visit(at(Registrar(override=bare)), parse_account(ACCOUNT, dry=dry)).verdicts == {"no-challenge": "fail"}
+
+
 def test_what_is_refused_either_way_is_refused() -> None:
     def refuse(message: sip.Message, source: Endpoint) -> bytes | None:
         return response(message.raw, source, 400, "Bad Request") if message.method == "REGISTER" else None

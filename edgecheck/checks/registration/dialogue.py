@@ -5,7 +5,7 @@ Nothing is tried without end: one retry for each reason, ``MOST_REDIRECTS`` redi
 
 from typing import Literal, NamedTuple
 
-from edgecheck.checks.registration.credentials import Credentials
+from edgecheck.checks.registration.credentials import Credentials, challenges_of
 from edgecheck.checks.registration.observation import Ending
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
@@ -88,7 +88,7 @@ class Dialogue:
 
     def _challenged(self, message: sip.Message, sent: bool, trusted: bool) -> Step:
         if self.dry and not sent:
-            return Over("challenged")
+            return Over("challenged" if challenges_of(message) else "no-challenge")
         if not trusted:
             return Over("untrusted")
         advice = self.credentials.weigh(message, sent=sent)
