@@ -208,7 +208,11 @@ def profiles(
 @app.command()
 def explain(
     what: Annotated[
-        str, typer.Argument(metavar="ID|REPORT.json", help="A finding (sip-alg.rewritten), a check, or a saved report (- is stdin).")
+        str,
+        typer.Argument(
+            metavar="ID|REPORT.json",
+            help="A finding (sip-alg.rewritten), a check, a saved report (- is stdin), a run of the history (@12, @last).",
+        ),
     ],
     json: options.Json = None,
     html: options.Html = None,
@@ -274,9 +278,7 @@ def compare(
 
 @app.command()
 def report(
-    name: Annotated[
-        str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin), a run of the history (@12, @last), a baseline.")
-    ],
+    name: options.SavedReport,
     form: Annotated[str, typer.Option("--format", metavar="F", help="markdown, text, html, junit, csv or json.")] = "markdown",
     redact: Annotated[bool, typer.Option("--redact", help="Words in place of addresses and names, for a public ticket.")] = False,
     tried: Annotated[

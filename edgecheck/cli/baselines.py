@@ -13,7 +13,7 @@ def save(name: str, file: str) -> int:
 
     if not baselines.valid(name):
         raise UsageError(f"{name[:80]!r} cannot be a baseline's name: letters, digits, '.', '_' and '-', 64 at most, not ending in .json.")
-    report = saved.read(file)
+    report = saved.baseline(file)
     print(f"Kept as {name}: {baselines.save(name, report)}")
     return status.FINE
 

@@ -8,9 +8,9 @@ from edgecheck.cli.output import Output, width
 
 def explain(what: str, output: Output) -> int:
     """Print the page, or the report; return the exit status."""
-    if saved.is_file(what):
+    if saved.is_file(what) or saved.number_of(what) is not None:
         output.check()
-        return output.write(saved.read(what))
+        return output.write(saved.baseline(what))
     from edgecheck.diagnosis.pages import page
     from edgecheck.report.text import wrap
 

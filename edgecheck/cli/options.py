@@ -27,7 +27,9 @@ Token = Annotated[
 ]
 TokenFile = Annotated[str | None, typer.Option("--token-file", metavar="F", help="Its token, read from a file.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Bound on the whole, seconds.")]
-SavedReport = Annotated[str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin).")]
+SavedReport = Annotated[
+    str, typer.Argument(metavar="REPORT.json", help="A saved report (- is stdin), a run of the history (@12, @last), a baseline.")
+]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout, then nothing else is.")]
 Html = Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page; - is stdout.")]
 Junit = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML; - is stdout.")]

@@ -15,7 +15,7 @@ def settings(name: str, pbx: str | None) -> int:
 
     if pbx is not None and pbx not in FAMILIES:
         raise UsageError(f"--pbx: there is no {pbx!r} here; there are {', '.join(FAMILIES)}.")
-    report = saved.read(name)
+    report = saved.baseline(name)
     profile = msgspec.convert(report.settings.get("profile"), Profile)
     wanted = pbx or profile.pbx
     if not wanted:

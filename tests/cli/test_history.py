@@ -12,7 +12,8 @@ from tests.reports import nat, report
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgecheck.store.history.data_directory", lambda: tmp_path / "data")
+    for store in ("history", "baselines"):
+        monkeypatch.setattr(f"edgecheck.store.{store}.data_directory", lambda: tmp_path / "data")
     monkeypatch.setenv("NO_COLOR", "1")
     return tmp_path / "data"
 
@@ -33,6 +34,9 @@ def test_each_run_is_kept_unless_it_should_not(capsys, place):
     assert [line.split()[0] for line in listed.splitlines()] == ["@2", "@1"]
     code, shown, _ = outcome(capsys, "history", "show", "@1")
     assert (code, shown[:4]) == (0, "PASS")
+    assert outcome(capsys, "explain", "@last", "--quiet")[:2] == (0, shown.splitlines()[0] + "\n")
+    assert outcome(capsys, "settings", "@1", "--pbx", "asterisk")[1].startswith("Settings for Asterisk")
+    assert outcome(capsys, "baseline", "save", "here", "@1")[0] == 0
     assert "2 times" in outcome(capsys, "history", "trends")[1]
     assert outcome(capsys, "compare", "@1", "@last", "--quiet")[1].startswith("PASS  Unchanged")
     assert outcome(capsys, "run", "nat-behavior", "--baseline", "@1", "--quiet")[0] == 0
