@@ -103,6 +103,15 @@ def test_who_interrupts_before_the_200_leaves_no_binding() -> None:
     assert registrar.bindings == {}
 
 
+def test_credentials_that_meet_a_403_are_not_given_twice() -> None:
+    def refuse(message: sip.Message, source: Endpoint) -> bytes | None:
+        return response(message.raw, source, 403, "Forbidden") if message.get("Authorization") else None
+
+    registrar = Registrar(override=refuse)
+    assert visit(at(registrar)).verdicts["forbidden"] == "fail"
+    assert len(registrar.credentialed) == 1
+
+
 def test_a_403_stays_one_where_the_next_request_meets_silence() -> None:
     asked: list[bytes] = []
 

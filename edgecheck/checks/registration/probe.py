@@ -140,6 +140,8 @@ class _Visit:
         if isinstance(step, Over) and answer is not None and self.dialogue.refuses_questions(step, answer):
             # Of a 403 it is next to certain that it means the account: silence after it takes nothing from that.
             by_policy = answer.status in (403, 603)
+            if by_policy and self.attempts[-1].credentials:
+                return step  # many say 403 for a wrong password: it is not tried once more
             registered = await self._register(last, _FAILOVER_S if by_policy else TIMEOUT)
             return step if by_policy and isinstance(registered, Elsewhere) and self.attempts[-1].status is None else registered
         if not isinstance(step, Done) or answer is None:
