@@ -12,7 +12,7 @@ from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes.clock import run
-from tests.fakes.phone import PhoneWorld, over_udp, response
+from tests.fakes.phone import Connection, OverTcp, PhoneWorld, over_udp, response
 from tests.fakes.registrar import Registrar
 
 
@@ -67,6 +67,35 @@ def test_what_is_refused_either_way_is_refused() -> None:
     seen = visit(at(Registrar(override=refuse)))
     assert seen.verdicts["bad-request"] == "fail"
     assert seen.statuses == [400, 400]
+
+
+class HangsUp(OverTcp):
+    """Closes the connection after each answer."""
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        super().received(connection, data)
+        connection.close()
+
+
+def test_a_server_that_hangs_up_after_each_answer_is_called_again() -> None:
+    registrar = Registrar()
+    seen = visit(PhoneWorld().tcp_at(SERVER, HangsUp(registrar)), f"{ACCOUNT};transport=tcp")
+    assert seen.verdicts["registered"] == "pass", seen.verdicts
+    assert (seen.seen.removed, registrar.bindings) == (True, {})
+
+
+def test_a_server_that_hangs_up_on_credentials_is_not_called_for_ever() -> None:
+    class HangsUpOnCredentials(OverTcp):
+        def received(self, connection: Connection, data: bytes) -> None:
+            if b"Authorization" in data:
+                connection.close()
+            else:
+                super().received(connection, data)
+
+    registrar = Registrar()
+    world = PhoneWorld().tcp_at(SERVER, HangsUpOnCredentials(registrar))
+    assert visit(world, f"{ACCOUNT};transport=tcp").verdicts["no-response"] == "fail"
+    assert len([each for each in world.connected if str(each) == SERVER]) <= 4
 
 
 def deaf_after(registrar: Registrar) -> PhoneWorld:

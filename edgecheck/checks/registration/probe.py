@@ -154,17 +154,17 @@ class _Visit:
 
     async def _register(self, last: bool, patience: float) -> Step:
         assert self.line is not None
-        contact = messages.contact_uri(self.account, self.line.way)
+        contact = self._contact()
         if self.account.dry:  # for no time: whoever asks for no password has nothing to remove by it
             step, answer = await self._round("register", contact, 0, last, patience)
             return Over("challenged") if isinstance(step, Done) else step
-        self._note(contact_sent=contact)
         self._may_remain = True  # until it is refused: its 200 may be lost, or not be there yet when the run is cut short
         step, answer = await self._round("register", contact, self.dialogue.expires, last, patience)
         if not isinstance(step, Done) or answer is None:
             self._may_remain = answer is None
             return step
         self.line.registered_at = self.phone.now()
+        contact = self.seen.contact_sent or contact
         listing = read_listing(answer, contact, self.names.instance, self.before)
         self._note(
             ending="registered",
@@ -207,7 +207,10 @@ class _Visit:
         """A REGISTER until something other than another try follows from the answer."""
         assert self.line is not None
         self.credentials.spend()
+        again = True
         while True:
+            if self.line.link.closed is not None and self._answered_here() and await self._reopened() and purpose == "register":
+                contact = self._contact()
             branch = self._branch()
             algorithm = self.credentials.algorithm if not self.line.distrust else None
             request = self._request(self.line, contact, self.dialogue.expires if expires else 0, branch, algorithm is not None)
@@ -215,6 +218,9 @@ class _Visit:
             heard = await self.line.ask(request, branch, purpose, credentials=algorithm, timeout=patience)
             self.attempts.append(heard.attempt)
             self._learn(heard.attempt)
+            if heard.message is None and again and heard.attempt.trouble in ("closed", "reset") and self._answered_here():
+                again = False  # it closed while the request was under way: tried on another connection, once
+                continue
             if heard.message is None:
                 self._given_up = (branch, began) if heard.attempt.elapsed_s >= TIMEOUT else None
                 self._end("unanswered")
@@ -232,6 +238,32 @@ class _Visit:
                 return step, heard.message
             if step.after_s:
                 await self.phone.sleep(step.after_s)
+
+    def _contact(self) -> str:
+        assert self.line is not None
+        contact = messages.contact_uri(self.account, self.line.way)
+        if not self.account.dry:
+            self._note(contact_sent=contact)
+        return contact
+
+    def _answered_here(self) -> bool:
+        assert self.line is not None
+        here = (self.line.target.transport, str(self.line.target.endpoint))
+        return any(attempt.status is not None and (attempt.transport, attempt.target) == here for attempt in self.attempts)
+
+    async def _reopened(self) -> bool:
+        """A server may close a connection between two requests (some do after each 401): a phone opens another one."""
+        assert self.line is not None
+        before = self.line
+        try:
+            link = await self.phone.open_link(before.target, _CONNECT_S)
+        except LocalFailure:
+            return False
+        before.link.close()
+        self.line = Line(self.phone, before.target, link, self.redirected_to)
+        self.line.inbound, self.line.registered_at = before.inbound, before.registered_at
+        self._note(local=str(link.local))
+        return True
 
     def _request(self, line: Line, contact: str | None, expires: int, branch: str, with_credentials: bool) -> bytes:
         return messages.register(
