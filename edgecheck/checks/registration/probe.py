@@ -18,6 +18,7 @@ from edgecheck.checks.registration.line import Line, unopened
 from edgecheck.checks.registration.loss import untroubled
 from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation
 from edgecheck.checks.registration.reach import Look
+from edgecheck.checks.registration.targets import follow, targets_of
 from edgecheck.model import draft
 from edgecheck.model.account import Account, Place, SipTransport
 from edgecheck.model.errors import LocalFailure
@@ -30,7 +31,6 @@ from edgecheck.wire.transaction import TIMEOUT
 
 EXPIRES_S = 120
 """Long enough to look around, short enough to be gone soon should the removal be lost."""
-MOST_TARGETS = 3
 _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
 _LATE_S = 4.0
@@ -102,7 +102,7 @@ class _Visit:
                     # A Contact may name a user, the Request-URI of a REGISTER does not (section 10.2).
                     self.redirected_to = parts.host
                     self.uri = messages.request_uri(Place(host=parts.host, port=parts.port, secure=parts.scheme == "sips"))
-                pending = await self._follow(step, target) or []
+                pending = await follow(self.phone, step, target)
                 if not pending:
                     self._end("redirects")
                 continue
@@ -297,29 +297,6 @@ class _Visit:
 
     # --- other ways ------------------------------------------------------------------------------------------------------
 
-    async def _follow(self, step: Redirected, come_from: Target) -> list[Target]:
-        """The targets that redirections lead to."""
-        out: list[Target] = []
-        for uri in step.uris:
-            parts = sip.uri_parts(uri)
-            if self.account.registrar.secure and parts.scheme != "sips":
-                continue  # TLS on every hop was asked for (RFC 3261 section 26.2.2)
-            named = parts.parameters.get("transport", "").lower()
-            transport: SipTransport = come_from.transport
-            for known in ("udp", "tcp", "tls", "ws", "wss"):
-                if named == known:
-                    transport = known
-            if parts.scheme == "sips" and transport in ("udp", "tcp"):
-                transport = "tls"
-            place = Place(host=parts.host, port=parts.port, transport=transport)
-            addresses = (parts.host,) if place.numeric else (await self.phone.look_up(parts.host)).addresses
-            port = parts.port or (5061 if transport in ("tls", "wss") else 5060)
-            out += [
-                Target(transport=transport, host=parts.host, address=address, port=port, because=f"redirected by {come_from.endpoint}")
-                for address in addresses[:2]
-            ]
-        return out[:MOST_TARGETS]
-
     async def _ask_others(self) -> None:
         """Nothing answered as configured. Is anybody there, and does another transport of the same server take a REGISTER?"""
         first = next((attempt for attempt in self.attempts), None)
@@ -410,19 +387,6 @@ class _Visit:
     def observation(self) -> RegistrationObservation:
         """All of it."""
         return replace(self.seen, attempts=tuple(self.attempts), server_proved=self.proved)
-
-
-def targets_of(phone: Phone) -> list[Target]:
-    """Where to go, in order: what answered the ``transport`` check first, then the rest of what ``dns`` found."""
-    found = list(phone.targets)
-    place = phone.account.next_hop
-    if not found and place.numeric:
-        transport: SipTransport = place.transport or ("tls" if place.secure else "udp")
-        port = place.port or (5061 if transport in ("tls", "wss") else 5060)
-        found = [Target(transport=transport, host=place.host, address=place.host, port=port, because="written in the address")]
-    if phone.flow is not None:
-        found = [phone.flow, *(target for target in found if target != phone.flow)]
-    return found[:MOST_TARGETS]
 
 
 def _gone(before: Listing | None, now: Listing) -> tuple[str, ...]:
