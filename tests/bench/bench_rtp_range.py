@@ -36,7 +36,8 @@ _NMAP = ("nmap", "-n", "-Pn", "-sU", "--min-rate", "20000", "--max-retries", "1"
 @dataclass(frozen=True, kw_only=True)
 class Edge:
     name: str
-    bar_s: float
+    bar_s: float | None
+    """The longest that the check may take; None: no bar is set, the figure is told."""
     inbound: int
     """Ports that are forwarded, from the lowest."""
     outbound: bool
@@ -61,7 +62,7 @@ class Edge:
 EDGES = (
     Edge(name="all forwarded", bar_s=1.0, inbound=PORTS, outbound=True),
     Edge(name="none forwarded", bar_s=2.0, inbound=0, outbound=True),
-    Edge(name="blocked both ways", bar_s=2.0, inbound=0, outbound=False),
+    Edge(name="blocked both ways", bar_s=None, inbound=0, outbound=False),
     Edge(name="a hundred forwarded", bar_s=10.0, inbound=100, outbound=True),
 )
 AS_USUAL = Edge(name="a hundred forwarded, 1,000 a second", bar_s=45.0, inbound=100, outbound=True, pace=1000)
@@ -100,7 +101,8 @@ def main() -> int:
             notes.append(f"{edge.name}: the check took {check / bare_s:.1f} times as long as the bare loop")
         if nmaps:
             rows.append((edge.name, "nmap from outside, in only", len(nmaps), "", spread(one.wall_s for one in nmaps), "", f"{max(one.peak_mb for one in nmaps):.0f}", ""))
-        bars.at_most(f"{PORTS:,} ports both ways, {edge.name}: the check", check, edge.bar_s, "s")
+        if edge.bar_s is not None:
+            bars.at_most(f"{PORTS:,} ports both ways, {edge.name}: the check", check, edge.bar_s, "s")
         bars.at_most("... peak resident memory of the client, largest", peak, PEAK_MB, "MB", 0)
     print(table(("edge", "process", "runs", "check s: median (least-most)", "whole process s", "CPU s", "peak MB", "retried"), rows))
     print("\n".join([*notes, *(f"not what stands there: {line}" for line in wrong), conditions()]))
