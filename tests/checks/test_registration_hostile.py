@@ -106,6 +106,9 @@ def test_a_sips_account_is_not_led_out_of_tls(tmp_path: Path, scheme: str) -> No
     if scheme == "sips":
         assert seen.verdicts["redirected"] == "fail"
         assert "out of TLS" in seen.findings["redirected"].summary
+    else:
+        assert seen.verdicts["redirected"] == "warn"
+        assert "out of TLS" in seen.findings["redirected"].summary
 
 
 @pytest.mark.parametrize("refuses", ["old versions alone", "without a client certificate"])

@@ -103,6 +103,9 @@ def _not_registered(seen: RegistrationObservation) -> list[Finding]:
     return [_refused(seen, decisive)]
 
 
+_SECURED = ("tls", "wss")
+
+
 def _decisive(seen: RegistrationObservation) -> Attempt | None:
     """The last REGISTER that was answered, else the last one."""
     registers = [attempt for attempt in seen.attempts if attempt.purpose in ("fetch", "register")]
@@ -284,6 +287,9 @@ def _on_the_way(seen: RegistrationObservation) -> list[Finding]:
     if followed is not None and seen.ending != "redirects" and not (decided and decided.redirect_to):
         to = ", ".join(followed.redirect_to)
         text = f"{way(followed)} redirects to {to}: phones that do not follow need that address in their settings."
+        later = seen.attempts[seen.attempts.index(followed) + 1 :]
+        if followed.transport in _SECURED and any(each.credentials and each.transport not in _SECURED for each in later):
+            text += " It leads out of TLS: from there on whoever is on the way reads along, and can try passwords on what it was given."
         out.append(found("redirected", WARN, seen, text, reference="RFC 3261 section 8.1.3.4"))
     return out
 
