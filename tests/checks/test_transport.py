@@ -160,6 +160,32 @@ class HangsUp(TcpPeer):
         connection.close()
 
 
+class HangsUpOnce(OverTcp):
+    """A server in the middle of a restart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections = 0
+
+    def connected(self, connection: Connection) -> None:
+        self.connections += 1
+        super().connected(connection)
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        if self.connections == 1:
+            connection.close()
+        else:
+            super().received(connection, data)
+
+
+def test_one_connection_that_ends_is_not_yet_a_server_that_hangs_up() -> None:
+    server = HangsUpOnce()
+    _, found = look(PhoneWorld().tcp_at(f"{ADDRESS}:5060", server), target("tcp"))
+    assert {cause: finding.verdict for cause, finding in found.items()} == {"answered": Verdict.PASS}
+    assert server.connections == 2
+    assert any("the first connection ended without an answer" in line for line in found["answered"].evidence)
+
+
 class Web(TcpPeer):
     def received(self, connection: Connection, data: bytes) -> None:
         connection.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")

@@ -273,7 +273,9 @@ def _evidence(attempt: Attempt, seen: TransportObservation | None) -> tuple[str,
 def _told(attempt: Attempt) -> str:
     if attempt.status is not None:
         software = f" by {attempt.software}" if attempt.software else ""
-        return f"{attempt.status} {attempt.reason}{software}, {attempt.answers} answers to {attempt.sent} requests, {attempt.rtt_ms} ms"
+        words = f"; {attempt.words}" if attempt.words else ""
+        answers = f"{attempt.answers} answers to {attempt.sent} requests, {attempt.rtt_ms} ms"
+        return f"{attempt.status} {attempt.reason}{software}, {answers}{words}"
     words = f": {attempt.words}" if attempt.words else ""
     return f"{attempt.state}{words}" + (f", after {attempt.sent} request{'s' if attempt.sent > 1 else ''}" if attempt.sent else "")
 

@@ -33,8 +33,20 @@ _LOCAL: dict[str, State] = {
 }
 
 
+_AGAIN_S = 0.5
+
+
 async def knock(phone: Phone, target: Target, pings: int = PINGS) -> Attempt:
-    """Ask one target with OPTIONS over its transport."""
+    """Ask one target with OPTIONS over its transport; once more where a connection ended before an answer, for once is no rule."""
+    first = await _knock(phone, target, pings)
+    if first.state not in ("closed", "reset") or "TLS alert" in first.words:
+        return first
+    await phone.sleep(_AGAIN_S)
+    again = await _knock(phone, target, pings)
+    return msgspec.structs.replace(again, words="the first connection ended without an answer") if again.state == "answered" else first
+
+
+async def _knock(phone: Phone, target: Target, pings: int) -> Attempt:
     attempt = Attempt(
         transport=target.transport, host=target.host, address=target.address, port=target.port, because=target.because, state="not-tried"
     )
