@@ -5,7 +5,7 @@ another in the whole, so that a comparison of the two finds nothing changed; and
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,12 @@ from edgecheck.checks.sip_alg.against import Aim, probe_against
 from edgecheck.comparison import compare
 from edgecheck.course import Course, reported
 from edgecheck.doctor import PROFILE as PROFILE_OF_DOCTOR
-from edgecheck.model import draft
-from edgecheck.model.check import Check, Network, Observation
+from edgecheck.model.check import Check
 from edgecheck.model.comparison import Kind
 from edgecheck.model.errors import ControlLost
 from edgecheck.model.phone import Target
 from edgecheck.model.profile import Profile
-from edgecheck.model.verdict import CheckResult, Finding, Report, Verdict
+from edgecheck.model.verdict import CheckResult, Report, Verdict
 from edgecheck.report import json
 from edgecheck.wire import ports as port_ranges
 from tests.checks.probing import NEEDS, PROFILE, SIP
@@ -392,61 +391,3 @@ def test_tls_is_interrupted(tmp_path: Path) -> None:
         return world, phone
 
     tried("tls", CHECKS["tls"], PROFILE_OF_DOCTOR, make, ("interrupt",))
-
-
-# ---- the mechanism itself
-
-
-class Seen(Observation, frozen=True, kw_only=True):
-    known: tuple[int, ...] = ()
-    reason: str = ""
-
-
-def _judge(seen: Seen, profile: Profile) -> tuple[Finding, ...]:
-    told = (("proved", Verdict.WARN), ("absent", Verdict.FAIL), ("whole", Verdict.PASS))
-    return tuple(Finding(id=f"one.{cause}", verdict=verdict, subject="one", summary=f"{cause.capitalize()}.") for cause, verdict in told)
-
-
-def _one(probe: Callable[[Network, Profile], Coroutine[Any, Any, Seen]]) -> Check:
-    fields: dict[str, Any] = {"question": "?", "needs": frozenset(), "summarize": lambda seen, found: "all of it", "stands": frozenset({"proved"})}
-    return Check(id="one", observation=Seen, probe=probe, judge=_judge, **fields)
-
-
-def test_what_stands_is_told_and_nothing_else() -> None:
-    async def probe(net: Any, profile: Profile) -> Seen:
-        known: list[int] = []
-        draft.leave(lambda why: Seen(known=tuple(known), reason=why))
-
-        async def more() -> None:
-            known.append(1)
-            draft.leave(lambda why: Seen(known=(*known, 2), reason=why))  # a task of the check's leaves it for the check
-
-        await asyncio.gather(more())
-        raise ControlLost("The server was lost: it went.")
-
-    result = clock.run(reported(Trial(_one(probe), PROFILE, None))).checks[0]
-    assert result.observation == {"known": (1, 2), "reason": "the server was lost: it went"}
-    assert [(finding.id, finding.verdict) for finding in result.findings] == [
-        ("one.proved", Verdict.WARN),
-        ("one.cut-short", Verdict.INCONCLUSIVE),
-    ]
-    assert (result.verdict, result.cut_short) == (Verdict.INCONCLUSIVE, "the server was lost: it went")
-    assert result.summary == "Proved; the rest could not be finished: the server was lost: it went"
-
-
-def test_a_draft_that_fails_is_a_fault_of_ours() -> None:
-    async def probe(net: Any, profile: Profile) -> Seen:
-        def broken(why: str) -> Seen:
-            raise KeyError("a bug")
-
-        draft.leave(broken)
-        raise ControlLost("Gone.")
-
-    result = clock.run(reported(Trial(_one(probe), PROFILE, None))).checks[0]
-    assert (result.verdict, "KeyError" in (result.fault or "")) == (Verdict.INCONCLUSIVE, True)
-
-
-def test_outside_of_a_run_nothing_is_left() -> None:
-    draft.leave(lambda why: Seen())
-    with draft.keep() as place:
-        assert place.draft is None

@@ -15,7 +15,8 @@ from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.model.profile import PortNeed
 from edgecheck.model.verdict import Verdict
 from tests.checks.probing import PROFILE, SIP, look, say
-from tests.fakes.edge import Edge, FakeListener, FakeUdp, Weather
+from tests.fakes.edge import Edge, Weather
+from tests.fakes.ends import FakeListener, FakeUdp
 from tests.fakes.nat import Nat
 from tests.fakes.services import Service
 

@@ -9,7 +9,8 @@ from edgecheck.checks.sip_alg.observation import SipAlgObservation, SipProbe
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from tests.fakes import clock
-from tests.fakes.edge import FakeStream, Weather
+from tests.fakes.edge import Weather
+from tests.fakes.ends import FakeStream
 from tests.fakes.sip_path import Deed, Reader, SipPath, does
 from tests.lab import alg
 from tests.lab.alg import Fate

@@ -7,7 +7,8 @@ from edgecheck.checks.sip_alg.observation import Located
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
-from tests.fakes.edge import Edge, FakeUdp
+from tests.fakes.edge import Edge
+from tests.fakes.ends import FakeUdp
 from tests.fakes.hops import SERVER, HopSocket, HopWorld, Router
 from tests.fakes.nat import Nat
 

@@ -11,16 +11,17 @@ from edgecheck.checks import tls
 from edgecheck.checks.tls.names import match
 from edgecheck.checks.tls.observation import TlsObservation
 from edgecheck.doctor import PROFILE
-from edgecheck.model.account import SipTransport, parse_account
+from edgecheck.model.account import SipTransport
 from edgecheck.model.phone import Target
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.net import certificate
+from tests.checks import tls_looks
+from tests.checks.tls_looks import ADDRESS, DOMAIN
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import Identity, issue
 from tests.fakes.phone import Connection, Lossy, OverTcp, OverTls, PhoneWorld, Refuse, TcpPeer
 
-DOMAIN = "pbx.example.com"
-WHERE = "203.0.113.5:5061"
+WHERE = f"{ADDRESS}:5061"
 
 
 @pytest.fixture(scope="module")
@@ -36,22 +37,7 @@ def middle(root: Identity) -> Identity:
 def look(
     peer: TcpPeer, folder: Path, trust: Identity | None = None, *, flow: SipTransport | None = None
 ) -> tuple[TlsObservation, dict[str, Finding]]:
-    ca = None
-    if trust is not None:
-        ca = str(folder / "ca.pem")
-        Path(ca).write_bytes(trust.pem)
-
-    async def go() -> TlsObservation:
-        phone = PhoneWorld().tcp_at(WHERE, peer).phone(parse_account(f"sip:alice@{DOMAIN};transport=tls", ca=ca))
-        phone.targets = [Target(transport="tls", host=DOMAIN, address="203.0.113.5", port=5061)]
-        if flow is not None:
-            phone.flow = Target(transport=flow, host=DOMAIN, address="203.0.113.5", port=5060)
-        return await tls.probe(phone, PROFILE)
-
-    seen = clock.run(go())
-    findings = tls.judge(seen, PROFILE)
-    assert all(finding.evidence for finding in findings if finding.verdict is not Verdict.SKIPPED)
-    return seen, {finding.id.partition(".")[2]: finding for finding in findings}
+    return tls_looks.look(PhoneWorld().tcp_at(WHERE, peer), folder, trust, flow=flow)
 
 
 def test_a_good_certificate_is_trusted_and_its_facts_are_told(root: Identity, middle: Identity, tmp_path: Path) -> None:

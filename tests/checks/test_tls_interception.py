@@ -3,7 +3,6 @@
 import ssl
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from edgecheck.checks import tls
@@ -12,12 +11,12 @@ from edgecheck.checks.tls.observation import TlsObservation
 from edgecheck.doctor import PROFILE
 from edgecheck.model.account import parse_account
 from edgecheck.model.phone import NOWHERE, Target
-from edgecheck.model.verdict import Finding, Verdict
+from edgecheck.model.verdict import Verdict
+from tests.checks.tls_looks import ADDRESS, DOMAIN, look
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import Identity, issue
 from tests.fakes.phone import Connection, OverTls, PhoneWorld, Refuse, TcpPeer, endpoint
 
-DOMAIN, ADDRESS = "pbx.example.com", "203.0.113.5"
 WHERE, NOBODY, OTHER_PORT = f"{ADDRESS}:5061", f"{NOWHERE}:5061", f"{ADDRESS}:5060"
 
 
@@ -36,27 +35,6 @@ def minting(folder: Path, authority: Identity, default: Identity | None = None, 
 
     shown.sni_callback = mint
     return OverTls(shown)
-
-
-def look(
-    world: PhoneWorld, folder: Path, trust: Identity | None = None, *, own: str | None = None
-) -> tuple[TlsObservation, dict[str, Finding]]:
-    ca = None
-    if trust is not None:
-        ca = str(folder / "ca.pem")
-        Path(ca).write_bytes(trust.pem)
-
-    async def go() -> TlsObservation:
-        phone = world.phone(parse_account(f"sip:alice@{DOMAIN};transport=tls", ca=ca))
-        phone.own_address = own
-        phone.targets = [Target(transport="tls", host=DOMAIN, address=ADDRESS, port=5061)]
-        return await tls.probe(phone, PROFILE)
-
-    seen = clock.run(go())
-    findings = tls.judge(seen, PROFILE)
-    again = msgspec.convert(msgspec.json.decode(msgspec.json.encode(seen)), TlsObservation)
-    assert tls.judge(again, PROFILE) == findings, "a saved observation is judged the same"
-    return seen, {finding.id.partition(".")[2]: finding for finding in findings}
 
 
 def near(world: PhoneWorld) -> PhoneWorld:

@@ -26,7 +26,8 @@ from edgecheck.net.network import EdgeNetwork
 from edgecheck.wire import control, probe
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
-from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, FakeUdp, Weather
+from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
+from tests.fakes.ends import FakeUdp
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import EIGHT, Nat
 

@@ -19,7 +19,8 @@ from edgecheck.model.check import Arrival, Counters
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
-from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, FakeStream, Weather
+from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
+from tests.fakes.ends import FakeStream
 from tests.fakes.nat import Nat
 
 Stranger = Literal["silent", "refuses", "absent"]

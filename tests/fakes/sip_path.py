@@ -15,7 +15,8 @@ from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.framing import SipFramer
-from tests.fakes.edge import PRIMARY, Edge, FakeStream, Weather
+from tests.fakes.edge import PRIMARY, Edge, Weather
+from tests.fakes.ends import FakeStream
 from tests.fakes.nat import Nat
 from tests.lab import alg
 from tests.lab.alg import Fate

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire.address import Endpoint
-from tests.fakes.edge import Edge, FakeStream
+from tests.fakes.edge import Edge
+from tests.fakes.ends import FakeStream
 from tests.fakes.nat import PUBLIC
 
 RTO_S = (0.0, 0.2, 0.6, 1.4, 3.0, 6.2, 12.6)

@@ -9,7 +9,8 @@ from edgecheck.model.errors import ControlLost, LocalFailure
 from edgecheck.net.network import EdgeNetwork
 from edgecheck.wire import control, stun
 from edgecheck.wire.address import Endpoint
-from tests.fakes.edge import PRIMARY, Edge, FakeStream
+from tests.fakes.edge import PRIMARY, Edge
+from tests.fakes.ends import FakeStream
 from tests.fakes.nat import Nat
 
 GATEWAY = "192.168.88.1"

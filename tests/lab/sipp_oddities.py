@@ -4,16 +4,15 @@ Each has an address of its own at the server, port 5060, so that a SIP ALG on th
 at once and by the book, and so is what no step is about. Where answers come from is altered behind SIPp, by the server's own kernel.
 """
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.ground import LabError, Program
 from tests.lab.topology import Topology
+from tests.waiting import wait_until
 
 _NETWORK, _FIRST = "198.51.100", 101
-_STARTS_S = 15.0
 _FORBIDDEN = "403 From SIPp"
 ELSEWHERE_PORT = 5199
 ELSEWHERE = f"{_NETWORK}.{_FIRST - 2}"
@@ -149,11 +148,11 @@ def start(topology: Topology, directory: Path, oddities: Iterable[Oddity]) -> li
         file.write_text(_SCENARIO.format(steps=each.steps.replace("{address}", here), options=say("200 OK")))
         options = ("-sf", str(file), "-i", here, "-bind_local", "-p", "5060", "-nostdin", *_PATIENT)
         programs.append(topology.ground.spawn("server", "sipp", *options))
-    ends = time.monotonic() + _STARTS_S
-    while missing := {address(each) for each in oddities} - _listening(topology):
-        if time.monotonic() > ends:
-            raise LabError(f"sipp does not listen at {', '.join(sorted(missing))}\n" + "\n".join(each.stderr[-1000:] for each in programs))
-        time.sleep(0.05)
+    wanted = {address(each) for each in oddities}
+    try:
+        wait_until(lambda: wanted <= _listening(topology), f"sipp listens at {', '.join(sorted(wanted))}")
+    except TimeoutError as error:
+        raise LabError(f"{error}\n" + "\n".join(each.stderr[-1000:] for each in programs)) from None
     return programs
 
 
