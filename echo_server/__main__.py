@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from echo_server import local_addresses
-from echo_server.config import REACH_PORTS, Config, ConfigError, StartError
+from echo_server.control.shared import ReportsUnavailable
 from echo_server.desk.commands import commands
-from echo_server.shared import ReportsUnavailable
-from echo_server.state import state_directory
+from echo_server.settings import local_addresses
+from echo_server.settings.config import REACH_PORTS, Config, ConfigError, StartError
+from echo_server.settings.state import state_directory
 from edgecheck import __version__
 from edgecheck.wire import ports
 from edgecheck.wire.errors import WireError
@@ -143,7 +143,7 @@ def _with_secrets(
     config: Config, token: str | None, open_to_all: bool, certificate: Path | None, key: Path | None, state_dir: Path | None
 ) -> tuple[Config, tuple[str, ...]]:
     """The config with token, certificate and key, made and kept where need be; and what to tell about them."""
-    from echo_server import tokens
+    from echo_server.settings import tokens
 
     if token is not None and not tokens.is_token(token):
         raise ConfigError(f"A token has {tokens.SHORTEST} or more printable characters, without spaces, @ and /.")
@@ -153,7 +153,7 @@ def _with_secrets(
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if certificate is None or key is None:
-                from echo_server.certificate import keep_certificate
+                from echo_server.settings.certificate import keep_certificate
 
                 hosts = [host for one in config.addresses for host in (one.public_primary, one.public_alternate) if host]
                 certificate, key, new = keep_certificate(directory, hosts)
@@ -176,8 +176,8 @@ def _with_secrets(
 
 def _with_reports(config: Config, url: str | None, directory: Path) -> tuple[Config, tuple[str, ...]]:
     """The config with the store for reports and the admin's own token, made and kept where need be."""
-    from echo_server import tokens
     from echo_server.desk.store import default_url
+    from echo_server.settings import tokens
 
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

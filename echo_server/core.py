@@ -11,18 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from weakref import WeakSet
 
-from echo_server.accounts import Accounts
-from echo_server.admission import Admission
-from echo_server.answers import Answers
-from echo_server.control import Requests
-from echo_server.conversation import Conversation
-from echo_server.datagrams import Datagrams
-from echo_server.effects import Effect
-from echo_server.limits import DEFAULT_BOUNDS, TOKEN_LIMITS, Bounds, SourceRate
-from echo_server.media import MediaPort, MediaPorts
-from echo_server.quick_answers import QuickAnswers
-from echo_server.session import Session
-from echo_server.tokens import Cookies
+from echo_server.answering.accounts import Accounts
+from echo_server.answering.answers import Answers
+from echo_server.answering.conversation import Conversation
+from echo_server.answering.datagrams import Datagrams
+from echo_server.answering.media import MediaPort, MediaPorts
+from echo_server.answering.quick_answers import QuickAnswers
+from echo_server.control.admission import Admission
+from echo_server.control.effects import Effect
+from echo_server.control.requests import Requests
+from echo_server.sessions.cookies import Cookies
+from echo_server.sessions.limits import DEFAULT_BOUNDS, TOKEN_LIMITS, Bounds, SourceRate
+from echo_server.sessions.session import Session
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.control import Hello, Limits, Refused, Service, Transport, Welcome

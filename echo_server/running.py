@@ -10,24 +10,25 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from echo_server import icmp, roles, self_test
-from echo_server.binding import Bound, bind_all
-from echo_server.certificate import load_context
-from echo_server.config import Addresses, Config, StartError
+from echo_server import roles
 from echo_server.core import EchoServer
 from echo_server.journal import Journal
-from echo_server.limits import DEFAULT_BOUNDS, OPEN_BOUNDS, OPEN_LIMITS, TOKEN_LIMITS, within
-from echo_server.listeners import UdpSockets
-from echo_server.media_sockets import MediaSockets, descriptor_budget
-from echo_server.probe_sockets import ProbeSockets
-from echo_server.source_ports import SourcePorts
-from echo_server.streams import Acceptor, Conversations, Gate
+from echo_server.probing.probe_sockets import ProbeSockets
+from echo_server.probing.source_ports import SourcePorts
+from echo_server.sessions.limits import DEFAULT_BOUNDS, OPEN_BOUNDS, OPEN_LIMITS, TOKEN_LIMITS, within
+from echo_server.settings.certificate import load_context
+from echo_server.settings.config import Addresses, Config, StartError
+from echo_server.sockets import icmp, self_test
+from echo_server.sockets.binding import Bound, bind_all
+from echo_server.sockets.listeners import UdpSockets
+from echo_server.sockets.media_sockets import MediaSockets, descriptor_budget
+from echo_server.sockets.streams import Acceptor, Conversations, Gate
 from edgecheck.wire.address import Target
 from edgecheck.wire.control import Service
 
 if TYPE_CHECKING:
     from echo_server.desk.site import Desk
-    from echo_server.web import Keep
+    from echo_server.web.open_session import Keep
 
 _COUNTS_S = 60.0
 """How often what was dropped is told, if anything was."""
@@ -121,7 +122,8 @@ class _Running:
         reports: "tuple[Keep, Desk] | tuple[()]",
         media_ports: tuple[int, int],
     ) -> None:
-        from echo_server.web import ControlSite, Hands
+        from echo_server.web.control_site import ControlSite
+        from echo_server.web.open_session import Hands
 
         self._loop = asyncio.get_running_loop()
         self._server = server

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from echo_server.__main__ import app as server
-from echo_server.limits import DEFAULT_BOUNDS, OPEN_BOUNDS, OPEN_LIMITS, TOKEN_LIMITS
+from echo_server.sessions.limits import DEFAULT_BOUNDS, OPEN_BOUNDS, OPEN_LIMITS, TOKEN_LIMITS
 from edgecheck import profiles
 from edgecheck.checks import ALL, DOCTOR, port_forwarding
 from edgecheck.model.check import Check

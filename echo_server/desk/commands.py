@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from echo_server.config import ConfigError, StartError
+from echo_server.settings.config import ConfigError, StartError
 
 if TYPE_CHECKING:
     from echo_server.desk.store import Store
@@ -98,7 +98,7 @@ def remove(number: Number, reports: Database = None, state_dir: State = None) ->
 
 def _store(url: str | None, state_dir: Path | None) -> "Store":
     from echo_server.desk.store import Store, StoreFailed, default_url
-    from echo_server.state import state_directory
+    from echo_server.settings.state import state_directory
 
     directory = state_dir or state_directory()
     if url is None and not (directory / "reports.sqlite").exists():

@@ -4,8 +4,8 @@ import zlib
 
 import msgspec
 
-from echo_server.config import ConfigError
 from echo_server.desk.store import Store
+from echo_server.settings.config import ConfigError
 from edgecheck.judging import rejudge
 from edgecheck.model.errors import UsageError
 from edgecheck.model.verdict import Report

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from echo_server.desk import reading
 from echo_server.desk.store import Store, StoreFailed
-from echo_server.limits import network
+from echo_server.sessions.limits import network
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Desk:
         self._token = token.encode()
         self._wrong: Counter[str] = Counter()
         self._minute = 0
-        self._list_page = files("echo_server").joinpath("desk.html").read_text("utf-8")
+        self._list_page = files("echo_server.desk").joinpath("desk.html").read_text("utf-8")
 
     def add_to(self, application: web.Application) -> None:
         """Put the pages into the web application."""

@@ -28,8 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from echo_server.limits import TOKEN_LIMITS
-from echo_server.shared import ReportsUnavailable, SharedReport
+from echo_server.control.shared import ReportsUnavailable, SharedReport
+from echo_server.sessions.limits import TOKEN_LIMITS
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Real probes and the real mirror's answers to them, for the tests of ``sip-alg``."""
 
-from echo_server import sip_mirror
+from echo_server.answering import sip_mirror
 from edgecheck.checks.sip_alg import messages
 from edgecheck.checks.sip_alg.messages import Caller, Step
 from edgecheck.wire import sip

@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from echo_server.conversation import Conversation
+from echo_server.answering.conversation import Conversation
+from echo_server.control.effects import Closing, MediaOpening, Reply
 from echo_server.core import EchoServer
-from echo_server.effects import Closing, MediaOpening, Reply
-from echo_server.inquiry import Inquiring
 from echo_server.outbound import Outbound
-from echo_server.prober import Attempt, Dialing, Sending
+from echo_server.plans.inquiry import Inquiring
+from echo_server.plans.prober import Attempt, Dialing, Sending
+from echo_server.plans.sip_caller import Calling
 from echo_server.roles import endpoint
-from echo_server.sip_caller import Calling
 from edgecheck.model.check import Arrival, Counters
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.machine import Machine

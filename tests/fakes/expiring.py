@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from echo_server.conversation import Conversation
+from echo_server.answering.conversation import Conversation
 from echo_server.outbound import Outbound
-from echo_server.prober import Attempt, Dialing
+from echo_server.plans.prober import Attempt, Dialing
 from echo_server.roles import endpoint
 from edgecheck.model.check import Arrival, Counters
 from edgecheck.model.errors import LocalFailure

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from echo_server.inquiry import Inquiring
+from echo_server.plans.inquiry import Inquiring
 from edgecheck.model.check import Counters
 from edgecheck.wire import control, sip
 from edgecheck.wire.address import Endpoint
@@ -108,7 +108,7 @@ class FakeSightings:
 
 
 async def inquire(edge: "Edge", plan: Inquiring, host: str) -> control.Inquired:
-    """Carry an inquiry out: as ``echo_server.asker`` does, without its sockets."""
+    """Carry an inquiry out: as ``echo_server.probing.asker`` does, without its sockets."""
     await asyncio.gather(*(_ask(edge, plan, host, port) for port in plan.ports))
     return plan.finish()
 

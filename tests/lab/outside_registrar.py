@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from echo_server.certificate import keep_certificate
+from echo_server.settings.certificate import keep_certificate
 from tests.lab import ready
 from tests.lab.ground import Program
 from tests.lab.ready import End

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from echo_server.certificate import make_certificate
+from echo_server.settings.certificate import make_certificate
 from tests.lab import ready
 from tests.lab.ground import Program, python
 from tests.lab.ready import End

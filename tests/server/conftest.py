@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from echo_server.control.effects import Reply
 from echo_server.core import EchoServer
-from echo_server.effects import Reply
-from echo_server.session import Session
+from echo_server.sessions.session import Session
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint, Target, parse_target
 

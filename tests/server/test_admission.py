@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from echo_server.limits import Bounds
+from echo_server.sessions.limits import Bounds
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import InMemory

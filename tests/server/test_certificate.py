@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from echo_server.certificate import keep_certificate, load_context, make_certificate
-from echo_server.config import StartError
+from echo_server.settings.certificate import keep_certificate, load_context, make_certificate
+from echo_server.settings.config import StartError
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from echo_server.contacts import KEEP_S, Contacts
+from echo_server.sessions.contacts import KEEP_S, Contacts
 from edgecheck.wire import control, stun
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import InMemory

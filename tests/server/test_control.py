@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from echo_server.effects import Closing, MediaOpening
-from echo_server.limits import Bounds
+from echo_server.control.effects import Closing, MediaOpening
+from echo_server.sessions.limits import Bounds
 from edgecheck.wire import control, probe, rtp
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe

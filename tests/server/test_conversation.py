@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from echo_server.conversation import STALLED_S
+from echo_server.answering.conversation import STALLED_S
 from edgecheck.wire import control, probe, sip, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echo_server.limits import Bounds
+from echo_server.sessions.limits import Bounds
 from edgecheck.wire import control, probe, rtp, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe

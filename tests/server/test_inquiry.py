@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from echo_server.certificate import make_certificate
-from echo_server.inquiry import Inquiring
+from echo_server.plans.inquiry import Inquiring
+from echo_server.settings.certificate import make_certificate
 from edgecheck.wire import control, inquiry, sip
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import Connecting, InMemory, ServerProcess

@@ -2,8 +2,8 @@
 
 import pytest
 
-from echo_server.limits import Allowance, Bounds, Pool, SourceRate, is_loopback, network, within
-from echo_server.streams import Gate
+from echo_server.sessions.limits import Allowance, Bounds, Pool, SourceRate, is_loopback, network, within
+from echo_server.sockets.streams import Gate
 from edgecheck.wire.control import Limits
 
 

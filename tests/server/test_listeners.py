@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from echo_server import probe_sender
-from echo_server.binding import Key
-from echo_server.listeners import UdpSockets
 from echo_server.outbound import Outbound
+from echo_server.probing import probe_sender
+from echo_server.sockets.binding import Key
+from echo_server.sockets.listeners import UdpSockets
 from edgecheck.wire import control, stun
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import InMemory

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from echo_server.config import Addresses, ConfigError
-from echo_server.local_addresses import _unstable_addresses, choose, given, local_addresses
+from echo_server.settings.config import Addresses, ConfigError
+from echo_server.settings.local_addresses import _unstable_addresses, choose, given, local_addresses
 
 
 def of(primary: str, alternate: str | None = None) -> Addresses:

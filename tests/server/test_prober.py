@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from echo_server.limits import Bounds
-from echo_server.prober import Attempt, Dialing, Sending, order
+from echo_server.plans.prober import Attempt, Dialing, Sending, order
+from echo_server.sessions.limits import Bounds
 from edgecheck.wire import control, ports, probe, rtp
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe

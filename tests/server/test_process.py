@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from echo_server.tokens import ALPHABET
+from echo_server.settings.tokens import ALPHABET
 from edgecheck.wire import control
 from tests.server.conftest import ANY_PORTS, ServerProcess
 

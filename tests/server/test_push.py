@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from echo_server.control import MOST_PUSHES
+from echo_server.control.requests import MOST_PUSHES
 from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import Connecting, InMemory, ServerProcess

@@ -1,6 +1,6 @@
 """Whose packets have reached which port: only another session's can vouch for the server's own side."""
 
-from echo_server.reached import Reached
+from echo_server.sessions.reached import Reached
 
 
 def test_a_session_does_not_vouch_for_itself() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from echo_server.sip_caller import Calling
+from echo_server.plans.sip_caller import Calling
 from edgecheck.wire import control, probe, sip
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import InMemory

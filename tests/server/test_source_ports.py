@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from echo_server.source_ports import MOST, RESTS_S, SourcePorts
+from echo_server.probing.source_ports import MOST, RESTS_S, SourcePorts
 from edgecheck.wire import control
 from tests.server.loopback import A, B, receive, run, udp
 from tests.waiting import wait_until

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from echo_server.binding import listen
-from echo_server.certificate import keep_certificate, load_context
-from echo_server.limits import Bounds
-from echo_server.streams import Acceptor, Conversations, Gate
+from echo_server.sessions.limits import Bounds
+from echo_server.settings.certificate import keep_certificate, load_context
+from echo_server.sockets.binding import listen
+from echo_server.sockets.streams import Acceptor, Conversations, Gate
 from edgecheck.wire import stun
 from tests.server.conftest import InMemory
 from tests.waiting import until

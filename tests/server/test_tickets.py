@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo_server import tickets
-from echo_server.tickets import Ticket
+from echo_server.sessions import tickets
+from echo_server.sessions.tickets import Ticket
 
 KEY = tickets.key_of("k7v2-mzq4-9xwd")
 GOOD = Ticket(session="0011223344556677", peer="203.0.113.9", addresses=("203.0.113.9", "203.0.113.10"), ends=1000)

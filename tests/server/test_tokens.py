@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from echo_server.tokens import ALPHABET, COOKIE_SIZE, Cookies, kept_token, make_token
+from echo_server.sessions.cookies import COOKIE_SIZE, Cookies
+from echo_server.settings.tokens import ALPHABET, kept_token, make_token
 from edgecheck.wire.address import Target, parse_target
 from edgecheck.wire.errors import Malformed
 

@@ -8,7 +8,7 @@ import zlib
 import msgspec
 import pytest
 
-from echo_server import shared
+from echo_server.control import shared
 from echo_server.desk.store import Store
 from edgecheck import sharing
 from edgecheck.cli import invoke

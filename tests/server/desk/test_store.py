@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from echo_server import shared
+from echo_server.control import shared
 from echo_server.desk import store as module
 from echo_server.desk.store import Store, StoreFailed
 from edgecheck.report import json
