@@ -18,6 +18,8 @@ from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
 from edgecheck.wire.transaction import TIMEOUT, ClientTransaction, method_of
 
+CONNECT_S = 8.0
+"""For a connection. Four SYNs at least: so the controls and the first try together send more than are lost by chance."""
 _MOST_ARRIVALS = 400
 """In one transaction: a server that never stops talking is left."""
 _BABBLE_COPIES = 5

@@ -3,9 +3,7 @@
 It sends few messages, one after the other. Credentials go out only where the way may have them, and are refused at most twice.
 """
 
-import asyncio
 import contextlib
-from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,13 +12,13 @@ from edgecheck.checks.registration.alg import diverted, hides_nat
 from edgecheck.checks.registration.bindings import Listing, read_listing
 from edgecheck.checks.registration.credentials import Credentials
 from edgecheck.checks.registration.dialogue import Again, Dialogue, Done, Elsewhere, Over, Redirected, Step, option_tags, seconds
-from edgecheck.checks.registration.line import Line, unopened
-from edgecheck.checks.registration.loss import untroubled
+from edgecheck.checks.registration.line import CONNECT_S, Line, unopened
 from edgecheck.checks.registration.observation import Attempt, Ending, Purpose, RegistrationObservation
+from edgecheck.checks.registration.other_ways import OtherWays
 from edgecheck.checks.registration.reach import Look
 from edgecheck.checks.registration.targets import follow, targets_of
 from edgecheck.model import draft
-from edgecheck.model.account import Account, Place, SipTransport
+from edgecheck.model.account import Account, Place
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.phone import Phone, Target
 from edgecheck.model.profile import Profile
@@ -35,25 +33,6 @@ _FAILOVER_S = 8.0
 """Patience with every target after the first: a phone has 32 s for each."""
 _LATE_S = 4.0
 """After Timer F: an answer that comes now came too late, which is another fault than none."""
-_CONTROLS, _CONTROLS_ALONE = 3, 7
-"""OPTIONS that measure the loss of a way on which REGISTER met silence: few where ``transport`` has measured it already."""
-_CONTROLS_OF_CONNECTIONS = 5
-"""The same, where no connection for it came about."""
-_CONNECT_S = 8.0
-"""Four SYNs at least: so the controls and the first try together send more than are lost by chance."""
-_TRANSPORTS: dict[SipTransport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
-
-
-class _Tried(NamedTuple):
-    """What came of one request beside the REGISTER."""
-
-    connected: bool
-    answered: bool
-    copies: int
-    retransmitted: int = 0
-    """Segments that TCP sent again."""
-    clean: bool = False
-    """Whether TCP is known to have lost nothing."""
 
 
 async def probe_account(phone: Phone, profile: Profile) -> RegistrationObservation:
@@ -127,7 +106,7 @@ class _Visit:
         self.credentials.forget()  # a nonce of another server, or of another connection, is refused like a wrong password
         self.phone.progress(0, 0, f"REGISTER to {target}")
         try:
-            link = await self.phone.open_link(target, _CONNECT_S)
+            link = await self.phone.open_link(target, CONNECT_S)
         except LocalFailure as error:
             self.attempts.append(unopened(target, error))
             self._end("unanswered")
@@ -256,7 +235,7 @@ class _Visit:
         assert self.line is not None
         before = self.line
         try:
-            link = await self.phone.open_link(before.target, _CONNECT_S)
+            link = await self.phone.open_link(before.target, CONNECT_S)
         except LocalFailure:
             return False
         before.link.close()
@@ -298,64 +277,20 @@ class _Visit:
     # --- other ways ------------------------------------------------------------------------------------------------------
 
     async def _ask_others(self) -> None:
-        """Nothing answered as configured. Is anybody there, and does another transport of the same server take a REGISTER?"""
         first = next((attempt for attempt in self.attempts), None)
         target = next(iter(targets_of(self.phone)), None)
         if first is None or target is None:
             return
         if first.status is not None and self.line is not None:
             first, target = self.attempts[-1], self.line.target  # it answered, and then no more
-        asked = {(attempt.transport, attempt.target) for attempt in self.attempts}
-        others = [
-            Target(transport=transport, host=self.account.domain, address=target.address, port=port)
-            for transport, port in _TRANSPORTS.items()
-        ]
-        others = [other for other in others if (other.transport, str(other.endpoint)) not in asked]
-        measuring = _CONTROLS if str(target) in self.phone.pinged else _CONTROLS_ALONE
-        wanted = {"timeout": _CONTROLS_OF_CONNECTIONS, "silent": measuring, "provisional-only": _CONTROLS_ALONE, "tls-silent": _CONTROLS}
-        controls = wanted.get(first.trouble or "", 0)
-        self.phone.progress(0, 0, f"does {target.address} answer in any other way?")
-        tried = await asyncio.gather(
-            *(self._tried(target, "OPTIONS") for _ in range(controls)), *(self._tried(other, "REGISTER") for other in others)
-        )
-        if controls:
-            found = tried[:controls]
-            self._note(
-                options_answered=sum(each.answered for each in found),
-                options_copies=sum(each.copies for each in found),
-                options_connected=sum(each.connected for each in found) if target.transport != "udp" else 0,
-                options_retransmitted=sum(each.retransmitted for each in found),
-                options_asked=controls,
-                options_clean=sum(each.clean for each in found),
-            )
-        self._note(other_transports=tuple(str(other) for other, each in zip(others, tried[controls:], strict=True) if each.answered))
+        ways = OtherWays(self.phone, self._options_through, lambda line, branch: self._request(line, None, 0, branch, False))
+        self._note(**await ways.ask(first, target, self.attempts))
 
     def _options_through(self, way: messages.Way, branch: str) -> bytes:
         # A Call-ID each: several at once in one call confuse servers.
         names = self.names._replace(call_id=self.phone.token(12))
         by = route.preloaded(self.account, ())
         return messages.options(self.account, names, way, uri=self.uri, branch=branch, cseq=self._number(), route=by)
-
-    async def _tried(self, target: Target, method: Literal["OPTIONS", "REGISTER"]) -> _Tried:
-        try:
-            link = await self.phone.open_link(target, _CONNECT_S)
-        except LocalFailure as error:
-            return _Tried(connected=False, answered=False, copies=0, clean=untroubled(error.delivery))
-        try:
-            line = Line(self.phone, target, link)
-            branch = self._branch()
-            request = self._options_through(line.way, branch) if method == "OPTIONS" else self._request(line, None, 0, branch, False)
-            heard = await line.ask(request, branch, "reach", method=method, timeout=4.0)
-        finally:
-            link.close()
-        facts = heard.attempt.delivery
-        return _Tried(
-            connected=True,
-            answered=heard.message is not None,
-            copies=heard.attempt.copies,
-            retransmitted=facts.retransmitted if facts else 0,
-            clean=untroubled(facts),
-        )
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ Two ways in, for one question: is a body shorter than its Content-Length a messa
 - ``parse_datagram``: yes, and the difference between ``content_length`` and ``len(body)`` is evidence. For datagrams.
 
 Names compare without regard to case, and compact forms are understood: ``message.get("Via")`` finds ``v: ...``.
+
+Here are the message and its codec; ``names`` holds how headers are called, ``values`` how their values are read.
 """
 
 import re
@@ -18,6 +20,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgecheck.wire.errors import Malformed, TooLong, Truncated
+from edgecheck.wire.sip.names import long_name
+from edgecheck.wire.sip.values import Uri, Via, address_uri, parameters, split_addresses, uri_parts, via_parts
+
+__all__ = [
+    "MAX_BLANK_LINES", "MAX_HEADERS", "MAX_MESSAGE", "PING", "PONG", "Header", "Message", "Uri", "Via", "address_uri", "build",
+    "head_span", "long_name", "parameters", "parse", "parse_datagram", "serialize", "split_addresses", "uri_parts", "via_parts",
+]
 
 MAX_MESSAGE = 65_535
 """Bytes: what one UDP datagram can hold. No longer message concerns us, and a TCP peer cannot make us store more."""
@@ -29,40 +38,6 @@ PING = b"\r\n\r\n"
 """Keep-alive (RFC 5626 section 3.5.1), on a stream and in a datagram."""
 PONG = b"\r\n"
 """Its answer."""
-
-_RFC_SPELLINGS = """
-    Accept Accept-Contact Accept-Encoding Accept-Language Alert-Info Allow Allow-Events Authentication-Info Authorization Call-ID Call-Info
-    Contact Content-Disposition Content-Encoding Content-Language Content-Length Content-Type CSeq Date Diversion Error-Info Event Expires
-    From Geolocation History-Info Identity Identity-Info In-Reply-To Join Max-Forwards MIME-Version Min-Expires Min-SE Organization
-    P-Asserted-Identity P-Associated-URI P-Preferred-Identity Path Priority Privacy Proxy-Authenticate Proxy-Authorization Proxy-Require
-    RAck Reason Record-Route Refer-To Referred-By Reject-Contact Replaces Reply-To Request-Disposition Require Retry-After Route RSeq Server
-    Service-Route Session-Expires SIP-ETag SIP-If-Match Subject Subscription-State Supported Target-Dialog Timestamp To Unsupported
-    User-Agent Via Warning WWW-Authenticate
-"""
-_RFC_NAMES = {name.lower(): name for name in _RFC_SPELLINGS.split()}
-_COMPACT_FORMS = {
-    "a": "Accept-Contact",
-    "b": "Referred-By",
-    "c": "Content-Type",
-    "d": "Request-Disposition",
-    "e": "Content-Encoding",
-    "f": "From",
-    "i": "Call-ID",
-    "j": "Reject-Contact",
-    "k": "Supported",
-    "l": "Content-Length",
-    "m": "Contact",
-    "n": "Identity-Info",
-    "o": "Event",
-    "r": "Refer-To",
-    "s": "Subject",
-    "t": "To",
-    "u": "Allow-Events",
-    "v": "Via",
-    "x": "Session-Expires",
-    "y": "Identity",
-}
-"""The registry of RFC 3261 section 7.3.3 and its successors."""
 
 _TOKEN = rb"[A-Za-z0-9.!%*_+`'~-]+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]+) ([Ss][Ii][Pp]/[0-9]+\.[0-9]+)")
@@ -77,12 +52,6 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _LINE = re.compile(rb"[^\n]*\n")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _FOLDING = re.compile(r"\r\n[ \t]")
-_SHELTER, _OF_MEANING = re.compile('["<>]'), re.compile(r'[\\"<>;,]')
-"""What can keep a separator from separating; whatever matters where one does."""
-_SENT_BY = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?", re.ASCII)
-_SENT_PROTOCOL = re.compile(
-    r"(?P<name>[^\s/;]+)\s*/\s*(?P<version>[^\s/;]+)\s*/\s*(?P<transport>[^\s/;]+)\s+(?P<sent_by>[^\s;].*)", re.DOTALL
-)
 
 
 class Header(NamedTuple):
@@ -154,13 +123,6 @@ class Message(NamedTuple):
         """What Content-Length declares; None when it is missing, is not a number, or stands there twice with different numbers."""
         declared = {int(value) if _LENGTH.fullmatch(value) else None for value in self.all("Content-Length")}
         return declared.pop() if len(declared) == 1 else None
-
-
-def long_name(name: str) -> str:
-    """The RFC's spelling of a header name: ``v`` -> ``Via``, ``call-id`` -> ``Call-ID``; an unknown one ``X-Like-This``."""
-    lower = name.lower()
-    known = _COMPACT_FORMS.get(lower) or _RFC_NAMES.get(lower)
-    return known or "-".join(part.capitalize() for part in lower.split("-"))
 
 
 def parse(data: bytes) -> Message:
@@ -277,128 +239,3 @@ def build(start_line: str, headers: Sequence[tuple[str, str]], body: bytes = b""
     if len(data) > MAX_MESSAGE:
         raise TooLong(f"a SIP message of {len(data)} bytes; at most {MAX_MESSAGE}")
     return data
-
-
-# --- Values of headers. They are read from text that a stranger wrote: what can be told is told. ------------------------------
-
-
-def split_addresses(value: str) -> list[str]:
-    """The items of a comma list (Contact, Via, Route); commas in quotes and in ``<>`` do not separate. Empty items are left out."""
-    return [item for item in (part.strip() for part in _split(value, ",")) if item]
-
-
-def parameters(value: str) -> dict[str, str]:
-    """The header's own parameters: ``;tag=1`` behind a name-addr, ``;branch=..;rport`` of a Via. Those inside ``<>`` are the URI's.
-
-    Names in lower case, quotes removed from values, ``""`` for a parameter without a value; of duplicates the first.
-    """
-    return _parameters(_split(value, ";")[1:])
-
-
-def address_uri(value: str) -> str:
-    """The URI of a name-addr or addr-spec (From, To, Contact): ``"A" <sip:a@b;lr>;tag=1`` -> ``sip:a@b;lr``."""
-    quoted = False
-    position = 0
-    while position < len(value):
-        character = value[position]
-        if quoted and character == "\\":
-            position += 1
-        elif character == '"':
-            quoted = not quoted
-        elif character == "<" and not quoted:
-            return value[position + 1 :].partition(">")[0].strip()
-        position += 1
-    return _split(value, ";")[0].strip()
-
-
-class Uri(NamedTuple):
-    """A SIP or SIPS URI (RFC 3261 section 19.1)."""
-
-    scheme: str
-    """``sip`` or ``sips``."""
-    user: str | None
-    """As written, escapes and password included."""
-    host: str
-    """Name or IP address as written, without brackets."""
-    port: int | None
-    """None: not written."""
-    parameters: dict[str, str]
-    headers: str
-    """What stands behind ``?``."""
-
-
-def uri_parts(uri: str) -> Uri:
-    """Read a SIP URI. Raises ``Malformed``, also for another scheme."""
-    scheme, colon, rest = uri.strip().partition(":")
-    if not colon or scheme.lower() not in ("sip", "sips"):
-        raise Malformed(f"{uri[:80]!r} is not a SIP URI")
-    # An @ stands unescaped only behind the user, and the user may hold ; and ? (RFC 4475 section 3.1.1.9).
-    user, at, rest = rest.rpartition("@")
-    rest, _, headers = rest.partition("?")
-    address, *texts = rest.split(";")
-    host, port = _sent_by(address)
-    return Uri(scheme.lower(), user if at else None, host, port, _parameters(texts), headers)
-
-
-class Via(NamedTuple):
-    """One Via value (RFC 3261 section 20.42)."""
-
-    protocol: str
-    """``SIP/2.0``."""
-    transport: str
-    """``UDP``, ``TCP``, ``TLS``..., as written."""
-    host: str
-    """Of *sent-by*, as written, without brackets."""
-    port: int | None
-    """Of *sent-by*; None: not written."""
-    parameters: dict[str, str]
-    """``branch``, ``rport``, ``received``..."""
-
-
-def via_parts(value: str) -> Via:
-    """Read one Via value (of a list, one item). Raises ``Malformed``."""
-    match = _SENT_PROTOCOL.fullmatch(_split(value, ";")[0].strip())
-    if match is None:
-        raise Malformed(f"{value[:80]!r} is not a Via")
-    host, port = _sent_by(match["sent_by"])
-    return Via(f"{match['name']}/{match['version']}", match["transport"], host, port, parameters(value))
-
-
-def _sent_by(text: str) -> tuple[str, int | None]:
-    match = _SENT_BY.fullmatch(text.strip())
-    if match is None or int(match["port"] or 0) > 65535:
-        raise Malformed(f"{text[:80]!r} is not host or host:port")
-    return match["host"].strip("[]"), int(match["port"]) if match["port"] else None
-
-
-def _parameters(texts: Sequence[str]) -> dict[str, str]:
-    out: dict[str, str] = {}
-    for text in texts:
-        name, _, value = (part.strip() for part in text.partition("="))
-        if len(value) > 1 and value[0] == value[-1] == '"':
-            value = re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
-        if name:
-            out.setdefault(name.lower(), value)
-    return out
-
-
-def _split(value: str, separator: str) -> list[str]:
-    """Cut at separators (``;`` or ``,``) that are neither in quotes nor in angle brackets; what is left open lasts to the end."""
-    if not _SHELTER.search(value):
-        return value.split(separator)
-    out: list[str] = []
-    begin = position = 0
-    quoted = bracketed = False
-    while found := _OF_MEANING.search(value, position):
-        character, position = found[0], found.end()
-        if quoted and character == "\\":
-            position += 1
-        elif character == '"' and not bracketed:
-            quoted = not quoted
-        elif character in "<>" and not quoted:
-            bracketed = character == "<"
-        elif character == separator and not quoted and not bracketed:
-            out.append(value[begin : position - 1])
-            begin = position
-    out.append(value[begin:])
-    return out
