@@ -135,10 +135,12 @@ class Requests:
             raise Refusal("unavailable", f"This server has one address only: there is no sender {missing[0]}.")
         if not request.senders or len(set(request.senders)) != len(request.senders):
             raise Refusal("malformed", "Each sender once, and one at least.")
+        if request.fresh:
+            _fresh(session, request)
         if ports.count(request.ports) * request.copies * len(request.senders) > MAX_DATAGRAMS:
             raise Refusal("limit", f"More than {MAX_DATAGRAMS} datagrams in one request.")
         senders = tuple(listeners[sender] for sender in request.senders)
-        tables: dict[str, SentTable] = {sender: _table(session, request.series, roles.accounted(sender), low, high) for sender in senders}
+        tables = {sender: _table(session, request.series, sender, low, high) for sender in map(roles.accounted, senders)}
         return prober.Sending(service, session, request, tables, senders)
 
     def _call(self, session: Session, request: control.Call, now: float) -> sip_caller.Calling:
@@ -225,6 +227,17 @@ def _table(session: Session, series: int, sender: str, low: int, high: int) -> S
     if table is None:
         raise Refusal("limit", "The session's accounts are full: open another session.")
     return table
+
+
+def _fresh(session: Session, request: control.Probe) -> None:
+    """Let the session have the ports that it names. Raises ``Refusal``."""
+    _within("fresh", request.fresh, 1, 65535)
+    if not set(request.senders) <= set(roles.PROBE_ROLES):
+        raise Refusal("malformed", "A fresh port is one for AX or BX.")
+    wanted = session.fresh | {(sender, request.fresh) for sender in request.senders}
+    if len(wanted) > session.limits.fresh_ports:
+        raise Refusal("limit", f"At most {session.limits.fresh_ports} fresh ports in one session.")
+    session.fresh = wanted
 
 
 def _called(session: Session, calling: sip_caller.Calling) -> control.Called:

@@ -47,8 +47,9 @@ class Sending:
     def __init__(
         self, service: Service, session: Session, request: control.Probe, tables: dict[str, SentTable], senders: Sequence[str]
     ) -> None:
-        """``senders``: the request's, as listeners."""
+        """``senders``: the request's, as listeners; ``tables``: by their names in accounts."""
         self.session = session
+        self.id = request.id
         self._senders = senders
         self._service = service
         self._request = request
@@ -59,6 +60,12 @@ class Sending:
         pace = session.limits.pace
         self.pace = min(request.pace, pace) if request.pace > 0 else pace
         """Datagrams a second."""
+        self.fresh = [(sender, request.fresh) for sender in request.senders] if request.fresh else []
+        """Roles of the sockets to be had for it before the first step, each with the number by which the session names it."""
+
+    def leave_from(self, listeners: Sequence[str]) -> None:
+        """These are the sockets of ``fresh``."""
+        self._senders = listeners
 
     def steps(self) -> Iterator[tuple[float, Outbound]]:
         """(seconds since the start, datagram), in time's order."""
@@ -86,7 +93,7 @@ class Sending:
     def left(self, outbound: Outbound) -> None:
         """The datagram has left this machine."""
         self._sent += 1
-        self._tables[outbound.sender].add(outbound.destination.port)
+        self._tables[roles.accounted(outbound.sender)].add(outbound.destination.port)
 
     def refused(self, outbound: Outbound) -> None:
         """Our own system would not send it."""

@@ -101,6 +101,8 @@ class Session:
         self.shares = 0
         """Reports left here."""
         self.ended = False
+        self.fresh: set[tuple[str, int]] = set()
+        """Further ports that it had probes sent from: the role and the number by which it names each."""
         self.streams: dict[tuple[int, int], KeptStream] = {}
         """Connections that the client opened and named by a Binding request: by its series and item."""
         self.sip_streams: WeakValueDictionary[tuple[str, Endpoint], KeptStream] = WeakValueDictionary()

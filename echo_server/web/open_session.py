@@ -118,6 +118,12 @@ class OpenSession:
         match effect:
             case Reply():
                 return effect.message
+            case Sending() if effect.fresh:
+                try:
+                    effect.leave_from([hands.probes.fresh(self._session, *one) for one in effect.fresh])
+                except OSError as error:
+                    return Declined(id=effect.id, reason="unavailable", message=f"No fresh port is left here ({error.strerror}).")
+                return await probe_sender.send(effect, hands.udp)
             case Sending() | Calling():
                 return await probe_sender.send(effect, hands.udp)
             case Dialing():

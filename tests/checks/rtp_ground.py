@@ -1,7 +1,9 @@
 """The range that the tests of ``rtp-range`` are about, and worlds that drop by a rule of their own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
@@ -76,3 +78,33 @@ class Crowded(Edge):
         open_port = ("udp", destination.port) in self.nat.forwarded
         if self._passes(destination.port, source, self.counts_closed or open_port):
             super()._at_edge(source, destination, data)
+
+
+class Guarded(Edge):
+    """A router that shuts out whoever has begun so many flows from outside; flows that it knows go on."""
+
+    def __init__(
+        self, nat: Nat, weather: Weather | None = None, *, most: int, each_port: bool = False, global_ban: bool = False, **options: Any
+    ) -> None:
+        """``each_port``: every port of the sender's is counted for itself. ``global_ban``: everybody is shut out then."""
+        super().__init__(nat, weather, **options)
+        self.most = most
+        self.each_port = each_port
+        self.global_ban = global_ban
+        self.known: set[tuple[Endpoint, int]] = set()
+        """Flows that it knows: who sends, to which port."""
+        self.begun: Counter[str] = Counter()
+
+    def _at_server(self, seen: Endpoint, data: bytes, to: Endpoint) -> None:
+        self.known.add((to, seen.port))
+        super()._at_server(seen, data, to)
+
+    def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        if (source, destination.port) not in self.known:
+            who = "anyone" if self.global_ban else str(source) if self.each_port else source.host
+            self.begun[who] += 1
+            if self.begun[who] > self.most:
+                return
+            if ("udp", destination.port) in self.nat.forwarded:
+                self.known.add((source, destination.port))
+        super()._at_edge(source, destination, data)

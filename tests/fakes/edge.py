@@ -17,6 +17,7 @@ from echo_server.plans.inquiry import Inquiring
 from echo_server.plans.prober import Attempt, Dialing, Sending
 from echo_server.plans.sip_caller import Calling
 from echo_server.roles import endpoint
+from echo_server.sessions.limits import TOKEN_LIMITS
 from edgecheck.model.check import Arrival, Counters
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.machine import Machine
@@ -77,8 +78,9 @@ class Edge:
         machine: Machine | None = None,
         clock_ahead: float = 0.0,
         server: EchoServer | None = None,
+        limits: control.Limits = TOKEN_LIMITS,
     ) -> None:
-        """``server``: another edge's, so that two machines use one; made anew where None."""
+        """``server``: another edge's, so that two machines use one; made anew where None, with these ``limits``."""
         self.machine = machine or Machine(interface="eth0", tunnel=False)
         """What the client's machine says of itself."""
         self.clock_ahead = clock_ahead
@@ -114,7 +116,7 @@ class Edge:
             capabilities=("alternate-address", "stun-tcp", "media", "dial", "inquire", "probe-from-sip", "udp-errors", "push")[0 if alternate else 1 :],
         )
         draws = random.Random(7)
-        self.server = server or EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, on_fault=_raise, wall=self._true_time)
+        self.server = server or EchoServer({4: self.service}, key=b"k" * 16, draw=draws.randbytes, certificate=certificate, token=TOKEN, limits=limits, on_fault=_raise, wall=self._true_time)
         hello = self.server.greet()
         nonce = "11" * control.NONCE_SIZE
         proof = control.proof(TOKEN, "client", hello.nonce, nonce, certificate)
@@ -325,6 +327,8 @@ class Edge:
                 reply = effect.message
             elif isinstance(effect, Sending | Calling):
                 began = loop.time()
+                if isinstance(effect, Sending) and effect.fresh:
+                    effect.leave_from([self._fresh(role, number) for role, number in effect.fresh])
                 for at, outbound in effect.steps():
                     await asyncio.sleep(max(0.0, began + at - loop.time()))
                     effect.left(outbound)
@@ -346,6 +350,10 @@ class Edge:
         if isinstance(reply, control.Declined):
             raise RequestDeclined(reply.reason, reply.message)
         return reply
+
+    def _fresh(self, role: str, number: int) -> str:
+        """The listener of a further socket of this session: no two sessions behind one NAT have the same port."""
+        return f"{role}:{45_000 + 64 * self.nat.sessions + 2 * number + (role == 'BX')}"
 
     def _admits(self, source: Endpoint, port: int) -> int | None:
         """The local port to which a SYN for this public one is let through."""

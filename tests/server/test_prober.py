@@ -90,6 +90,40 @@ def test_probes_say_what_they_are(memory: Any) -> None:
         assert len(one.data) == probe.SIZE
 
 
+def test_a_fresh_port_is_opened_first_and_accounted_as_the_sessions_own(memory: Any) -> None:
+    server = memory()
+    session = server.session()
+    sending = plan(server, session, senders=("AX", "BX"), fresh=7)
+    assert sending.fresh == [("AX", 7), ("BX", 7)]
+    sending.leave_from(["AX:50001", "BX:50002"])
+    assert [(one.sender, probe.parse(one.data).port) for _, one in carry_out(sending)] == [("AX:50001", 50001), ("BX:50002", 50002)] * 2
+    (account,) = server.core.handle_request(session, control.Account(id=1, series=3), 0.0)
+    assert [(row.sender, row.copies) for row in account.message.sent] == [("AX", 1), ("BX", 1)]
+
+
+def test_fresh_ports_are_bounded(memory: Any) -> None:
+    server = memory()
+    session = server.session()
+    most = session.limits.fresh_ports
+    for _ in range(2):  # a number that was named is no further one
+        for number in range(1, most + 1):
+            plan(server, session, senders=("BX",), fresh=number)
+    assert server.ask(session, control.Probe, series=3, address=HOST, ports=((5060, 5060),), senders=("BX",), fresh=most + 1).reason == "limit"
+    assert server.ask(session, control.Probe, series=3, address=HOST, ports=((5060, 5060),), senders=("AX",), fresh=1).reason == "limit"
+    plan(server, server.session(peer=Endpoint(HOST, 50_001)), senders=("BX",), fresh=most + 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"senders": ("B1",), "fresh": 1}, "malformed"), ({"senders": ("BX",), "fresh": -1}, "limit"), ({"senders": ("BX",), "fresh": 65536}, "limit")],
+)
+def test_fresh_ports_are_for_probes_alone(memory: Any, fields: dict[str, Any], reason: str) -> None:
+    server = memory()
+    session = server.session()
+    assert server.ask(session, control.Probe, series=3, address=HOST, ports=((5060, 5060),), **fields).reason == reason
+    assert not session.fresh
+
+
 def test_a_probe_in_an_rtp_packet(memory: Any) -> None:
     server = memory()
     session = server.session()

@@ -98,3 +98,26 @@ def test_every_session_probes_from_ports_of_its_own(connect: Any, server: Any) -
     assert len({port for pair in (first, second, third) for port in pair[1:]}) == 3
     for host, port in ((A, first[0]), (B, second[1])):
         wait_until(lambda host=host, port=port: free(host, port), "the sockets of a session that is over to be closed")
+
+
+def test_a_session_may_have_probes_from_further_ports_that_rest_like_the_others(connect: Any, server: Any) -> None:
+    async def probed(client: Any) -> list[int]:
+        """The ports that this session's probes came from: its own, the first further one twice, the second."""
+        out = []
+        with udp() as here:
+            port = here.getsockname()[1]
+            for fresh in (0, 1, 1, 2):
+                reply = await client.ask(control.Probe, series=1, address=A, ports=((port, port),), senders=("BX",), fresh=fresh)
+                assert (reply.sent, reply.failed) == (1, 0)
+                _, source = await receive(here)
+                assert source.host == B
+                out.append(source.port)
+        return out
+
+    first, second = run(connect, server, probed), run(connect, server, probed)
+    for own, one, again, other in (first, second):
+        assert one == again
+        assert len({own, one, other}) == 3
+    assert not set(first) & set(second)
+    for number in first:
+        wait_until(lambda number=number: free(B, number), "the further sockets of a session that is over to be closed")

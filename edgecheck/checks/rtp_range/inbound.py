@@ -1,18 +1,35 @@
-"""In: the never-contacted address sends to every port of the batch, while it listens and has sent nothing."""
+"""In: the never-contacted address sends to every port of the batch, while it listens and has sent nothing.
+
+Each round is sent from a port of its own, which no router knows: guides and the ports that are still missing are new flows alike then, and
+whatever is done to the ones is done to the others. A router that lets known flows pass, or counts by the port that they come from,
+cannot tell them apart.
+"""
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from edgecheck.checks.rtp_range.canaries import weigh
 from edgecheck.checks.rtp_range.listening import FEW_GUIDES, Listening, Run, count_probes, request, weigh_round
 from edgecheck.checks.rtp_range.rounds import Round, Tally, judge_range
 from edgecheck.checks.unsolicited import NO_CONTROL_FLOW, margin, open_bare
 from edgecheck.model.check import UdpSocket
+from edgecheck.model.errors import RequestDeclined
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
-FRESH_SENDERS: tuple[control.Sender, ...] = ("B1", "B2")
-"""From these a guide is a new flow: ``BX`` has reached it before."""
+
+class Source(NamedTuple):
+    """A socket of the server's on the never-contacted address."""
+
+    sender: control.Sender
+    fresh: int = 0
+    """See ``control.Probe.fresh``."""
+
+
+OWN = Source("BX")
+FIXED = (Source("B1"), Source("B2"))
+"""For a server without fresh ports: new to most guides, but for what an earlier run from the same ports has left in a router."""
 REQUEST_PORTS = 2048
 """Ports in one request to the server when unpaced; paced, a quarter second's worth."""
 CONTROLS = 320
@@ -32,8 +49,11 @@ class Inbound:
         self.doubtful: set[int] = set()
         """Ports that arrived, which proves no rule."""
         self._series = 0
-        self._flows: dict[control.Sender, set[int]] = {}
+        self._flows: dict[Source, set[int]] = {}
         """Ports that each socket of the never-contacted address has reached: flows that the router may know."""
+        self._fresh_ports = run.net.limits.fresh_ports
+        self._turn = 0
+        """Rounds of this batch so far."""
         self.refused = False
         """Whether ICMP errors came back for the ports that were asked last: a router may save its next ones then."""
         alternate = run.net.alternate
@@ -60,6 +80,7 @@ class Inbound:
             run.udp_alive |= at is not None
             tally = Tally(listening.ports)
             self.tallies.append(tally)
+            self._turn = 0
 
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
                 return await self._round(listening, (contact, at), asked, guides, pace)
@@ -83,7 +104,8 @@ class Inbound:
         run, net, (contact, at) = self.run, self.run.net, pair
         series, control_series = net.new_series(), net.new_series()
         self._series = series
-        fresh = self._fresh(guides)
+        sources = self._sources(asked, guides)
+        fresh = {port for port in guides if sources[port] != OWN and port not in self._flows.get(sources[port], ())}
         self.arriving = lambda: listening.heard(series)
         order = [*asked, *guides]
         run.dice.shuffle(order)
@@ -94,29 +116,40 @@ class Inbound:
         failed = 0
         for part in parts:
             asks = []
-            for who in ("BX", *FRESH_SENDERS):
-                if mine := [port for port in part if fresh.get(port, "BX") == who]:
-                    # Each sender's take as long as the whole part: a burst that dies at its end must not spare them.
-                    share = -(-(pace or net.limits.pace) * len(mine) // len(part)) if len(mine) < len(part) else pace
-                    asks.append(net.ask(_ask(series, net.observed, mine, who, share)))
+            for source in dict.fromkeys(sources[port] for port in part):
+                mine = [port for port in part if sources[port] == source]
+                # Each source's take as long as the whole part: a burst that dies at its end must not spare them.
+                share = -(-(pace or net.limits.pace) * len(mine) // len(part)) if len(mine) < len(part) else pace
+                asks.append(net.ask(_ask(series, net.observed, mine, source, share)))
             probes = len(asks)
             if copies and at is not None:
                 asks.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], "A1", copies=copies, spacing_ms=2)))
-            for reply in (await asyncio.gather(*asks))[:probes]:
+            try:
+                replies = await asyncio.gather(*asks)
+            except RequestDeclined:
+                if not self._fresh_ports or part is not parts[0]:
+                    raise
+                self._fresh_ports = 0  # the server has none left
+                return await self._round(listening, pair, asked, guides, pace)
+            for reply in replies[:probes]:
                 failed += reply.failed if isinstance(reply, control.Probed) else len(part)
             run.tell(len(listening.heard(series)))
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
         heard = listening.heard(series)
         for port in heard:
-            self._flows.setdefault(fresh.get(port, "BX"), set()).add(port)
+            self._flows.setdefault(sources.get(port, OWN), set()).add(port)
         return weigh_round(heard, guides, fresh, (copies * len(parts), count_probes(net, contact, control_series)), failed)
 
-    def _fresh(self, guides: list[int]) -> dict[int, control.Sender]:
-        """Guide -> a socket of the never-contacted address from which nothing has reached it yet."""
+    def _sources(self, asked: list[int], guides: list[int]) -> dict[int, Source]:
+        """Port -> from where it is asked in this round; the first round is the session's own port's."""
+        turn = self._turn
+        self._turn += 1
+        if self._fresh_ports or not turn:
+            return dict.fromkeys([*asked, *guides], Source("BX", 1 + (turn - 1) % self._fresh_ports) if turn else OWN)
         seen = self._flows
-        found = {port: next((who for who in FRESH_SENDERS if port not in seen.get(who, ())), None) for port in guides}
-        return {port: who for port, who in found.items() if who is not None}
+        new = {port: next((one for one in FIXED if port not in seen.get(one, ())), OWN) for port in guides}
+        return dict.fromkeys(asked, OWN) | new
 
 
-def _ask(series: int, address: str, ports: list[int], who: control.Sender, pace: int) -> Callable[[int], control.Probe]:
-    return lambda id: request(id, series, address, ports, who, pace=pace, dress="rtp")
+def _ask(series: int, address: str, ports: list[int], source: Source, pace: int) -> Callable[[int], control.Probe]:
+    return lambda id: request(id, series, address, ports, source.sender, pace=pace, dress="rtp", fresh=source.fresh)

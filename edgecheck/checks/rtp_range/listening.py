@@ -130,6 +130,7 @@ def request(
     spacing_ms: int = 10,
     pace: int = 0,
     dress: Literal["plain", "rtp"] = "plain",
+    fresh: int = 0,
 ) -> control.Probe:
     return control.Probe(
         id=id,
@@ -142,4 +143,5 @@ def request(
         pace=pace,
         dress=dress,
         shuffle=series,
+        fresh=fresh,
     )

@@ -47,6 +47,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Most ports whose service one session may have asked, all its requests together."""
     reports_bytes: int = 256 << 20
     """Of all packed reports that the server keeps, whoever left them: the oldest make room."""
+    fresh_ports: int = 0
+    """Most further ports of its own from which one session may have probes sent (``Probe.fresh``). 0 = an older server: it has none."""
 
 
 class ReachPort(msgspec.Struct, frozen=True, kw_only=True):

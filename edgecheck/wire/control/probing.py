@@ -51,6 +51,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
     """Routers that the probes may reach before they expire (TTL, hop limit); 0 = the system's default. Needs ``hop-limit``."""
     shuffle: int = 0
     """Non-zero: ports in a pseudo-random order seeded with it, so that a burst of loss does not look like a hole."""
+    fresh: int = 0
+    """Non-zero, 65535 at most: not from the session's ``AX`` or ``BX``, which alone may be named then, but from a further port on the same
+    address, which no edge knows. It is opened when a request first names this number, and kept for the session; ``Limits.fresh_ports``
+    at most."""
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True, tag="probed"):
