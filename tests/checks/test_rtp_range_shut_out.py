@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from echo_server.limits import TOKEN_LIMITS
 
+from echo_server.sessions.limits import TOKEN_LIMITS
 from edgecheck.checks import rtp_range
 from edgecheck.model.errors import RequestDeclined
 from edgecheck.model.verdict import Verdict
