@@ -8,8 +8,10 @@ from edgecheck.model.account import parse_account
 from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at
-from tests.fakes.phone import Icmp, OverTcp, PhoneWorld, Refuse, Reply, TcpPeer, over_udp, response
+from tests.fakes.peers import Icmp, Refuse, Reply, TcpPeer
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, over_udp, response
 
 TCP = f"{ACCOUNT};transport=tcp"
 

@@ -36,9 +36,10 @@ from tests.fakes.expiring import ExpiringEdge
 from tests.fakes.hops import HopWorld
 from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import EIGHT, Nat
-from tests.fakes.phone import OverTls, PhoneWorld, over_udp
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
 from tests.fakes.sip_path import Reader, SipPath, does
+from tests.fakes.sip_peers import OverTls, over_udp
 from tests.fakes.walls import Walled, walls
 from tests.fakes.world import Told
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 PATIENCE_S = 15.0
@@ -21,12 +21,15 @@ def wait_until(look: Callable[[], Seen], what: str, patience: float = PATIENCE_S
     return seen
 
 
-async def until(look: Callable[[], Seen], what: str, patience: float = PATIENCE_S) -> Seen:
-    """The same, while the loop runs on."""
+async def until(look: Callable[[], Seen | Awaitable[Seen]], what: str, patience: float = PATIENCE_S) -> Seen:
+    """The same, while the loop runs on; ``look`` may have to ask somebody for what it sees."""
     try:
         async with asyncio.timeout(patience):
-            while not (seen := look()):
+            while True:
+                looked = look()
+                seen = await looked if isinstance(looked, Awaitable) else looked
+                if seen:
+                    return seen
                 await asyncio.sleep(_PAUSE_S)
-            return seen
     except TimeoutError:
         raise TimeoutError(f"{what}: not within {patience:g} s") from None

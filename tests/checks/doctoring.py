@@ -8,8 +8,9 @@ from edgecheck.doctor import PROFILE
 from edgecheck.model.phone import Phone, Target
 from edgecheck.model.verdict import Finding
 from tests.fakes.clock import run
-from tests.fakes.phone import PhoneWorld, endpoint, over_udp
+from tests.fakes.phone import PhoneWorld, endpoint
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import over_udp
 
 SERVER = "203.0.113.10:5060"
 ACCOUNT = "sip:alice@203.0.113.10"

@@ -13,7 +13,9 @@ from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import stun
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
-from tests.fakes.phone import DNS, PhoneWorld, Reply, Zone
+from tests.fakes.peers import Reply
+from tests.fakes.phone import DNS, PhoneWorld
+from tests.fakes.zone import Zone
 
 ZONE = """
 all.test NAPTR 20 10 "s" "SIP+D2T" "" _sip._tcp.all.test.

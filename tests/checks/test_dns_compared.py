@@ -16,7 +16,9 @@ from edgecheck.model.phone import NOWHERE
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
-from tests.fakes.phone import DNS, Connection, PhoneWorld, Reply, TcpPeer, Zone
+from tests.fakes.peers import Connection, Reply, TcpPeer
+from tests.fakes.phone import DNS, PhoneWorld
+from tests.fakes.zone import Zone
 
 TRUE, OTHER = "pbx.test A 198.51.100.7", "pbx.test A 198.51.100.66"
 CHOSEN, NOBODY = "9.9.9.9:53", f"{NOWHERE}:53"

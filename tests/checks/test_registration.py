@@ -16,8 +16,10 @@ from edgecheck.wire import digest, sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes.clock import run
-from tests.fakes.phone import OverTcp, PhoneWorld, Reply, over_udp, response
+from tests.fakes.peers import Reply
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, over_udp, response
 from tests.faults_of_registration import FAULTS, TCP, Fault, says
 
 

@@ -6,8 +6,9 @@ from edgecheck.checks.registration.bindings import same_uri
 from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, at, visit
-from tests.fakes.phone import PhoneWorld, over_udp, response
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import over_udp, response
 
 SECOND = "203.0.113.11:5060"
 

@@ -7,8 +7,9 @@ import pytest
 from edgecheck.wire import digest, sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, visit
-from tests.fakes.phone import PhoneWorld, over_udp, response
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import over_udp, response
 
 SECOND = "203.0.113.11:5060"
 

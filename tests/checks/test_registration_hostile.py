@@ -14,8 +14,10 @@ from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes import certificates
-from tests.fakes.phone import OverTcp, OverTls, PhoneWorld, Reply, over_udp, response
+from tests.fakes.peers import Reply
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, OverTls, over_udp, response
 from tests.faults_of_registration import says
 
 

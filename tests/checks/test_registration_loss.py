@@ -8,8 +8,10 @@ import pytest
 
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
-from tests.fakes.phone import Connection, Icmp, Lossy, OverTcp, PhoneWorld, Reply, TcpPeer, over_udp, response
+from tests.fakes.peers import Connection, Icmp, Lossy, Reply, TcpPeer
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, over_udp, response
 from tests.faults_of_registration import TCP
 
 

@@ -8,8 +8,10 @@ import pytest
 from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, at, visit
-from tests.fakes.phone import PhoneWorld, Reply, over_udp, response
+from tests.fakes.peers import Reply
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import over_udp, response
 
 
 def test_a_server_whose_answers_never_fit_is_not_asked_eleven_times() -> None:

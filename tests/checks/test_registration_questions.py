@@ -12,8 +12,10 @@ from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import ACCOUNT, SERVER, at, visit
 from tests.fakes.clock import run
-from tests.fakes.phone import Connection, OverTcp, PhoneWorld, over_udp, response
+from tests.fakes.peers import Connection
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, over_udp, response
 
 
 def wants_contact(status: int) -> Registrar:

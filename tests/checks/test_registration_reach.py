@@ -11,8 +11,10 @@ from edgecheck.model.check import Delivery
 from edgecheck.wire import sip, stun
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, at, visit
-from tests.fakes.phone import Connection, Icmp, OverTcp, PhoneWorld, Reply, UdpPeer, over_udp, response
+from tests.fakes.peers import Connection, Icmp, Reply, UdpPeer
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, over_udp, response
 from tests.faults_of_registration import TCP
 
 PROXY = "203.0.113.40:5060"

@@ -11,8 +11,10 @@ from edgecheck.model.check import Delivery
 from edgecheck.wire.address import Endpoint
 from tests.checks.doctoring import SERVER, visit
 from tests.fakes import certificates
-from tests.fakes.phone import Connection, Lossy, OverTcp, OverTls, PhoneWorld, Reply, TcpPeer, over_udp, response
+from tests.fakes.peers import Connection, Lossy, Reply, TcpPeer
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp, OverTls, over_udp, response
 from tests.faults_of_registration import TCP
 
 CLEAN = Delivery(unacked=0, retransmitted=0, rtt_ms=20.0)

@@ -19,7 +19,9 @@ from tests.checks import tls_looks
 from tests.checks.tls_looks import ADDRESS, DOMAIN
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import Identity, issue
-from tests.fakes.phone import Connection, Lossy, OverTcp, OverTls, PhoneWorld, Refuse, TcpPeer
+from tests.fakes.peers import Connection, Lossy, Refuse, TcpPeer
+from tests.fakes.phone import PhoneWorld
+from tests.fakes.sip_peers import OverTcp, OverTls
 
 WHERE = f"{ADDRESS}:5061"
 

@@ -15,7 +15,9 @@ from edgecheck.model.verdict import Verdict
 from tests.checks.tls_looks import ADDRESS, DOMAIN, look
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import Identity, issue
-from tests.fakes.phone import Connection, OverTls, PhoneWorld, Refuse, TcpPeer, endpoint
+from tests.fakes.peers import Connection, Refuse, TcpPeer
+from tests.fakes.phone import PhoneWorld, endpoint
+from tests.fakes.sip_peers import OverTls
 
 WHERE, NOBODY, OTHER_PORT = f"{ADDRESS}:5061", f"{NOWHERE}:5061", f"{ADDRESS}:5060"
 

@@ -16,21 +16,9 @@ from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire.address import Endpoint
 from tests.fakes import certificates, clock
 from tests.fakes.certificates import issue
-from tests.fakes.phone import (
-    HERE,
-    Connection,
-    Icmp,
-    OverTcp,
-    OverTls,
-    PhoneWorld,
-    Refuse,
-    Reply,
-    TcpPeer,
-    UdpPeer,
-    ok,
-    over_udp,
-    response,
-)
+from tests.fakes.peers import Connection, Icmp, Refuse, Reply, TcpPeer, UdpPeer
+from tests.fakes.phone import HERE, PhoneWorld
+from tests.fakes.sip_peers import OverTcp, OverTls, ok, over_udp, response
 
 ADDRESS = "203.0.113.5"
 

@@ -5,16 +5,8 @@ test wants: late, from elsewhere, with an ICMP error, not at all.
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
-
-import dns.flags
-import dns.message
-import dns.name
-import dns.rcode
-import dns.rdatatype
-import dns.rrset
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from edgecheck.model.account import Account, parse_account
 from edgecheck.model.check import Arrival, Delivery, Quote
@@ -22,83 +14,15 @@ from edgecheck.model.errors import LocalFailure
 from edgecheck.net.bell import Bell
 from edgecheck.net.phone import SocketPhone
 from edgecheck.net.ways import Ways
-from edgecheck.wire import sip
 from edgecheck.wire.address import Endpoint
-from edgecheck.wire.framing import SipFramer
+from tests.fakes.peers import Connection, Icmp, Lossy, Refuse, TcpPeer, UdpPeer
+from tests.fakes.zone import Zone
 
 HERE = "192.168.1.20"
 HERE6 = "2001:db8:1::20"
 DNS = Endpoint("192.168.1.1", 53)
 TRIP_S = 0.02
 """There and back."""
-
-
-class Reply(NamedTuple):
-    """A datagram that a peer sends back."""
-
-    data: bytes
-    source: Endpoint | None = None
-    """None: from where the question went."""
-    to_port: int | None = None
-    """None: to the port that it came from."""
-    delay: float = 0.0
-
-
-class Icmp(NamedTuple):
-    """An ICMP error that a peer or a router on the way sends back."""
-
-    type: int = 3
-    code: int = 3
-    offender: str | None = None
-
-
-UdpPeer = Callable[[bytes, Endpoint], Iterable[Reply | Icmp]]
-
-
-class Connection:
-    """A TCP connection as the peer sees it."""
-
-    def __init__(self, stream: "MemoryStream") -> None:
-        self._stream = stream
-        self.source = stream.local
-        self.asked: Any = None
-        """Whatever the peer keeps for this connection."""
-
-    def send(self, data: bytes) -> None:
-        self._stream.arrive(data)
-
-    def close(self, why: str = "the other end closed it") -> None:
-        self._stream.end(why)
-
-
-class TcpPeer:
-    """Accepts, and says nothing. Tests override what they need."""
-
-    delivery: Delivery | None = None
-    """What the phone's TCP knows of a connection to it."""
-
-    def connected(self, connection: Connection) -> None: ...
-
-    def received(self, connection: Connection, data: bytes) -> None: ...
-
-
-class Refuse(TcpPeer):
-    """``connect`` fails: ``refused`` (RST), ``reset``, ``no-route``."""
-
-    def __init__(self, reason: str = "refused") -> None:
-        self.reason = reason
-
-
-class Lossy(TcpPeer):
-    """The first connections come to nothing, as if every SYN were lost; then it is this peer."""
-
-    def __init__(self, peer: TcpPeer, lost: int) -> None:
-        self.peer, self.lost = peer, lost
-
-    def next(self) -> TcpPeer | None:
-        """Who takes the next connection; None: nobody hears of it."""
-        self.lost -= 1
-        return self.peer if self.lost < 0 else None
 
 
 class MemoryUdp:
@@ -286,159 +210,3 @@ def endpoint(text: str) -> Endpoint:
     from edgecheck.wire.address import parse_endpoint
 
     return parse_endpoint(text)
-
-
-class Zone:
-    """A DNS server's data: lines ``name [ttl] type data``, and ``name RCODE`` (``SERVFAIL``, ``SILENT``...) for a name that fails."""
-
-    def __init__(self, text: str) -> None:
-        self._sets: dict[tuple[str, str], list[str]] = {}
-        self._codes: dict[str, str] = {}
-        for line in filter(None, (line.strip() for line in text.splitlines())):
-            name, kind, *data = line.split(None, 2)
-            if data:
-                self._sets.setdefault((name.lower(), kind), []).append(data[0])
-            else:
-                self._codes[name.lower()] = kind
-
-    def addresses(self, name: str, kind: str) -> list[str]:
-        alias = self._sets.get((name.lower(), "CNAME"))
-        return self.addresses(alias[0].rstrip("."), kind) if alias else self._sets.get((name.lower(), kind), [])
-
-    def answer(self, data: bytes, source: Endpoint) -> Iterable[Reply]:
-        query = dns.message.from_wire(data)
-        reply = dns.message.make_response(query, recursion_available=True)
-        question = query.question[0]
-        name = question.name.to_text(omit_final_dot=True).lower()
-        code = self._codes.get(name)
-        if code == "SILENT":
-            return
-        if code is not None:
-            reply.set_rcode(dns.rcode.from_text(code))
-        else:
-            self._fill(reply, name, dns.rdatatype.to_text(question.rdtype))
-        yield Reply(reply.to_wire())
-
-    def _fill(self, reply: dns.message.Message, name: str, kind: str) -> None:
-        alias = self._sets.get((name, "CNAME"))
-        if alias and kind != "CNAME":
-            reply.answer.append(dns.rrset.from_text(f"{name}.", 300, "IN", "CNAME", alias[0]))
-            self._fill(reply, alias[0].rstrip(".").lower(), kind)
-            return
-        found = self._sets.get((name, kind))
-        if found:
-            reply.answer.append(dns.rrset.from_text(f"{name}.", 300, "IN", kind, *found))
-        elif not any(known == name or known.endswith(f".{name}") for known, _ in self._sets):
-            reply.set_rcode(dns.rcode.NXDOMAIN)
-
-
-# --- SIP peers ---------------------------------------------------------------------------------------------------------------
-
-
-def response(request: bytes, source: Endpoint, status: int = 200, reason: str = "OK", *extra: tuple[str, str]) -> bytes:
-    """An answer as RFC 3261 section 8.2.6 makes it, with ``received`` and ``rport`` (RFC 3581)."""
-    message = sip.parse_datagram(request)
-    via = (message.get("Via") or "").replace(";rport", f";rport={source.port}") + f";received={source.host}"
-    headers = [
-        ("Via", via),
-        ("From", message.get("From") or ""),
-        ("To", f"{message.get('To')};tag=peer"),
-        ("Call-ID", message.get("Call-ID") or ""),
-        ("CSeq", message.get("CSeq") or ""),
-        *extra,
-    ]
-    return sip.build(f"SIP/2.0 {status} {reason}", headers)
-
-
-Respond = Callable[[bytes, Endpoint], Iterable[bytes]]
-
-
-def ok(request: bytes, source: Endpoint) -> Iterable[bytes]:
-    """200 to everything."""
-    yield response(request, source)
-
-
-def over_udp(respond: Respond = ok, **how: Any) -> UdpPeer:
-    """A SIP server; ``how`` as in ``Reply``. Keep-alives and what is no SIP get no answer."""
-
-    def peer(data: bytes, source: Endpoint) -> Iterable[Reply]:
-        if data.strip() and data[:1].isalpha():
-            for answer in respond(data, source):
-                yield Reply(answer, **how)
-
-    return peer
-
-
-class OverTcp(TcpPeer):
-    """A SIP server."""
-
-    def __init__(self, respond: Respond = ok) -> None:
-        self._respond = respond
-
-    def connected(self, connection: Connection) -> None:
-        connection.asked = SipFramer()
-
-    def received(self, connection: Connection, data: bytes) -> None:
-        try:
-            messages = connection.asked.feed(data)
-        except ValueError:
-            connection.close()
-            return
-        for message in messages:
-            for answer in self._respond(message, connection.source) if message.strip() else ():
-                connection.send(answer)
-
-
-class OverTls(TcpPeer):
-    """TLS with this context before another peer."""
-
-    def __init__(self, settings: ssl.SSLContext, inside: TcpPeer | None = None) -> None:
-        self._settings = settings
-        self._inside = inside or OverTcp()
-
-    def connected(self, connection: Connection) -> None:
-        connection.asked = _Encrypted(self._settings, connection, self._inside)
-
-    def received(self, connection: Connection, data: bytes) -> None:
-        connection.asked.received(data)
-
-
-class _Encrypted:
-    """The server's end of TLS; to the peer inside it is a ``Connection``."""
-
-    def __init__(self, settings: ssl.SSLContext, connection: Connection, inside: TcpPeer) -> None:
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = settings.wrap_bio(self._in, self._out, server_side=True)
-        self._connection, self._inside = connection, inside
-        self.source = connection.source
-        self.asked: Any = None
-        self._done = False
-        inside.connected(self)  # type: ignore[arg-type]
-
-    def received(self, data: bytes) -> None:
-        self._in.write(data)
-        try:
-            if not self._done:
-                self._tls.do_handshake()
-                self._done = True
-            while piece := self._tls.read(65_536):
-                self._inside.received(self, piece)  # type: ignore[arg-type]
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLError:
-            self._flush()
-            self._connection.close()
-            return
-        self._flush()
-
-    def _flush(self) -> None:
-        said = self._out.read()
-        if said:
-            self._connection.send(said)
-
-    def send(self, data: bytes) -> None:
-        self._tls.write(data)
-        self._flush()
-
-    def close(self, why: str = "the other end closed it") -> None:
-        self._connection.close(why)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from edgecheck.wire import digest, sip
 from edgecheck.wire.address import Endpoint
-from tests.fakes.phone import response
+from tests.fakes.sip_peers import response
 
 Override = Callable[[sip.Message, Endpoint], "bytes | None"]
 """Answers in the registrar's place; None: the registrar answers."""
@@ -13,7 +13,7 @@ Override = Callable[[sip.Message, Endpoint], "bytes | None"]
 
 @dataclass
 class Registrar:
-    """Answers REGISTER as RFC 3261 section 10.3 says, and OPTIONS with 404. A ``Respond`` of ``tests.fakes.phone``."""
+    """Answers REGISTER as RFC 3261 section 10.3 says, and OPTIONS with 404. A ``Respond`` of ``tests.fakes.sip_peers``."""
 
     password: str | None = "secret"
     """None: asks for none."""

@@ -19,7 +19,7 @@ from edgecheck.net import phone
 from edgecheck.wire.address import Endpoint
 from tests.fakes import certificates
 from tests.fakes.certificates import Identity, issue
-from tests.fakes.phone import response
+from tests.fakes.sip_peers import response
 
 SECRET = "hunter2-of-the-phone"
 

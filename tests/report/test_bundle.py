@@ -12,8 +12,9 @@ from edgecheck.report import bundle, json
 from edgecheck.wire import digest
 from tests.checks.doctoring import ACCOUNT, SERVER, at
 from tests.fakes.clock import run
-from tests.fakes.phone import OverTcp, PhoneWorld
+from tests.fakes.phone import PhoneWorld
 from tests.fakes.registrar import Registrar
+from tests.fakes.sip_peers import OverTcp
 
 
 class Quiet:

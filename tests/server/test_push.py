@@ -10,6 +10,7 @@ from echo_server.control.requests import MOST_PUSHES
 from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import Connecting, InMemory, ServerProcess
+from tests.waiting import until
 
 
 def named(session: bytes, series: int, item: int) -> bytes:
@@ -39,10 +40,12 @@ def test_a_named_connection_is_sent_to_and_its_end_is_told(server: ServerProcess
             ended.write_eof()  # not closed: what is sent to it meanwhile must not make a reset of it
             reset.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             reset.transport.abort()
-            async with asyncio.timeout(5):
-                while (told := await states(0, 1))[0] == "sent" or told[1] == "sent":
-                    await asyncio.sleep(0.01)
-            assert told == ["ended", "reset"]
+
+            async def gone() -> list[str] | None:
+                told = await states(0, 1)
+                return None if "sent" in told else told
+
+            assert await until(gone, "the end of both connections") == ["ended", "reset"]
             streams[2][1].close()
 
     asyncio.run(work())
