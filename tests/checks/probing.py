@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from edgecheck.checks.port_forwarding import ForwardingObservation
 from edgecheck.model.check import Check, Observation
 from edgecheck.model.profile import Expectation, PortNeed, Profile
 from edgecheck.model.verdict import Finding, Verdict, worst
@@ -18,6 +19,8 @@ NEEDS = (
     PortNeed(ports="5061", transport="tcp", purpose="SIP over TLS", protocol="sips"),
 )
 PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=(), ports=NEEDS, rtp=(10_000, 10_199))
+UDP_ONLY = msgspec.structs.replace(PROFILE, ports=NEEDS[:1])
+TCP_ONLY = msgspec.structs.replace(PROFILE, ports=NEEDS[1:])
 SIP = {("udp", 5060): 5060, ("tcp", 5060): 5060, ("tcp", 5061): 5061}
 """The rules that forward them."""
 BREACH = {"fail": Verdict.FAIL, "warn": Verdict.WARN, "ignore": Verdict.PASS}
@@ -36,6 +39,11 @@ def look(check: Any, edge: Callable[[], Edge], profile: Profile = PROFILE, memor
     seen = clock.run(work())
     say(check.CHECK, seen, profile)
     return seen
+
+
+def states(seen: ForwardingObservation) -> dict[tuple[str, int], str]:
+    """Transport and port -> state."""
+    return {(row.transport, row.port): row.state for row in seen.ports}
 
 
 def expecting(**expectations: str) -> Profile:
