@@ -70,8 +70,10 @@ def margin(net: Network) -> float:
 class Inbox:
     """Counts the probes of one series in a socket's inbox, by sender; looks at each datagram once."""
 
-    def __init__(self, net: Network, socket: UdpSocket, series: int) -> None:
+    def __init__(self, net: Network, socket: UdpSocket, series: int, item: int | None = None) -> None:
+        """``item``: the port that they were sent to, where a rule might lead others here; None: whatever they were sent to."""
         self._net = net
+        self._item = item
         self._socket = socket
         self._series = series
         self._seen = 0
@@ -84,7 +86,7 @@ class Inbox:
             arrival = inbox[self._seen]
             self._seen += 1
             found = probe_of(self._net, arrival.data)
-            if found is not None and found.series == self._series:
+            if found is not None and found.series == self._series and self._item in (None, found.item):
                 self.counts[arrival.source] = self.counts.get(arrival.source, 0) + 1
         return self.counts.get(source, 0) if source is not None else 0
 

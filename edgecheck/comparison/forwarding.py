@@ -15,6 +15,7 @@ CAUSES = {
     "no-rule": "the router has no rule for it",
     "wrong-host": "the router's rule leads to another machine",
     "held-by-another": "another device holds the port in the router",
+    "wrong-port": "the router's rule leads to another port of this machine",
     "no-listener": "nothing listens there on this machine",
     "host-firewall": "this machine's own firewall drops it",
     "carrier-grade-nat": "the provider translates addresses, too (carrier-grade NAT)",

@@ -55,6 +55,7 @@ def test_rtp_that_is_led_elsewhere_needs_no_new_rule():
         ("provider-drops", "Ask the provider whether it filters UDP 12000-20000; "),
         ("carrier-grade-nat", "Ask the provider for a public address of your own: "),
         ("no-listener", "In the router's rule, make the internal port equal to the external one"),
+        ("wrong-port", "In the router's rule, make the internal port equal to the external one"),
     ],
 )
 def test_rtp_is_let_in_where_its_cause_is(causes, begins):

@@ -22,6 +22,7 @@ SAVED = {
     "sip-alg.via-port": [alg("UDP 5060", cause="via-port", located=False)],
     "sip-alg.rewritten": [alg("UDP 5060"), RTP],
     "port-forwarding.wrong-host": [ports(("wrong-host", "UDP 5060"))],
+    "port-forwarding.wrong-port": [ports(("wrong-port", "TCP 5061"))],
     "port-forwarding.no-listener": [ports(("no-listener", "UDP 5060"))],
     "port-forwarding.no-rule": [ports(("no-rule", "UDP 5060"), ("no-rule", "TCP 5061"))],
     "port-forwarding.blocked": [ports(("blocked", "UDP 5060"))],
@@ -69,6 +70,7 @@ SENTENCES = {
     "Via names.",
     "sip-alg.rewritten": "Calls may ring but be silent: 192.168.1.1 rewrites SIP on UDP 5060, and RTP 15000-15009 does not arrive.",
     "port-forwarding.wrong-host": "Calls from outside may not arrive: UDP 5060 leads to another machine.",
+    "port-forwarding.wrong-port": "Calls from outside may not arrive: TCP 5061 arrives at another port of this machine.",
     "port-forwarding.no-listener": "Calls from outside may not arrive: the router's rule leads UDP 5060 to a port of this machine on "
     "which nothing listens.",
     "port-forwarding.no-rule": "Calls from outside may not arrive: UDP 5060 and TCP 5061 are not forwarded.",

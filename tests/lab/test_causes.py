@@ -189,6 +189,12 @@ CASES = (
         ).replace("udp th", "meta l4proto udp th").replace("tcp th", "meta l4proto tcp th"),
         causes=("no-listener",),
     ),
+    Case(
+        name="a rule that leads to another tested port",
+        plan=routed(forwards=(Forward(ports="5060"),)),
+        more=nft("home", "more", "prerouting", f'iifname "wan" tcp dport 5061 dnat to {CLIENT}:5060', priority="dstnat - 5"),
+        differing={"TCP 5061": ("wrong-port",)},
+    ),
     Case(name="the host's firewall drops", plan=Plan(home=KernelRouter(forwards=PBX), host_firewall=True), causes=("host-firewall",)),
     Case(
         name="the host's firewall rejects",

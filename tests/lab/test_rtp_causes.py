@@ -114,6 +114,14 @@ CASES = (
         causes={UPPER: ("no-listener",)},
     ),
     Case(
+        name="a rule that shifts each port by two",
+        more="".join(
+            nft("home", f"more{port}", "prerouting", f'iifname "wan" meta l4proto udp th dport {port} dnat to {CLIENT}:{port + 2}', priority="dstnat - 5")
+            for port in range(10_000, 10_100)
+        ),
+        causes={"10000-10097": ("wrong-port",), "10098-10099": ("no-listener",)},
+    ),
+    Case(
         name="the host's firewall lets in a part",
         plan=routed(rule("10000-10099")),
         more=nft("client", "host", "input", "udp dport 10060-10099 ct state new drop"),

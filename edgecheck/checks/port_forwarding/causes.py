@@ -36,6 +36,11 @@ CAUSES: dict[str, Cause] = {
         "another device holds this port in the router, {holder}",
         "look at the router's list of UPnP mappings",
     ),
+    "wrong-port": Cause(
+        "arrives at this machine, but at its port {lands}: the router's rule changes the port.",
+        "the router's rule leads to another port of this machine",
+        "compare the rule's internal port with the external one",
+    ),
     "no-listener": Cause(
         "arrives at this machine, but where nothing listens: the rule changes the port, or means another of this machine's addresses.",
         "the rule leads to a port where nothing listens",
@@ -74,6 +79,8 @@ _ABSENT = frozenset({(3, 0), (3, 1)}), frozenset({(1, 0), (1, 3)})
 
 def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
     """Every cause that fits a port that was not reached, the likeliest first. ``here``: this machine's address."""
+    if row.lands_on is not None:
+        return ("wrong-port",)
     if row.state == "answered":
         return () if row.asked else _answered(row, path, here, public)
     if row.here == "dropped":

@@ -59,6 +59,8 @@ def _about_the_causes(seen: ForwardingObservation, rows: list[PortRow]) -> list[
 
 def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
     out = []
+    if row.lands_on is not None:
+        out.append(f"what was sent to it arrived at port {row.lands_on} of this machine")
     if row.icmp is not None and str(row.icmp) != row.reason:
         out.append(f"{row.icmp}, {'seconds later' if row.state == 'blocked' else 'at once'}")
     if row.passed_on is not None:

@@ -49,7 +49,7 @@ async def examine(
 
     Not ``patient``: what takes seconds is left out, and more causes fit.
     """
-    wanted = [row for row in rows if row.state in NOT_REACHED]
+    wanted = [row for row in rows if row.state in NOT_REACHED and row.lands_on is None]
     strangers = [row for row in rows if row.state == "answered" and not row.asked]
     if not wanted and not strangers:
         return rows, None

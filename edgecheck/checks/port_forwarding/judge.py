@@ -18,6 +18,8 @@ def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
 
 def causes(seen: ForwardingObservation, row: PortRow) -> tuple[str, ...]:
     """Every cause that fits, for a port that was not reached, or where a stranger answered; none where causes were not looked for."""
+    if row.lands_on is not None:
+        return ("wrong-port",)  # seen here: nothing between had to be looked at
     if seen.path is None or row.state not in ("blocked", "refused", "answered"):
         return ()
     return fitting(row, seen.path, seen.local_address, seen.probed_address)
@@ -27,7 +29,7 @@ def _alike(seen: ForwardingObservation, profile: Profile, row: PortRow) -> tuple
     said = row.reason if row.state == "undecided" else row.answered_by
     holder = row.mapping.internal_host if row.mapping else ""
     service = (row.owner, row.answered_here, row.unused) if row.asked or row.unused else ()
-    return row.transport, row.state, row.required, said, causes(seen, row), holder, service
+    return row.transport, row.state, row.required, said, causes(seen, row), holder, row.lands_on, service
 
 
 def _breach(profile: Profile, row: PortRow) -> Verdict:
@@ -114,6 +116,7 @@ def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
         "here": seen.local_address or "this machine",
         "public": seen.probed_address,
         "holder": _holder(row),
+        "lands": str(row.lands_on),
     }
 
 
@@ -140,6 +143,7 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
     words = {
         "forwarded": ("arrives", "arrive"),
         "blocked": ("never arrives", "never arrive"),
+        "moved": ("arrives at another port", "arrive at other ports"),
         "refused": ("is refused", "are refused"),
         "answered": ("is answered by something else", "are answered by something else"),
         "here": ("is answered by the service that holds it here", "are answered by the services that hold them here"),
@@ -152,7 +156,7 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
     parts = []
     for state, (one, many) in words.items():
         rows = [row for row in seen.ports if _told_as(row) == state]
-        fits = {row: () if state in unneeded else causes(seen, row) for row in rows}
+        fits = {row: () if state == "moved" or state in unneeded else causes(seen, row) for row in rows}
         for why in dict.fromkeys(fits.values()):
             ports = [f"{row.port}/{row.transport}" for row in rows if fits[row] == why]
             verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
@@ -163,6 +167,6 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
 
 def _told_as(row: PortRow) -> str:
     """The state, and for a port that something holds what became of asking it."""
-    if row.unused:
-        return "unused"
+    if row.unused or row.lands_on is not None:
+        return "unused" if row.unused else "moved"
     return {True: "here", False: "another", None: row.state}[row.answered_here] if row.state == "answered" else row.state

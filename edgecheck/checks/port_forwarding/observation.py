@@ -67,6 +67,9 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     reset_before: bool | None = None
     """TCP, reset although the connection may live no farther than the box with the public address: whether it is for certain a box before
     that which resets. None = not so, or not tried."""
+    lands_on: int | None = None
+    """The other port of this machine at which what was sent to this one arrived: whoever led it there changed the port. None = not so, or
+    it could not be seen."""
     mapping: PortMapping | None = None
     """What the router lists for this port through UPnP: a claim."""
 

@@ -43,7 +43,7 @@ async def punch_udp(net: Network, ports: list[int], hops: int) -> set[int]:
         if not sockets:
             return set()
         series, outward = net.new_series(), net.new_series()
-        inboxes = {port: Inbox(net, socket, series) for port, socket in sockets.items()}
+        inboxes = {port: Inbox(net, socket, series, port) for port, socket in sockets.items()}
         for turn in range(_TURNS):  # no arrival proves nothing, so a slow or lossy moment deserves another
             for _ in range(_HELLOS):
                 for port, socket in sockets.items():

@@ -1,6 +1,7 @@
 """TCP: the server dials ports that listen; whoever accepts must return a nonce, so that nobody else is taken for us."""
 
 import asyncio
+from collections.abc import Mapping
 
 from edgecheck.checks.port_forwarding.observation import Canaries, PortRow, State
 from edgecheck.checks.port_forwarding.udp import icmp_of, request, unproved
@@ -60,7 +61,8 @@ async def probe_tcp(
                 listeners[canary.local.port] = canary
                 bare.append(canary.local.port)
         series = net.new_series()
-        answering.add(asyncio.create_task(return_probes(net, listeners, series)))
+        moved: dict[int, int] = {}
+        answering.add(asyncio.create_task(return_probes(net, listeners, series, dict([mapped]) if mapped else {}, moved)))
         outside = [mapped[1]] if mapped else []
         # What a service holds is asked by itself (``live``): it must not be dialed a dozen times with what it does not understand.
         mine = [port for _, port in wanted if port in listeners or not inquires]
@@ -71,7 +73,7 @@ async def probe_tcp(
             task.cancel()
         for listener in listeners.values():
             listener.close()
-    rows = [_row(need, port, dials, failures.get(port)) for need, port in wanted]
+    rows = [_row(need, port, dials, failures.get(port), moved.get(port)) for need, port in wanted]
     return rows, Canaries(
         bare=len(bare),
         bare_reached=sum(dials.proved(port) for port in bare),
@@ -193,8 +195,14 @@ def patience_ms(net: Network) -> int:
     return int(500 + 4000 * net.rtt)
 
 
-async def return_probes(net: Network, listeners: dict[int, Listener], series: int) -> None:
-    """Return each nonce on the connection it came by: proof to the server that it is us who accepted."""
+async def return_probes(
+    net: Network, listeners: dict[int, Listener], series: int, outside: Mapping[int, int], moved: dict[int, int]
+) -> None:
+    """Return each nonce on the connection it came by: proof to the server that it is us who accepted.
+
+    One that was sent to another port is not returned but noted in ``moved`` (port aimed at -> where it arrived): the rule changes the port.
+    ``outside``: local port -> the public one, where they differ.
+    """
     done: set[int] = set()
 
     def fresh() -> list[tuple[int, Stream]]:
@@ -207,14 +215,20 @@ async def return_probes(net: Network, listeners: dict[int, Listener], series: in
 
     while True:
         await net.until(lambda: bool(fresh()), 3600)
-        for _, stream in fresh():
+        for port, stream in fresh():
             done.add(id(stream))
             found = probe_of(net, bytes(stream.received))
-            if found is not None and found.series == series:
+            if found is None or found.series != series:
+                continue
+            if found.item != outside.get(port, port):
+                moved[found.item] = port
+            else:
                 stream.send(probe.serialize(found._replace(kind=probe.Kind.ECHO)))
 
 
-def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure | None = None) -> PortRow:
+def _row(
+    need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure | None = None, lands_on: int | None = None
+) -> PortRow:
     rows = dials.told.get(port, []) if dials else []
     outcomes = {row.outcome: row for row in reversed(rows)}
     icmp = next((icmp_of(row.icmp) for row in rows if row.icmp is not None), None)
@@ -222,6 +236,8 @@ def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure |
     answered_by, reason = None, "the server cannot dial back" if dials is None else "no attempt was made"
     if "proved" in outcomes:
         state, reason = "forwarded", ""
+    elif lands_on is not None:
+        state, reason = "blocked", ""
     elif "connected" in outcomes:
         state, reason = "answered", "something accepted the connection that is not this test"
         answered_by = outcomes["connected"].detail or "a service that said nothing"
@@ -252,4 +268,5 @@ def _row(need: PortNeed, port: int, dials: Dials | None, failure: LocalFailure |
         reason=reason,
         icmp=icmp if state == "refused" and outcomes.keys().isdisjoint({"refused"}) else None,
         unbound=failure.reason if failure else None,
+        lands_on=lands_on if state == "blocked" else None,
     )

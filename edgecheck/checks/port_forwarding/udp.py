@@ -54,6 +54,8 @@ class Shots:
         self.sent: dict[int, int] = {}
         self.arrived: dict[int, int] = {}
         self.controls: dict[int, tuple[int, int]] = {}
+        self.moved: dict[int, int] = {}
+        """Port -> the other one of these at which what was sent to it arrived."""
         self.mapped_reached = False
         self.control_sent = self.control_arrived = 0
         self.errors: dict[int, control.ErrorRow] = {}
@@ -67,13 +69,16 @@ class Shots:
         shots = cls(net)
         targets = {**sockets, **{socket.local.port: socket for socket in bare}}
         for _ in range(MOST_ROUNDS):
-            silent = [port for port in targets if not shots.arrived.get(port) and not shots.proved_silent(port)]
+            silent = [port for port in targets if not shots._settled(port)]
             if not silent:
                 break
             await shots._round(targets, silent, mapped_canary, at)
             if at is None:
                 break  # without a control flow no silence can be proved, however often it is repeated
         return shots
+
+    def _settled(self, port: int) -> bool:
+        return bool(self.arrived.get(port)) or port in self.moved or self.proved_silent(port)
 
     def proved_silent(self, port: int) -> bool:
         arrived, sent = self.controls.get(port, (0, 0))
@@ -91,7 +96,8 @@ class Shots:
         replies = await asyncio.gather(*requests)
 
         def heard() -> bool:
-            return all(_count(net, targets[port], series) for port in silent)
+            there = _landed(net, targets, series)
+            return all(port in there for port in silent)
 
         await net.until(heard, margin(net))
         first = replies[0]
@@ -101,9 +107,13 @@ class Shots:
             self.control_sent += COPIES
             self.control_arrived += arrived
             self.mapped_reached |= controls.count(sender(net, "BX")) > 0
+        landed = _landed(net, targets, series)
         for port in silent:
             self.sent[port] = self.sent.get(port, 0) + left
-            self.arrived[port] = self.arrived.get(port, 0) + _count(net, targets[port], series)
+            at_ports = landed.get(port, [])
+            self.arrived[port] = self.arrived.get(port, 0) + at_ports.count(port)
+            if at_ports and port not in at_ports:
+                self.moved[port] = at_ports[0]
             before = self.controls.get(port, (0, 0))
             self.controls[port] = (before[0] + arrived, before[1] + (COPIES if at is not None else 0))
         account = await net.account(series)
@@ -135,6 +145,8 @@ class Shots:
             return replace(made, reason=str(failures[port]), unbound=failures[port].reason)
         if made.arrived:
             return replace(made, state="forwarded")
+        if port in self.moved:
+            return replace(made, state="blocked", lands_on=self.moved[port])
         if port in self.errors:
             told = icmp_of(self.errors[port])
             return replace(made, state="refused", answered_by=told.offender, reason=str(told), icmp=told)
@@ -191,6 +203,12 @@ def request(
     )
 
 
-def _count(net: Network, socket: UdpSocket, series: int) -> int:
-    found = (probe_of(net, arrival.data) for arrival in socket.inbox)
-    return sum(one is not None and one.series == series for one in found)
+def _landed(net: Network, sockets: dict[int, UdpSocket], series: int) -> dict[int, list[int]]:
+    """Port that was aimed at -> the ports at which copies arrived: a rule may change the number."""
+    landed: dict[int, list[int]] = {}
+    for port, socket in sockets.items():
+        for arrival in socket.inbox:
+            found = probe_of(net, arrival.data)
+            if found is not None and found.series == series:
+                landed.setdefault(found.item, []).append(port)
+    return landed

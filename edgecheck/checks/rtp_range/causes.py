@@ -39,9 +39,16 @@ def blocked_inward(seen: RtpObservation) -> list[Blocked]:
     """All of ``inbound_blocked``: stretches with the same causes together, those that nobody has examined last."""
     if not seen.inbound_blocked:
         return []
-    examined, found = seen.examined, stretches(seen.inbound_blocked)
+    moved = {port for low, high, _ in seen.inbound_moved for port in range(low, high + 1)}
+    rest = port_ranges.compress(set(port_ranges.expand(seen.inbound_blocked)) - moved)
+    first = [Blocked(port_ranges.compress(moved), ("wrong-port",))] if moved else []
+    return [*first, *_others(seen, rest)] if rest else first
+
+
+def _others(seen: RtpObservation, blocked: Ranges) -> list[Blocked]:
+    examined, found = seen.examined, stretches(blocked)
     if examined is None:
-        return [Blocked(seen.inbound_blocked)]
+        return [Blocked(blocked)]
     groups: dict[tuple[str, ...], list[Stretch]] = {}
     for stretch in found:
         groups.setdefault(_fitting(seen, examined, stretch), []).append(stretch)
@@ -83,6 +90,9 @@ def _open(seen: RtpObservation) -> set[int]:
 
 def sentence(seen: RtpObservation, group: Blocked) -> str:
     """``does not arrive: the router has no rule that lets it in; the rule ends at 10099``; for a group with causes."""
+    if group.fits == ("wrong-port",):
+        first, _, there = seen.inbound_moved[0]
+        return f"arrives at this machine, but at other ports of it ({first} at {there}): the router's rule changes the ports"
     assert seen.examined is not None
     each = _each(seen.examined, group)
     if len(set(each.values())) > 1 and all(len(fits) == 1 for fits in each.values()):

@@ -26,6 +26,9 @@ def evidence(seen: RtpObservation) -> tuple[str, ...]:
 
 def evidence_of_cause(seen: RtpObservation, group: Blocked) -> tuple[str, ...]:
     """What was seen of the ports that were examined."""
+    if group.fits == ("wrong-port",):
+        moved = [(low, high, there, there + high - low) for low, high, there in seen.inbound_moved[:12]]
+        return tuple(f"what was sent to {low}-{high} arrived at {first}-{last} of this machine" for low, high, first, last in moved)
     if seen.examined is None or not group.rows:
         return ()
     over_tcp = tuple(f"TCP {port}: connections from {seen.examined.prober} arrived" for port in group.over_tcp)

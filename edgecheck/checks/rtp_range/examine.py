@@ -62,7 +62,7 @@ async def _over_tcp(net: Network, port: int, patient: bool) -> list[PortRow]:
     except LocalFailure:
         return []
     series = net.new_series()
-    answering = asyncio.create_task(return_probes(net, {port: listener}, series))
+    answering = asyncio.create_task(return_probes(net, {port: listener}, series, {}, {}))
     try:
         reply = await net.ask(
             lambda id: control.Dial(

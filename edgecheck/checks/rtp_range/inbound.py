@@ -46,6 +46,8 @@ class Inbound:
         """So many of them, the first ones, are judged to the end."""
         self.arriving: Callable[[], set[int]] = set
         """Ports that heard a packet of the round that goes on, or went on last."""
+        self.moved: dict[int, int] = {}
+        """Port -> the other one at which what was sent to it arrived."""
         self.doubtful: set[int] = set()
         """Ports that arrived, which proves no rule."""
         self._series = 0
@@ -90,7 +92,12 @@ class Inbound:
                 run.reasons["undecided"] = NO_CONTROL_FLOW
             account = await net.account(self._series) if tally.blocked else None
             self.refused |= bool(account and account.errors)
-            self.doubtful |= await weigh(run, tally.open, self.contacted, (contact, at), bare)
+            self.moved = {port: there for port, there in self.moved.items() if port not in tally.open}
+            doubtful = await weigh(run, tally.open | set(self.moved.values()), self.contacted, (contact, at), bare)
+            # Where a filter lets anyone in, what arrives at another port may have come by the mapping of that one.
+            by_mapping = {port for port, there in self.moved.items() if there in doubtful}
+            self.moved = {port: there for port, there in self.moved.items() if port not in by_mapping}
+            self.doubtful |= doubtful & tally.open | by_mapping
             self.weighed += 1
         finally:
             contact.close()
@@ -136,6 +143,7 @@ class Inbound:
             run.tell(len(listening.heard(series)))
         await net.until(lambda: len(listening.heard(series)) >= len(order), margin(net))
         heard = listening.heard(series)
+        self.moved.update(listening.moved(series))
         for port in heard:
             self._flows.setdefault(sources.get(port, OWN), set()).add(port)
         return weigh_round(heard, guides, fresh, (copies * len(parts), count_probes(net, contact, control_series)), failed)

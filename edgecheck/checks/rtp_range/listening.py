@@ -27,6 +27,7 @@ class Listening:
         self.batch = batch
         self._seen = 0
         self._heard: dict[int, set[int]] = {}
+        self._moved: dict[int, dict[int, int]] = {}
 
     def __enter__(self) -> "Listening":
         return self
@@ -40,12 +41,25 @@ class Listening:
         return sorted(self.batch.opened)
 
     def heard(self, series: int) -> set[int]:
+        """Ports that heard what was sent to them."""
+        self._look()
+        return self._heard.get(series, set())
+
+    def moved(self, series: int) -> dict[int, int]:
+        """Port that was aimed at -> the other one that heard it: a rule may change the number."""
+        self._look()
+        return self._moved.get(series, {})
+
+    def _look(self) -> None:
         arrivals = self.batch.arrivals
         while self._seen < len(arrivals):
             port, arrival = arrivals[self._seen]
             self._seen += 1
-            self._heard.setdefault(int.from_bytes(arrival.data[_SERIES_AT : _SERIES_AT + 2], "big"), set()).add(port)
-        return self._heard.get(series, set())
+            series, aimed = (int.from_bytes(arrival.data[at : at + 2], "big") for at in (_SERIES_AT, ITEM_AT))
+            if aimed == port:
+                self._heard.setdefault(series, set()).add(port)
+            else:
+                self._moved.setdefault(series, {})[aimed] = port
 
 
 class Run:

@@ -37,6 +37,8 @@ class RtpObservation(Observation, frozen=True, kw_only=True):
     outbound_open: int | None
     """Packets arrived at the server, by its own account."""
     inbound_blocked: Ranges = ()
+    inbound_moved: tuple[tuple[int, int, int], ...] = ()
+    """Those of ``inbound_blocked`` that arrive at other ports of this machine: first, last, and where the first arrives."""
     outbound_blocked: Ranges = ()
     outbound_vouched: Ranges = ()
     """Those of ``outbound_blocked`` for which other clients have reached the server's port: its own side is open there."""

@@ -10,7 +10,7 @@ from edgecheck.checks.rtp_range.observation import RtpObservation, Traced
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.outward import trace
 from edgecheck.checks.rtp_range.rounds import Tally
-from edgecheck.checks.rtp_range.stretches import representatives, stretches
+from edgecheck.checks.rtp_range.stretches import representatives, shifts, stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
 from edgecheck.model.check import Network
@@ -52,7 +52,7 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     witness = left(net) if in_blocked and not in_open else None
     if witness is not None and await is_shut_out(net, witness):
         run.shut_out = reason(witness)
-    answers = await alternate_answers(net) if in_blocked and not in_open else None
+    answers = await alternate_answers(net) if in_blocked and not in_open and not inward.moved else None
     return _observed(run, inward, outward, answers)
 
 
@@ -75,7 +75,8 @@ async def _traced(run: Run, outward: Outbound) -> list[Traced]:
 def _to_examine(run: Run, inward: Inbound, profile: Profile) -> list[int]:
     """Ports that stand for the blocked ones, where a cause is wanted; several public addresses prove nothing blocked."""
     wanted = profile.expect.rtp_inbound != "ignore" and run.leaves_from == run.net.observed
-    return representatives(stretches(port_ranges.compress(_together(inward.tallies)[1]))) if wanted else []
+    blocked = _together(inward.tallies)[1].difference(inward.moved)
+    return representatives(stretches(port_ranges.compress(blocked))) if wanted else []
 
 
 def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None, why: str = "") -> RtpObservation:
@@ -92,7 +93,8 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
     in_open, in_blocked, in_unsure = _together(inward.tallies)
     out_open, out_blocked, out_unsure = _together(outward.tallies)
     _, lost_return, unsure_return = _together(outward.back)
-    doubtful = set(inward.doubtful)
+    doubtful, moved = set(inward.doubtful), dict(inward.moved)
+    in_blocked -= moved.keys()
     if why:
         for name, direction, unsure in (("inbound_open", inward, in_unsure), ("outbound_open", outward, out_unsure)):
             if direction.tallies:
@@ -102,10 +104,11 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         for tally in inward.tallies[inward.weighed :]:
             doubtful |= tally.open if needed(run, tally.open, inward.contacted) else set()
         _doubt(in_blocked, in_unsure, [tally for tally in inward.tallies[inward.weighed :] if not tally.open])
+        moved = {} if len(inward.tallies) > inward.weighed else moved
         _doubt(out_blocked, out_unsure, [tally for tally in outward.tallies[outward.weighed :] if not (tally.open and run.udp_alive)])
         _doubt(lost_return, unsure_return, [tally for tally in outward.back[outward.weighed :] if not (tally.open and run.udp_alive)])
         unsure_return |= out_open - (outward.returned & outward.receipted) - lost_return
-    if in_blocked and not in_open and not answers:
+    if in_blocked and not in_open and not moved and not answers:
         reasons["undecided"] = why or "the server's alternate address did not answer when contacted: its silence proves nothing"
         in_unsure, in_blocked = in_unsure | in_blocked, set()
     if in_blocked and run.leaves_from != run.net.observed:
@@ -118,7 +121,8 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
     if late:
         reasons["undecided"] = "they did not arrive, and one of them did when it was asked once more"
         in_unsure, in_blocked = in_unsure | late, in_blocked - late
-    in_unsure = (in_unsure | doubtful).difference(run.busy)
+    in_blocked |= moved.keys()
+    in_unsure = (in_unsure | doubtful).difference(run.busy, moved)
     out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
     for name, direction in (("undecided", inward), ("outbound_undecided", outward)):
         if any(tally.starved for tally in direction.tallies):
@@ -132,6 +136,7 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
         inbound_open=len(in_open - doubtful) if inward.tallies else None,
         outbound_open=len(out_open) if outward.tallies else None,
         inbound_blocked=port_ranges.compress(in_blocked),
+        inbound_moved=shifts(moved),
         outbound_blocked=port_ranges.compress(out_blocked),
         outbound_vouched=port_ranges.compress(port for port in out_blocked if outward.target(port) in outward.vouched),
         return_blocked=port_ranges.compress(lost_return),

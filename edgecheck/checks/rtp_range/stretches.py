@@ -1,6 +1,6 @@
 """Which blocked ports belong together, and which of them stand for the others. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.paired import MOST_PORTS
@@ -47,6 +47,17 @@ def stretches(blocked: Ranges) -> list[Stretch]:
             out.append(Stretch(low, high))
     end_singles()
     return out
+
+
+def shifts(moved: Mapping[int, int]) -> tuple[tuple[int, int, int], ...]:
+    """(first, last, where the first arrives), for neighbors that are moved by as much."""
+    out: list[tuple[int, int, int]] = []
+    for port, there in sorted(moved.items()):
+        if out and port == out[-1][1] + 1 and there - port == out[-1][2] - out[-1][0]:
+            out[-1] = (out[-1][0], port, out[-1][2])
+        else:
+            out.append((port, port, there))
+    return tuple(out)
 
 
 def representatives(found: Collection[Stretch], most: int = MOST_EXAMINED) -> list[int]:

@@ -43,6 +43,8 @@ def summarize(seen: RtpObservation, findings: tuple[Finding, ...]) -> str:
 
 
 def _never_arrive(group: Blocked) -> tuple[Ranges, str, str]:
+    if group.fits == ("wrong-port",):
+        return group.ranges, "{} arrives at another port", "{} arrive at other ports"
     clause = f" ({group.clause})" if group.clause else ""
     return group.ranges, "{} never arrives" + clause, "{} never arrive" + clause
 
