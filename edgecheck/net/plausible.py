@@ -15,6 +15,8 @@ from edgecheck.wire.errors import Malformed
 _MOST_PORTS = 65_536
 _MOST_REACH = 64
 """A client tries each of them."""
+_MAY_BE_NOTHING = ("media_ports", "fresh_ports")
+"""A server short of descriptors offers no media, and an older one knows of no fresh ports."""
 _TAGS = frozenset(kind.__struct_config__.tag for kind in get_args(control.Message))
 
 
@@ -31,9 +33,9 @@ def unknown(text: str | bytes) -> bool:
 
 
 def check_limits(limits: control.Limits) -> None:
-    """Every limit lets something through."""
+    """Every limit lets something through, but for what a server may do without."""
     for name, value in msgspec.structs.asdict(limits).items():
-        if value < (0 if name == "media_ports" else 1):  # a server short of descriptors offers no media, and says so
+        if value < (0 if name in _MAY_BE_NOTHING else 1):
             raise Malformed(f"its limit {name} is {value}")
 
 
