@@ -34,6 +34,4 @@ def alg(asked: Asked, output: Output) -> int:
     with contextlib.ExitStack() as stack:
         show = live(output, stack)
         report = carry_out(lambda: against.look(settings, show))
-    code = output.write(report)
-    history.keep(report, asked.history)
-    return code
+    return history.keep_and_write(report, output, asked.history)

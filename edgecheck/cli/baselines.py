@@ -3,7 +3,7 @@
 import sys
 
 from edgecheck.cli import saved, status
-from edgecheck.cli.output import colored, width
+from edgecheck.cli.output import colored, page_of, settings_of, width
 from edgecheck.model.errors import UsageError
 
 
@@ -39,8 +39,8 @@ def show(name: str, no_color: bool) -> int:
     from edgecheck.store import baselines
 
     report = saved.judged_anew(baselines.load(name), f"baseline {name}")
-    proof = f"edgecheck report {name} --format html -o report.html"
-    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout), proof=proof))
+    color, by = colored(sys.stdout, no_color), settings_of(report, name)
+    sys.stdout.write(text.render(report, color=color, width=width(sys.stdout), proof=page_of(name), settings_by=by))
     return status.of(report.verdict)
 
 

@@ -10,7 +10,7 @@ def explain(what: str, output: Output) -> int:
     """Print the page, or the report; return the exit status."""
     if saved.is_file(what) or saved.number_of(what) is not None:
         output.check()
-        return output.write(saved.baseline(what))
+        return output.write(saved.baseline(what), "" if what == "-" else what)
     from edgecheck.diagnosis.pages import page
     from edgecheck.report.text import wrap
 

@@ -3,24 +3,36 @@
 import sys
 
 from edgecheck.cli import saved, status
-from edgecheck.cli.output import colored, width
+from edgecheck.cli.output import Output, colored, page_of, settings_of, width
 from edgecheck.model.errors import UsageError
 from edgecheck.model.verdict import Report
 
 
-def keep(report: Report, wanted: bool) -> None:
-    """Keep this run. What goes wrong is one line on stderr: the run has its report whatever becomes of the history."""
+def keep(report: Report, wanted: bool) -> str:
+    """Keep this run; its name (``@12``), empty where it was not kept. What goes wrong is one line on stderr: the run has its report
+    whatever becomes of the history."""
     if not wanted:
-        return
+        return ""
     try:
         from edgecheck.store.history import History, HistoryFailed
 
         try:
-            History().keep(report)
+            return f"@{History().keep(report)}"
         except HistoryFailed as error:
             print(f"This run was not kept. {error}", file=sys.stderr)
-    except KeyboardInterrupt:  # somebody has read the report and does not wait for what comes after it
+    except KeyboardInterrupt:
         print("This run was not kept: stopped.", file=sys.stderr)
+    return ""
+
+
+def keep_and_write(report: Report, output: Output, wanted: bool) -> int:
+    """Keep it first, so that the report can say under which name, and write it whatever becomes of that; the exit status."""
+    try:
+        name = keep(report, wanted)
+    except BaseException:
+        output.write(report)
+        raise
+    return output.write(report, name)
 
 
 def history(what: str, word: str, most: int, no_color: bool) -> int:
@@ -59,8 +71,9 @@ def show(number: int, no_color: bool) -> int:
     from edgecheck.report import text
 
     report = saved.kept(number)
-    proof = f"edgecheck report @{number or 'last'} --format html -o report.html"
-    sys.stdout.write(text.render(report, color=colored(sys.stdout, no_color), width=width(sys.stdout), proof=proof))
+    name = f"@{number or 'last'}"
+    color, by = colored(sys.stdout, no_color), settings_of(report, name)
+    sys.stdout.write(text.render(report, color=color, width=width(sys.stdout), proof=page_of(name), settings_by=by))
     return status.of(report.verdict)
 
 

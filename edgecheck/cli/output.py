@@ -1,6 +1,7 @@
 """Where a report goes: the terminal, files, or stdout alone."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -49,8 +50,8 @@ class Output(NamedTuple):
                 continue
             writable(name)
 
-    def write(self, report: Report) -> int:
-        """Write the report as asked; return the exit status."""
+    def write(self, report: Report, name: str = "") -> int:
+        """Write the report as asked; return the exit status. ``name``: what other commands know it by (``@12``, a file)."""
         from edgecheck.report import text
 
         code = status.of(report.verdict)
@@ -59,11 +60,27 @@ class Output(NamedTuple):
             code = code if code == status.FAILED else status.UNDECIDED
         if not self.stdout_taken:
             color = colored(sys.stdout, self.no_color)
-            proof = written.get("--html") or written.get("--json") or self.offers
+            name = name or written.get("--json", "")
+            proof = written.get("--html") or written.get("--json") or (page_of(name) if name else self.offers)
             line = text.first_line(report, color=color) + "\n" if self.quiet else ""
-            if not told(line or text.render(report, color=color, width=width(sys.stdout), proof=proof)):
+            by = settings_of(report, name)
+            if not told(line or text.render(report, color=color, width=width(sys.stdout), proof=proof, settings_by=by)):
                 code = code if code == status.FAILED else status.UNDECIDED
         return code
+
+
+def page_of(name: str) -> str:
+    """The command that makes the page of a report that is kept under this name."""
+    return f"edgecheck report {shlex.quote(name)} --format html -o report.html"
+
+
+def settings_of(report: Report, name: str) -> str:
+    """The command that prints the settings for the PBX on stdout alone; empty where none is needed: into a pipe or a file goes all."""
+    if not name or not is_terminal(sys.stdout):
+        return ""
+    asked = report.settings.get("profile")
+    named = isinstance(asked, dict) and asked.get("pbx")
+    return f"edgecheck settings {shlex.quote(name)}" if named else ""
 
 
 def _render(option: str, report: Report) -> bytes:

@@ -73,10 +73,9 @@ def register(asked: Asked, output: Output) -> int:
     settings = Settings(account=account, source=source, family=asked.family, timeout=asked.timeout)
     with contextlib.ExitStack() as stack:
         report, phone = _look(settings, secret, live(output, stack))
-    code = output.write(report)
+    code = history.keep_and_write(report, output, asked.history)
     if asked.bundle is not None:
         code = _write_bundle(asked.bundle, report, phone, code, quiet=output.quiet or output.stdout_taken)
-    history.keep(report, asked.history)
     return code
 
 

@@ -71,8 +71,7 @@ def run(asked: Asked, output: Output) -> int:
         end_as_by_ctrl_c()
         with contextlib.ExitStack() as stack:
             report = _checked(settings, live(output, stack))
-    code = output.write(report)
-    history.keep(report, asked.history)
+    code = history.keep_and_write(report, output, asked.history)
     if asked.share and settings is not None:
         sys.stdout.flush()
         _share(report, settings)  # the last thing: whatever becomes of it, and of the person's patience, the report is there

@@ -1,6 +1,7 @@
 """What to do, in order: for the one who has the router's password."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 from edgecheck.diagnosis import alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
@@ -97,7 +98,31 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     tell = _telling(finding)
     if tell:
         return (_see_the_rule(facts, fitting(finding)), *tell)
-    return (f"{_open(facts)} {subjects(same)} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}",)
+    step = f"{_open(facts)} {_ports(facts, finding)} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}"
+    return (_where_used(facts, same, step),)
+
+
+def _ports(facts: Facts, finding: Finding) -> str:
+    """Those that are alike by name, and apart from them the ones that the profile calls optional: nobody should open what is not used."""
+    alike = [each for each in facts.having(finding.id) if fitting(each) == fitting(finding)]
+    needed, optional = ([each for each in alike if facts.optional(each) is which] for which in (False, True))
+    if not needed or not optional:
+        return subjects(alike)
+    return subjects(needed) + _if_used(optional)
+
+
+def _if_used(optional: Sequence[Finding]) -> str:
+    return f" (and, if used, {subjects(optional)})" if optional else ""
+
+
+def _where_used(facts: Facts, found: tuple[Finding, ...], step: str) -> str:
+    """A step that is about optional ports alone says so, and what they would be for."""
+    if not all(facts.optional(each) for each in found):
+        return step
+    named_in = [re.split(r"[ ,]+", each.subject) for each in found]
+    purposes = [need for words in named_in for need in facts.profile.ports if words[0].lower() == need.transport and need.ports in words]
+    named = [f"{need.transport.upper()} {need.ports}: {re.split(r' ?[,(]', need.purpose)[0]}" for need in purposes]
+    return f"Only if you use it ({'; '.join(dict.fromkeys(named))}): {_lower(step)}"
 
 
 def _through_the_firewall(facts: Facts) -> str:
@@ -115,11 +140,16 @@ def _telling(finding: Finding) -> tuple[str, ...]:
 def _see_the_rule(facts: Facts, causes: tuple[str, ...]) -> str:
     """One step for all that the same causes fit: ports by name, and RTP."""
     alike = [each for each in facts.having(*_SEVERAL, _RTP_BLOCKED) if fitting(each) == causes and _telling(each)]
-    names = [subjects([each]) for each in alike if each.id != _RTP_BLOCKED]
+    closed = tuple(each for each in alike if each.id != _RTP_BLOCKED)
+    needed = [each for each in closed if not facts.optional(each)]
+    names = [subjects([each]) for each in needed or closed]
+    if needed:
+        names[-1] += _if_used([each for each in closed if facts.optional(each)])
     rtp = facts.profile.rtp
     names += [f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp and any(each.id == _RTP_BLOCKED for each in alike) else []
     rule = f"{_lower(_open(facts))} {join(list(dict.fromkeys(names)))} to {facts.here}.{_how_to_forward(facts)}"
-    return f"See that there is a rule, and a right one: {rule}"
+    step = f"See that there is a rule, and a right one: {rule}"
+    return step if len(alike) > len(closed) else _where_used(facts, closed, step)
 
 
 def _lower(text: str) -> str:
@@ -131,7 +161,7 @@ _FIREWALLS = "ufw status, firewall-cmd --list-all, nft list ruleset, iptables-sa
 
 def _host_firewall(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """The ports by name, and RTP that does not arrive: whatever else keeps it out, it has to be let in there, too."""
-    dropped = subjects(facts.having(finding.id, verdicts=(finding.verdict,)))
+    dropped = _ports(facts, finding)
     rtp = facts.ranges("inbound_blocked") and facts.profile.rtp
     also = f" and, for RTP, UDP {rtp[0]}-{rtp[1]}" if rtp else ""
     return (f"In this machine's own firewall, let in {dropped}{also} (look at: {_FIREWALLS}), and run this again.",)
@@ -142,8 +172,7 @@ def _how_to_forward(facts: Facts) -> str:
 
 
 def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    same = facts.having(finding.id, verdicts=(finding.verdict,))
-    return (f"Let the router's rule for {subjects(same)} lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
+    return (f"Let the router's rule for {_ports(facts, finding)} lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
 
 
 def _held(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -214,8 +243,24 @@ def _nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return ()
     return (
         f"Run this once from another network against the same server: if {finding.subject} is reached from there, it is this network "
-        "that does not let it out. Or look at the firewall in front of the server.",
+        f"that does not let it out. Or look at the firewall in front of the server.{_meanwhile(facts)}",
     )
+
+
+def _nothing_through(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """A SIP port through which nothing gets at all: running it again would tell no more; which firewall it is, ``outbound`` may."""
+    if "nothing got through" not in finding.summary or not facts.untouched_ways():
+        return ()
+    if facts.having("outbound.undecided"):
+        return ()  # it says the same, and more
+    asked = any(result.id == "outbound" for result in facts.results)
+    ask = "" if asked else f"Nothing gets through to {finding.subject} of the server: run outbound, which looks for who closes it."
+    return (f"{ask}{_meanwhile(facts)}".strip(),)
+
+
+def _meanwhile(facts: Facts) -> str:
+    ways = facts.untouched_ways()
+    return f" Meanwhile SIP can use {join(ways)}: it passed there." if ways else ""
 
 
 def _shut_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -239,6 +284,18 @@ def _untold_port(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if "run as an administrator" in finding.summary:
         return (f"Run port-forwarding once as an administrator (root), or with the service stopped: so it is told for {finding.subject}.",)
     return _second_address(facts, finding)
+
+
+def _no_session(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """What the sentence asks for, and nothing that does not fit it."""
+    if "could not be resolved" in finding.summary:
+        return ("Check the spelling of the server's name, and this machine's DNS.",)
+    if "--source" in finding.summary:
+        return ("Change --source, -4 or -6 so that they fit both this machine and the server.",)
+    if "alternate address" in finding.summary:
+        return ("Run again with the server's primary address.",)
+    port = finding.subject.rpartition(":")[2]
+    return (f"Check that edgecheck-server runs there and that its control port ({port}/tcp) is open in the firewall before it.",)
 
 
 def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -322,7 +379,9 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "topology.carrier-grade-nat": _public_address,
     "topology.double-nat": _both_routers,
     "port-forwarding.host-firewall": _host_firewall,
+    "control.unreachable": _no_session,
     "outbound.undecided": _nothing_reached,
+    "sip-alg.undecided": _nothing_through,
     "nat-behavior.udp-blocked": _udp_out,
     "outbound.udp-blocked": _udp_out,
     "rtp-range.inbound-blocked": _forward_rtp,

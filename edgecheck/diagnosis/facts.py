@@ -88,6 +88,17 @@ class Facts:
         except (WireError, TypeError, ValueError):
             return ()
 
+    def optional(self, finding: Finding) -> bool:
+        """Whether it is about ports that the profile calls optional, and no other."""
+        transport, _, numbers = finding.subject.partition(" ")
+        try:
+            asked = ports.parse(numbers)
+            needed = [(need.required, ports.parse(need.ports)) for need in self.profile.ports if need.transport == transport.lower()]
+        except WireError:
+            return False
+        of_it = [required for required, own in needed if any(low <= high2 and low2 <= high for low, high in own for low2, high2 in asked)]
+        return finding.id.startswith("port-forwarding.") and bool(of_it) and not any(of_it)
+
     @property
     def this_machine_only(self) -> bool:
         """Whether the echo server was on this machine: nothing of the network's edge was met."""

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from edgecheck.diagnosis import account
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import CLOSED_AND_SILENT, EFFECTS, RULES, Effect, Held, held
-from edgecheck.diagnosis.words import clause, few, join, whole
+from edgecheck.diagnosis.words import clause, few, fitting, join, whole
 from edgecheck.model.verdict import Finding, Verdict, worst
 
 _MOST_CAUSES = 3
 _OF_ALL = ("nat-behavior.udp-blocked",)
 """Its sentence is said alone: it explains the rest."""
+_RTP_BLOCKED = "rtp-range.inbound-blocked"
 _SHORT = 120
 """Characters of a finding's own sentence that can stand beside others, where no rule has a clause for it."""
 
@@ -48,8 +51,11 @@ def _sentence(facts: Facts) -> str:
     if verdict is Verdict.INCONCLUSIVE:
         return _untold(facts)
     if verdict is Verdict.WARN:
-        causes = [one.rule.told(facts, one.findings) for one in held(facts)][:_MOST_CAUSES]
+        holding = held(facts)
+        causes = [one.rule.told(facts, one.findings) for one in holding][:_MOST_CAUSES]
         causes = causes or [clause(finding) for finding in facts.troubles()[:1]]
+        if causes and holding and all(facts.optional(finding) for finding in facts.troubles()):
+            return f"Calls should work; only optional ports are closed: {join(causes)}."
         return f"Calls should work, with a reservation: {join(causes)}." if causes else "Calls should work, with reservations."
     if verdict is Verdict.PASS:
         return _fine(facts)
@@ -63,7 +69,7 @@ def _failed(facts: Facts) -> str:
         return next((whole(finding.summary) for finding in facts.troubles()), "Something here breaks calls; see the rows.")
     first = _told_of(holding)
     fatal = first[0].rule.effect is Effect.NO_CALLS
-    told = [one.rule.told(facts, _grave(one)) for one in first]
+    told = [one.rule.told(facts, _grave(one)) for one in _with_rtp(first)]
     if not fatal:
         covered = [finding for one in held(facts) for finding in (*one.findings, *one.explained)]
         others = [each for each in facts.troubles() if each.verdict is Verdict.FAIL and not any(each is other for other in covered)]
@@ -74,6 +80,22 @@ def _failed(facts: Facts) -> str:
 def _told_of(holding: Sequence[Held]) -> Sequence[Held]:
     """What leaves no calls at all says it all."""
     return [one for one in holding if one.rule.effect is Effect.NO_CALLS][:1] or holding[:_MOST_CAUSES]
+
+
+def _with_rtp(told: Sequence[Held]) -> list[Held]:
+    """RTP that does not arrive for the very cause of other ports is told with them: one rule is wrong, not two."""
+    audio = next((one for one in told if _RTP_BLOCKED in one.rule.causes), None)
+    out, left = [one for one in told if one is not audio], []
+    for finding in audio.findings if audio else ():
+        causes = fitting(finding)
+        ids = (f"port-forwarding.{causes[0]}",) if len(causes) == 1 else ("port-forwarding.blocked", "port-forwarding.refused")
+        same = [index for index, one in enumerate(out) if any(each.id in ids and fitting(each) == causes for each in one.findings)]
+        if not causes or not same or finding.subject.count(",") or "(" in finding.subject:
+            left.append(finding)
+            continue
+        named = msgspec.structs.replace(finding, subject=finding.subject.replace("UDP ", "RTP "))
+        out[same[0]] = out[same[0]]._replace(findings=(*out[same[0]].findings, named))
+    return [*out, audio._replace(findings=tuple(left))] if audio and left else out
 
 
 def _grave(one: Held) -> list[Finding]:

@@ -5,6 +5,7 @@ is as grave as the gravest of them. Only what follows of necessity is explained:
 both are told.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from fnmatch import fnmatch
@@ -149,7 +150,8 @@ def _rtp_not_let_in(facts: Facts, found: Found) -> str:
     """The ports of each cause, and the cause."""
     if not any(map(fitting, found)):
         return _rtp("inbound_blocked", "does not arrive")(facts, found)
-    return _one_of_several("does not arrive", "do not arrive")(facts, found).replace("UDP ", "RTP ")
+    told = _one_of_several("does not arrive", "do not arrive")(facts, found).replace("UDP ", "RTP ")
+    return re.sub(r"(RTP [0-9]+-[0-9]+) do not", r"\1 does not", told)
 
 
 def _rtp(field: str, does: str) -> Callable[[Facts, Found], str]:

@@ -24,14 +24,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 _LONGEST_DETAIL = 180
 """Characters of a detail row; the whole sentence stands in the JSON."""
 _NARROWEST = 40
+_SAME_WORDS = 24
+"""Characters at the beginning of a detail that its check's row has, too: then the row has told it."""
 
 
-def render(report: Report, *, color: bool = False, width: int = 0, proof: str = "") -> str:
+def render(report: Report, *, color: bool = False, width: int = 0, proof: str = "", settings_by: str = "") -> str:
     """The report as text, lines at most ``width`` columns (0: never wrapped), with a line end.
 
-    ``proof``: where all evidence is to be had, a file or what to type for one; empty = nobody knows.
+    ``proof``: where all evidence is to be had, a file or what to type for one; empty = nobody knows. ``settings_by``: the command that
+    prints the settings for the PBX. Where there is one they are not printed here: forty lines to paste would push the first line off
+    the screen.
     """
-    return "\n".join(_Page(color, width, proof).lines(report)) + "\n"
+    return "\n".join(_Page(color, width, proof, settings_by).lines(report)) + "\n"
 
 
 def first_line(report: Report, *, color: bool = False) -> str:
@@ -77,17 +81,19 @@ def verdict_word(verdict: Verdict, color: bool, upper: bool = False, column: int
 class _Page:
     """One rendering: remembers which terms were explained already."""
 
-    def __init__(self, color: bool, width: int, proof: str = "") -> None:
+    def __init__(self, color: bool, width: int, proof: str = "", settings_by: str = "") -> None:
         self._color = color
         self._width = width
         self._proof = proof
+        self._settings_by = settings_by
         self._plain = Plain()
 
     def lines(self, report: Report) -> Iterator[str]:
         lead = " " * (len(report.verdict.value) + 2)
         yield from self._put(report.headline, _Mark(report.verdict, True, len(report.verdict.value)), lead)
-        if report.server is None and all(result.id == "control" or result.verdict is Verdict.SKIPPED for result in report.checks):
-            return  # no session, so nothing was tried: the sentence has said what happened and what to do
+        if _no_session(report):
+            yield from self._without_session(report)
+            return
         rows = sorted((r for r in report.checks if r.verdict in _ORDER), key=lambda r: _ORDER.index(r.verdict))
         if rows:
             yield ""
@@ -96,13 +102,26 @@ class _Page:
         yield from self._section("What to do", list(report.advice), numbered=True)
         for one in report.settings_for_pbx:
             yield ""
-            yield from settings_lines(one)
+            if self._settings_by:
+                yield from self._put(f"Settings for {one.title}, as this edge calls for them, ready to paste:")
+                yield f"  {safe(self._settings_by)}"
+            else:
+                yield from settings_lines(one)
         if report.notes:
             yield ""
         for note in report.notes:
             yield from self._put(f"Note: {note}")
         yield ""
         yield from self._last(report)
+
+    def _without_session(self, report: Report) -> Iterator[str]:
+        """The sentence has said what happened and what to do; beside it only what the checks that need no server found wrong."""
+        rows = [row for row in report.checks if row.id != "control" and row.verdict not in (Verdict.PASS, Verdict.SKIPPED)]
+        if rows:
+            yield ""
+            yield from self._table(sorted(rows, key=lambda row: _ORDER.index(row.verdict)))
+            yield ""
+            yield from self._last(report)
 
     def _table(self, rows: list[CheckResult]) -> Iterator[str]:
         verdicts = max(len(row.verdict.value) for row in rows)
@@ -123,7 +142,7 @@ class _Page:
         groups = sorted(kinds.values(), key=lambda group: _ORDER.index(group[0].verdict))
         column = max((len(group[0].verdict.value) for group in groups), default=0)
         for first, *others in groups:
-            if first.summary.rstrip(".") in result.summary or (len(groups) == 1 and first.verdict is not Verdict.INCONCLUSIVE):
+            if _has_told(result.summary, first.summary) or (len(groups) == 1 and first.verdict is not Verdict.INCONCLUSIVE):
                 continue
             text = _short(_told(first)) + (f" (and {len(others)} more like it)" if others else "")
             yield from self._put(text, _Mark(first.verdict, False, column, "", indent), " " * (indent + column + 2))
@@ -155,19 +174,23 @@ class _Page:
                 yield from wrap(self._plain.explain(safe(part)), self._width, lead, " " * len(first))
 
     def _last(self, report: Report) -> Iterator[str]:
-        """Time, server and hints: two lines rather than a command that is broken in two."""
+        """Time, server and hints: a line each rather than a command that is broken in two."""
         asked = str(report.settings.get("target") or "")
         where = "of looking" if report.settings.get("account") is not None else "without a server"
         if report.server or (asked.startswith(("sip:", "sips:")) and where == "without a server"):
             where = f"against {report.server.address if report.server else asked}"
         grave = report.headline_of or _gravest_id(report)
-        line = f"{report.duration_s:.1f} s {where}." + (f" Proof: {self._proof}." if self._proof else "")
-        more = f"More: edgecheck explain {grave}" if grave else ""
-        if not more or not self._width or len(line) + 1 + len(more) <= self._width:
-            yield safe(f"{line} {more}".strip())
+        parts = [
+            f"{report.duration_s:.1f} s {where}.",
+            *([f"Proof: {self._proof}."] if self._proof else []),
+            *([f"More: edgecheck explain {grave}"] if grave else []),
+        ]
+        line = safe(" ".join(parts))
+        if not self._width or len(line) <= self._width:
+            yield line
             return
-        yield from wrap(safe(line), self._width)
-        yield safe(more)
+        yield from wrap(safe(parts[0]), self._width)
+        yield from map(safe, parts[1:])
 
 
 class _Mark:
@@ -187,6 +210,20 @@ class _Mark:
 def _row(sentence: str) -> str:
     """A row ends without a full stop, unless it is more than one sentence."""
     return sentence.removesuffix(".") if ". " not in sentence else sentence
+
+
+def _has_told(row: str, detail: str) -> bool:
+    """Whether the check's own sentence has said this: as a whole, or from its first words on."""
+    begun = detail[:_SAME_WORDS].lower()
+    return detail.rstrip(".") in row or any(part.lower().startswith(begun) for part in row.split("; "))
+
+
+def _no_session(report: Report) -> bool:
+    """Whether the server was not reached at all, so that nothing was asked of it."""
+    return report.server is None and any(finding.id in _NO_SESSION for result in report.checks for finding in result.findings)
+
+
+_NO_SESSION = ("control.unreachable", "control.refused")
 
 
 def _short(sentence: str) -> str:
@@ -209,8 +246,9 @@ def _untested(results: Sequence[CheckResult]) -> list[str]:
     subjects: dict[str, list[str]] = {}
     for result in results:
         for finding in _skipped(result):
-            subject = result.id if finding.subject in ("", result.id) else f"{result.id} ({finding.subject})"
-            subjects.setdefault(finding.summary.removeprefix("Not tested: ").removeprefix("not tested: "), []).append(subject)
+            reason = finding.summary.removeprefix("Not tested: ").removeprefix("not tested: ")
+            alone = finding.subject in ("", result.id) or reason.startswith(finding.subject)
+            subjects.setdefault(reason, []).append(result.id if alone else f"{result.id} ({finding.subject})")
     return [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in subjects.items()]
 
 

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from edgecheck.cli import history, invoke
+from edgecheck.cli import history, invoke, output
 from edgecheck.store.history import History
 from tests.reports import nat, report
 
@@ -95,3 +95,17 @@ def test_ctrl_c_while_a_run_is_kept_takes_no_report_back(capsys, monkeypatch):
     monkeypatch.setattr("edgecheck.store.history.History.keep", interrupted)
     history.keep(report(nat()), True)
     assert capsys.readouterr().err == "This run was not kept: stopped.\n"
+
+
+@pytest.mark.parametrize("trouble", [None, RuntimeError("a fault"), KeyboardInterrupt()])
+def test_the_report_is_written_whatever_becomes_of_the_history(capsys, place, monkeypatch, trouble):
+    def fails(self, report):
+        raise trouble
+
+    if trouble is not None:
+        monkeypatch.setattr("edgecheck.store.history.History.keep", fails)
+    with pytest.raises(RuntimeError) if isinstance(trouble, RuntimeError) else contextlib.nullcontext():
+        assert history.keep_and_write(report(nat()), output.Output(), wanted=True) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("PASS  ")
+    assert ("Proof: edgecheck report @1 --format html -o report.html." in told) is (trouble is None)

@@ -9,6 +9,7 @@ import pytest
 from edgecheck.cli import output
 from edgecheck.cli.output import Output, colored, width
 from edgecheck.model.errors import UsageError
+from edgecheck.model.verdict import PbxSettings, SettingsPart
 from tests.reports import alg, finding, preserved, report, result, skipped
 
 GOOD, BAD = report(preserved()), report(alg("UDP 5060"))
@@ -60,6 +61,18 @@ def test_the_last_line_names_the_proof_that_there_is(tmp_path, capsys, monkeypat
     monkeypatch.setattr(output, "put", lambda name, data: not name.endswith(".html"))  # no room for it
     assert proof(json=data, html=page) == data
     assert proof(html=page) == "--html report.html"
+
+
+@pytest.mark.parametrize(("terminal", "name", "printed"), [(False, "@12", True), (True, "@12", False), (True, "", True)])
+def test_settings_are_named_on_a_terminal_and_whole_in_a_file(capsys, monkeypatch, terminal, name, printed):
+    settings = PbxSettings(pbx="asterisk", title="Asterisk", parts=(SettingsPart(where="pjsip.conf", text="rtp_symmetric=yes\n"),))
+    profile = {"profile": {"name": "asterisk", "pbx": "asterisk"}}
+    monkeypatch.setattr(output, "is_terminal", lambda stream: terminal)
+    monkeypatch.setenv("NO_COLOR", "1")
+    Output().write(report(alg("UDP 5060"), settings=profile, settings_for_pbx=(settings,)), name)
+    told = capsys.readouterr().out
+    assert ("rtp_symmetric=yes" in told) is printed
+    assert ("edgecheck settings @12" in told) is not printed
 
 
 def test_quiet_is_one_line(capsys):

@@ -1,8 +1,10 @@
 """What to do: fits this network where it can, never sends anybody after a switch that does not exist."""
 
+import msgspec
 import pytest
 
 from edgecheck.diagnosis import diagnose
+from edgecheck.model.profile import PortNeed
 from edgecheck.model.verdict import ServerFacts
 from tests.reports import PROFILE, SERVER, alg, clean, finding, forwarded, nat, preserved, result, rtp, rtp_open, skipped
 
@@ -163,3 +165,68 @@ def test_a_server_that_is_not_reached_is_no_check_to_run_again():
     control = result(finding("control.unreachable", "inconclusive", "h:8443", "Could not reach h:8443."))
     (step,) = advice(control, result(finding("outbound.undecided", "inconclusive", "h", "h refuses all.")), server=None)
     assert step.startswith("Check that edgecheck-server runs there")
+
+
+OPTIONAL = msgspec.structs.replace(
+    PROFILE,
+    ports=(
+        PortNeed(ports="5060", transport="udp", purpose="SIP", protocol="sip"),
+        PortNeed(ports="4569", transport="udp", purpose="IAX2, if used", required=False),
+        PortNeed(ports="8089", transport="tcp", purpose="WebRTC phones (secure WebSocket), if used", required=False),
+    ),
+)
+
+
+def closed(*found, cause="no-rule"):
+    name = f"port-forwarding.{cause if ' or ' not in cause else 'blocked'}"
+    tell = ("To tell which of the 2 causes it is: look.",) if " or " in cause else ()
+    return result(*(finding(name, verdict, subject, observed=f"blocked: {cause}", remedies=tell) for verdict, subject in found))
+
+
+@pytest.mark.parametrize(
+    ("cause", "step"),
+    [
+        ("no-rule", "In the router, forward UDP 5060 (and, if used, UDP 4569 and TCP 8089) to 192.168.1.20."),
+        ("wrong-host", "Let the router's rule for UDP 5060 (and, if used, UDP 4569 and TCP 8089) lead to 192.168.1.20, this machine."),
+        ("host-firewall", "In this machine's own firewall, let in UDP 5060 (and, if used, UDP 4569 and TCP 8089) (look at:"),
+        (
+            "no-rule or provider-drops",
+            "See that there is a rule, and a right one: in the router, forward UDP 5060 (and, if used, UDP 4569 and TCP 8089) to 192.168.1.20.",
+        ),
+    ],
+)
+def test_nobody_is_told_to_open_what_is_optional_unless_it_is_used(cause, step):
+    both = closed(("fail", "UDP 5060"), ("warn", "UDP 4569"), ("warn", "TCP 8089"), cause=cause)
+    assert diagnose((both, nat()), OPTIONAL, SERVER)[2][0].startswith(step)
+    (first, *_) = diagnose((closed(("warn", "UDP 4569"), ("warn", "TCP 8089")), nat()), OPTIONAL, SERVER)[2]
+    assert first == (
+        "Only if you use it (UDP 4569: IAX2; TCP 8089: WebRTC phones): in the router, forward UDP 4569 and TCP 8089 to 192.168.1.20."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "step"),
+    [
+        ("The name h could not be resolved: check the spelling.", "Check the spelling of the server's name, and this machine's DNS."),
+        ("Could not reach h: this machine has no such address. Give --source one of its own.", "Change --source, -4 or -6 "),
+        ("h is not an IPv6 address, as the options ask for (-4, -6, --source): change one of them.", "Change --source, -4 or -6 "),
+        ("h is the server's alternate address, which must stay uncontacted", "Run again with the server's primary address."),
+        ("Could not reach h:8444: refused.", "Check that edgecheck-server runs there and that its control port (8444/tcp) is open"),
+    ],
+)
+def test_a_server_that_is_not_reached_is_looked_for_where_it_fails(sentence, step):
+    (told,) = advice(result(finding("control.unreachable", "inconclusive", "h:8444", sentence)), server=None)
+    assert told.startswith(step)
+
+
+def test_a_sip_port_that_nothing_gets_through_sends_nobody_to_run_it_again():
+    silent = finding("sip-alg.undecided", "inconclusive", "UDP 5060", "UDP 5060 could not be told: nothing got through, SIP no more than anything")
+    ways = [{"transport": "tls", "server_port": 5061, "method": "INVITE", "request": "unchanged", "response": "unchanged", "changes": []}]
+    sip = result(silent, observation={"interference": None, "probes": ways})
+    assert advice(sip) == (
+        "Nothing gets through to UDP 5060 of the server: run outbound, which looks for who closes it. Meanwhile SIP can use TLS 5061: it passed there.",
+    )
+    untold = result(finding("outbound.undecided", "inconclusive", "UDP 5060", "UDP 5060 could not be told; nobody else is known to have reached it"))
+    (step,) = advice(sip, untold)
+    assert step.startswith("Run this once from another network")
+    assert step.endswith(" Meanwhile SIP can use TLS 5061: it passed there.")

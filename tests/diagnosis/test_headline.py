@@ -1,8 +1,10 @@
 """One sentence for the person on the phone: the gravest thing, its cause, and nothing that is not proved."""
 
+import msgspec
 import pytest
 
 from edgecheck.diagnosis import diagnose, leading_id
+from edgecheck.model.profile import PortNeed
 from edgecheck.model.verdict import ServerFacts
 from tests.reports import PROFILE, SERVER, alg, clean, finding, forwarded, nat, preserved, result, rtp, rtp_open, skipped
 
@@ -140,3 +142,58 @@ def test_an_observation_of_another_shape_is_no_error(observation):
 )
 def test_what_the_first_line_is_about(results, id):
     assert leading_id(results, PROFILE, SERVER) == id
+
+
+def of_cause(cause, ports, rtp_cause):
+    """Ports and RTP that do not arrive, each with its causes."""
+    single = " or " not in cause
+    port = finding(f"port-forwarding.{cause if single else 'blocked'}", "fail", ports, observed=f"blocked: {cause}")
+    audio = finding("rtp-range.inbound-blocked", "fail", "UDP 10000-20000", observed=f"10000-20000: {rtp_cause}")
+    return headline(result(port), result(audio, observation={"range": [10000, 20000], "inbound_blocked": [[10000, 20000]]}))
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ("no-rule", "UDP 5060 and RTP 10000-20000 are not forwarded"),
+        ("wrong-host", "UDP 5060 and RTP 10000-20000 lead to another machine"),
+        ("host-firewall", "this machine's own firewall drops UDP 5060 and RTP 10000-20000"),
+        ("no-rule or provider-drops", "UDP 5060 and RTP 10000-20000 do not arrive (no rule or the provider turns it away)"),
+    ],
+)
+def test_rtp_that_is_silent_for_the_same_cause_is_told_with_the_ports(cause, told):
+    assert of_cause(cause, "UDP 5060", cause) == f"Calls from outside may not arrive, and calls may be silent: {told}."
+
+
+def test_rtp_that_is_silent_for_another_cause_is_told_apart():
+    assert of_cause("wrong-host", "UDP 5060", "no-rule").endswith(
+        ": UDP 5060 leads to another machine, and RTP 10000-20000 does not arrive (no rule)."
+    )
+    assert "RTP 10000-20000 does not arrive (no rule or the provider" in of_cause("no-rule", "UDP 5060", "no-rule or provider-drops")
+
+
+OPTIONAL = msgspec.structs.replace(
+    PROFILE,
+    ports=(
+        PortNeed(ports="5060", transport="udp", purpose="SIP", protocol="sip"),
+        PortNeed(ports="8089", transport="tcp", purpose="WebRTC phones (secure WebSocket), if used", required=False),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("subject", "more", "sentence"),
+    [
+        ("TCP 8089", (), "Calls should work; only optional ports are closed: TCP 8089 is not forwarded."),
+        ("UDP 5060", (), "Calls should work, with a reservation: UDP 5060 is not forwarded."),
+        (
+            "TCP 8089",
+            (result(finding("topology.double-nat", "warn", "x", observed="y")),),
+            "Calls should work, with a reservation: two routers in a row translate addresses (double NAT), "
+            "and TCP 8089 does not arrive through both.",
+        ),
+    ],
+)
+def test_ports_that_the_profile_calls_optional_are_no_reservation(subject, more, sentence):
+    closed = result(finding("port-forwarding.no-rule", "warn", subject, observed="blocked: no-rule"))
+    assert diagnose((closed, *more), OPTIONAL, SERVER)[1] == sentence

@@ -255,10 +255,10 @@ def test_rtp_is_told_with_its_cause():
         findings = (finding("rtp-range.inbound-blocked", "fail", f"UDP {ports}", observed=f"{ports}: {causes}") for ports, causes in found)
         return result(*findings, observation={"range": [10000, 20000], "inbound_blocked": [[12000, 20000]]})
 
-    assert headline(blocked(("12000-20000", "no-rule"))) == "Calls may ring but be silent: RTP 12000-20000 do not arrive (no rule)."
+    assert headline(blocked(("12000-20000", "no-rule"))) == "Calls may ring but be silent: RTP 12000-20000 does not arrive (no rule)."
     assert headline(blocked(("11000-11999", "wrong-host"), ("15000-20000", "no-rule or provider-drops"))) == (
-        "Calls may ring but be silent: RTP 11000-11999 do not arrive (the rule leads to another machine), "
-        "and RTP 15000-20000 do not arrive (no rule or the provider turns it away)."
+        "Calls may ring but be silent: RTP 11000-11999 does not arrive (the rule leads to another machine), "
+        "and RTP 15000-20000 does not arrive (no rule or the provider turns it away)."
     )
     odd = ", ".join(map(str, range(10001, 10201, 2)))
     assert headline(blocked((odd, "no-rule"))) == (

@@ -56,6 +56,17 @@ def test_troubles_of_one_kind_are_told_by_the_checks_own_sentence():
     assert len(rows_of(result(*ports, summary="none of 10 ports arrives"))) == 1
 
 
+def test_a_detail_that_begins_like_the_row_is_not_told_twice():
+    kinds = (
+        finding("sip-alg.rewritten", "fail", "UDP 5060", "Hop 1 (192.168.88.1) rewrites SIP on UDP 5060 (Via): the phone goes dark."),
+        finding("sip-alg.pinhole", "warn", "UDP 5060", "Something opens ports on UDP 5060."),
+    )
+    assert rows_of(result(*kinds, summary="TCP passes; hop 1 (192.168.88.1) rewrites Via on UDP 5060")) == [
+        "fail  sip-alg  TCP passes; hop 1 (192.168.88.1) rewrites Via on UDP 5060",
+        "warn  Something opens ports on UDP 5060",
+    ]
+
+
 def test_what_could_not_be_told_comes_with_its_reason():
     lost = result(finding("sip-alg.undecided", "inconclusive", "UDP 5060", "UDP 5060 could not be told: too much loss."), summary="1 undecided")
     assert rows_of(lost) == ["inconclusive  sip-alg  1 undecided", "inconclusive  UDP 5060 could not be told: too much loss"]
@@ -82,6 +93,12 @@ def test_what_was_not_tested_is_listed_with_its_reason():
     assert not any(line.startswith("  skipped") for line in out)
 
 
+def test_a_reason_that_names_its_subject_is_not_led_by_it():
+    busy = finding("port-preservation.not-tested", "skipped", "UDP 5060", "UDP 5060 was not asked: in use here.", evidence=())
+    out = lines(result(busy, finding("port-preservation.preserved", "pass")))
+    assert out[out.index("Not tested") + 1] == "  port-preservation: UDP 5060 was not asked: in use here."
+
+
 def test_one_reason_is_told_once():
     out = lines(preserved(), skipped("sip-alg", "interrupted"), skipped("rtp-range", "interrupted"))
     assert out[out.index("Not tested") + 1] == "  sip-alg, rtp-range: interrupted."
@@ -92,6 +109,15 @@ def test_without_a_session_one_sentence_is_all():
     assert lines(unreachable, skipped("sip-alg", "there is no session"), headline="Could not reach h:8443: is it running?", server=None) == [
         "INCONCLUSIVE  Could not reach h:8443: is it running?"
     ]
+
+
+def test_without_a_session_what_is_fine_here_is_not_told_and_what_is_wrong_is():
+    unreachable = result(finding("control.unreachable", "inconclusive", "h:8443", "Could not reach h:8443: is it running?"))
+    fine, nothing = result(finding("host.fine", "pass"), summary="nothing here"), skipped("sip-alg", "there is no session")
+    told = {"headline": "Could not reach h:8443: is it running?", "server": None, "advice": ("Look there.",)}
+    assert lines(unreachable, fine, nothing, **told) == ["INCONCLUSIVE  Could not reach h:8443: is it running?"]
+    clock = result(finding("host.clock", "warn", "clock", "The clock is wrong."), summary="the clock is wrong")
+    assert lines(unreachable, clock, nothing, **told)[1:4] == ["", "  warn  host  the clock is wrong", ""]
 
 
 def test_a_session_that_was_lost_keeps_what_was_measured():
@@ -142,8 +168,12 @@ def test_no_line_is_wider_than_the_terminal(width):
 
 
 def test_a_command_is_never_broken_in_two():
-    out = text.render(report(alg("UDP 5060")), width=80, proof="--html report.html").splitlines()
-    assert "More: edgecheck explain sip-alg.rewritten" in out
+    out = text.render(report(alg("UDP 5060")), width=80, proof="edgecheck report @12 --format html -o report.html").splitlines()
+    assert out[-3:] == [
+        "6.2 s against 198.51.100.10.",
+        "Proof: edgecheck report @12 --format html -o report.html.",
+        "More: edgecheck explain sip-alg.rewritten",
+    ]
 
 
 @pytest.mark.parametrize("width", [0, 80])
@@ -192,6 +222,14 @@ def test_settings_can_be_pasted_and_obey_no_peer():
     assert told[start + 2].startswith("; long long")
     assert len(told[start + 2]) > 80, "a wrapped line would be two settings"
     assert told[start + 3] == "b=\\x1b[2J"
+
+
+def test_settings_that_a_command_prints_do_not_push_the_first_line_away():
+    settings = PbxSettings(pbx="x", title="X", parts=(SettingsPart(where="x.conf", text="a=1\n" * 40),))
+    told = text.render(report(nat(), settings_for_pbx=(settings,)), width=80, settings_by="edgecheck settings @12").splitlines()
+    start = told.index("Settings for X, as this edge calls for them, ready to paste:")
+    assert told[start + 1 : start + 3] == ["  edgecheck settings @12", ""]
+    assert "a=1" not in told
 
 
 def test_a_finding_of_two_sentences_is_not_told_twice() -> None:

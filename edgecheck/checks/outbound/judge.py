@@ -268,8 +268,8 @@ def _without_session(seen: OutboundObservation) -> Finding:
     refused = [row for row in seen.targets if row.state == "refused"]
     if opened:
         text = (
-            f"The control channel could not be opened, and at the same address {names(opened)} answers: the server is there, and "
-            "this network's firewall or the server's own closes the control port. Start it with --control-port 443, or open its port"
+            f"No session came about, and at the same address {names(opened)} answers: the server is there. Where its control port is "
+            "silent or refuses, a firewall here or there closes it (--control-port 443 mostly passes), or it is another port"
         )
     elif strange:
         who = "a captive portal, a proxy, or another server"

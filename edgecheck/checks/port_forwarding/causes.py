@@ -54,7 +54,8 @@ CAUSES: dict[str, Cause] = {
     "carrier-grade-nat": Cause(
         "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address.",
         "the provider translates addresses too (carrier-grade NAT)",
-        "compare the router's WAN address with {public}",
+        "compare the router's WAN address with {public}: another one means a second router before it, your own (it needs the rule, too) or "
+        "the provider's",
     ),
     "provider-drops": Cause(
         "does not arrive: something before the router, at the provider or on the way, turns it away.",
