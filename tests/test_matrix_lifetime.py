@@ -267,6 +267,30 @@ def test_a_machine_that_slept_tells_nothing_of_that_time() -> None:
     assert all("did it sleep" in point.reason for point in seen.points if point.kind == "packet" and point.idle_s > 20)
 
 
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_router_that_restarts_forgets_the_young_as_well(loss: float) -> None:
+    """Whenever it does: what dies then has not died of its age, and nobody is told of a short lifetime or a keep-alive for it."""
+
+    class Restarts(Edge):
+        def __init__(self, at: float, seed: int) -> None:
+            super().__init__(Nat(lifetime=300, per_destination_ports=bool(seed % 2), seed=seed), Weather(loss=loss, seed=seed))
+            asyncio.get_running_loop().call_later(at, self.nat.forget)
+
+    draw, told = random.Random(7), 0
+    for seed in range(12):
+        at = draw.choice([draw.uniform(0.5, 6), draw.uniform(6, 44)])
+        seen, _ = look(lambda at=at, seed=seed: Restarts(at, seed), quick=True)
+        for found in (seen.udp_s, seen.udp_stream_s, seen.sip_s):
+            assert found[1] is None, (at, seen)
+        assert seen.inbound_refreshes is None, (at, seen)
+        ids = {finding.id for finding in CHECK.judge(seen, PROFILE)}
+        assert ids <= {f"mapping-lifetime.{cause}" for cause in ("undecided", "long-enough", "settings")}, (at, seen)
+        told += any("forgot everything at once" in finding.summary for finding in CHECK.judge(seen, PROFILE))
+        if "mapping-lifetime.settings" not in ids:
+            assert "keep-alive" not in CHECK.summarize(seen, CHECK.judge(seen, PROFILE))
+    assert told >= 9
+
+
 def test_a_server_that_goes_leaves_what_was_measured() -> None:
     class Goes(Edge):
         async def ask(self, make: Callable[[int], control.Request], timeout: float = 30.0) -> control.Reply:

@@ -137,6 +137,20 @@ def test_a_router_that_is_restarted_is_no_lifetime(how: str, word: str) -> None:
     assert tcp_findings(seen) == [("undecided", Verdict.INCONCLUSIVE)]
 
 
+def test_a_router_that_takes_up_again_what_its_inside_sends_is_restarted() -> None:
+    """As Linux does: the busy connections live on by their own packets. The idle ones died of the restart all the same."""
+
+    def edge() -> Edge:
+        made = ForgetfulEdge(Nat(lifetime=300), restarts_at=50.0)
+        asyncio.get_running_loop().call_later(50.0, made.nat.forget)
+        return made
+
+    seen, _ = look(edge)
+    assert seen.tcp_s == (45, None), seen.points
+    assert any("forgot everything at once" in point.reason for point in seen.points if point.kind == "tcp")
+    assert tcp_findings(seen) == [("undecided", Verdict.INCONCLUSIVE)]
+
+
 def test_an_older_server_is_named() -> None:
     def older() -> Edge:
         edge = ForgetfulEdge(Nat(lifetime=8))

@@ -165,7 +165,7 @@ def test_linux_is_a_warning_with_the_keepalive_that_helps() -> None:
     assert packet.summary == "An idle UDP mapping lives 25 to 30 s: a keep-alive every 30 s comes too late; every 16 s holds it."
     assert stream.summary.endswith("lives 90 to 120 s: a keep-alive every 30 s holds it (RFC 4787 asks for 120 s).")
     assert "a twin that only received, 4 times, was still known 36 s after it had last sent" in packet.evidence
-    assert CHECK.summarize(observation, (packet, stream)) == (
+    assert CHECK.summarize(observation, (packet, stream, settings)) == (
         "an idle UDP mapping lives 25 to 30 s, that of a stream 90 to 120 s: set keep-alives (qualify_frequency, keepalive_interval) to 16 s"
     )
     result = judged(CHECK, observation, PROFILE, 1.0)

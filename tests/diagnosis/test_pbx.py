@@ -76,6 +76,29 @@ def test_asterisk_gets_what_was_measured():
     assert "measured, open both ways" in files["rtp.conf"]
 
 
+def lifetimes(**observed):
+    return result(finding("mapping-lifetime.undecided", "inconclusive", "UDP mapping"), observation=observed)
+
+
+def test_idle_connections_are_held_by_what_they_were_seen_to_live():
+    """A keep-alive that holds UDP mappings may come too late on TCP."""
+    files = parts("asterisk", nat(), lifetimes(recommended_keepalive_s=120, tcp_s=[15, 24]))
+    assert ("qualify_frequency", "120") in sections(files["pjsip.conf"])["[across-edge-aor](!)"]
+    assert ("keep_alive_interval", "10") in sections(files["pjsip.conf"])["[global]"]
+    kamailio = parts("kamailio", nat(), lifetimes(recommended_keepalive_s=120, tcp_s=[15, 24]))
+    assert "tcp_keepidle=10\n" in kamailio["kamailio.cfg, global parameters"]
+    untold = parts("asterisk", nat(), lifetimes(recommended_keepalive_s=120, tcp_s=[45, None]))
+    assert ("keep_alive_interval", "120") in sections(untold["pjsip.conf"])["[global]"]
+
+
+def test_a_lifetime_that_no_keepalive_holds_is_not_called_unmeasured():
+    text = parts("asterisk", nat(), lifetimes(recommended_keepalive_s=None, udp_s=[0, 5]))["pjsip.conf"]
+    assert "live less than 5 s" in text
+    assert "not measured (edgecheck run mapping-lifetime)" not in text
+    assert "suits most routers" not in text
+    assert "could not be measured" in parts("asterisk", nat(), lifetimes(udp_s=[10, None]))["pjsip.conf"]
+
+
 def test_what_was_not_measured_is_a_comment_that_says_so():
     """Nothing but the profile and this machine's addresses are known."""
     files = parts("asterisk", result(finding("nat-behavior.undecided", "inconclusive", "NAT"), observation={"behind_nat": None}))

@@ -154,6 +154,11 @@ class Nat:
         life.ends = now + (self.stream_lifetime if stream and self.stream_lifetime is not None else self.lifetime)
         life.answered = life.answered or inbound
 
+    def forget(self) -> None:
+        """As after a restart: every mapping, and whom anybody has contacted."""
+        for memory in (self._mappings, self._contacts, self._hosts, self._own, self._let_in, self._lives):
+            memory.clear()
+
     def _expire(self) -> None:
         """Forget what was idle for too long."""
         now = _now() if self._lives else 0.0

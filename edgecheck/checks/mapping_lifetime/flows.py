@@ -206,7 +206,7 @@ class Prober:
         self.mapped = mapped or self.mapped
         return mapped is not None
 
-    async def burst(self, flow: Flow, copies: int = COPIES) -> Burst:
+    async def burst(self, flow: Flow, copies: int = COPIES, rounds: int = MOST_ROUNDS) -> Burst:
         """Send until something arrived or silence is proved. Never raises for a server that is gone or declines."""
         net, began = self._net, self._net.now()
         copies = min(copies, net.limits.copies)
@@ -214,7 +214,7 @@ class Prober:
         last = began
         at, control_at = len(flow.socket.inbox), len(self.socket.inbox)
         try:
-            for _ in range(MOST_ROUNDS):
+            for _ in range(rounds):
                 failed = await self._send(flow.mapped, copies)
                 last = net.now()
                 sent += max(0, copies - failed)

@@ -68,7 +68,8 @@ def _lifetime(seen: LifetimeObservation, kind: Kind, lived: Bounds, field: str) 
     if low >= ENOUGH_S:
         less = f" (RFC 4787 asks for {REQUIRED_S} s)" if high is not None and high <= REQUIRED_S and low < REQUIRED_S else ""
         return finding(id="mapping-lifetime.long-enough", verdict=Verdict.PASS, what_follows=f"a keep-alive every 30 s holds it{less}")
-    return _undecided(seen, kind, lived, f"{span(lived)} is all that was proved")
+    why = next((point.reason for point in of_kind(seen.points, kind) if point.alive is None and point.reason), "")
+    return _undecided(seen, kind, lived, f"{span(lived)} is all that was proved{f'; then {why}' if why else ''}")
 
 
 def _undecided(seen: LifetimeObservation, kind: Kind, lived: Bounds, reason: str) -> Finding:
@@ -119,14 +120,16 @@ def _settings(seen: LifetimeObservation) -> tuple[Finding, ...]:
         else f"a short registration expiry alone does not do it, most registrars refuse less than {SHORTEST_EXPIRY_S} s"
     )
     proved = [f"{name} lives {span(lived)}" for name, lived in _proved(seen)]
+    low, high = seen.tcp_s or (None, None)
+    over_tcp = f"; idle TCP connections want one every {low * 2 // 3} s" if low and high is not None and low * 2 // 3 < every else ""
     return (
         Finding(
             id="mapping-lifetime.settings",
             verdict=Verdict.PASS,
             subject="keep-alive",
-            summary=f"A keep-alive every {every} s holds it. Devices behind this edge: keep-alive or keepalive_interval {every}; "
+            summary=f"A keep-alive every {every} s holds UDP mappings. Devices behind this edge: keep-alive or keepalive_interval {every}; "
             f"Asterisk outside: qualify_frequency={every} (pjsip.conf, type=aor); Kamailio outside: natping_interval {every} with SIP "
-            f"pings; FreeSWITCH: ping {every} of a gateway; {expiry}.",
+            f"pings; FreeSWITCH: ping {every} of a gateway; {expiry}{over_tcp}.",
             expected=f"{every} s",
             observed="",
             evidence=tuple(proved),
@@ -186,10 +189,13 @@ def summarize(seen: LifetimeObservation, findings: tuple[Finding, ...]) -> str:
     if seen.udp_s[0] is None:
         return findings[0].summary
     stream = f", that of a stream {span(seen.udp_stream_s)}" if seen.udp_stream_s[0] is not None and seen.udp_stream_s != seen.udp_s else ""
-    every = seen.recommended_keepalive_s
     tcp = f", a TCP connection {span(seen.tcp_s)}" if seen.tcp_s is not None and seen.tcp_s[0] is not None else ""
-    setting = f"set keep-alives (qualify_frequency, keepalive_interval) to {every} s" if every else "no keep-alive is frequent enough"
-    return f"an idle UDP mapping lives {span(seen.udp_s)}{stream}{tcp}: {setting}"
+    setting = ""
+    if any(finding.id == "mapping-lifetime.settings" for finding in findings):
+        setting = f": set keep-alives (qualify_frequency, keepalive_interval) to {seen.recommended_keepalive_s} s"
+    elif not seen.udp_s[0]:
+        setting = ": no keep-alive is frequent enough"
+    return f"an idle UDP mapping lives {span(seen.udp_s)}{stream}{tcp}{setting}"
 
 
 def known(seen: LifetimeObservation) -> str:

@@ -46,7 +46,8 @@ def judge_tcp(seen: LifetimeObservation, lived: Bounds) -> Finding:
         )
     if seen.quick and high is None and low == max(seen.grid_s, default=0):
         return _untold(seen, lived, f"it lived for the {low} s of a quick run, longer ones were not tried", Verdict.SKIPPED)
-    return _untold(seen, lived, f"{span(lived)} is all that was proved")
+    why = next((point.reason for point in of_kind(seen.points, "tcp") if point.alive is None and point.reason), "")
+    return _untold(seen, lived, f"{span(lived)} is all that was proved{f'; then {why}' if why else ''}")
 
 
 def _untold(seen: LifetimeObservation, lived: Bounds, reason: str, verdict: Verdict = Verdict.INCONCLUSIVE) -> Finding:

@@ -20,9 +20,11 @@ from edgecheck.checks.mapping_lifetime.bounds import (
 from edgecheck.checks.mapping_lifetime.flows import COPIES, Flow, Prober, ServerClock, contact_once, converse, open_unused, sip_line
 from edgecheck.checks.mapping_lifetime.observation import BareTest, IdlePoint, Kind, LifetimeObservation
 from edgecheck.checks.mapping_lifetime.tcp import TcpMeasurement
+from edgecheck.checks.mapping_lifetime.watch import PERIODS_S, Watch
 from edgecheck.checks.unsolicited import remembered
 from edgecheck.model import draft
 from edgecheck.model.check import Network, UdpSocket
+from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.profile import Profile
 
 GRID_S = (5, 10, 15, 20, 25, 30, 35, 45, 60, 90, 120, 150, 180)
@@ -41,6 +43,8 @@ CONTACTS = 3
 LEAD_S = 1.0
 """The control is refreshed so long before a burst."""
 SESSION_MARGIN_S = 20
+FORGOT = "the router forgot everything at once, however young (did it restart, reconnect or load its rules anew?): it was no idleness"
+UNTOLD = "whether the router forgot everything at once, however young, could not be told"
 NO_SIP = "SIP on the server's SIP port got no answer, or this server does not send from there"
 _ALL_OF_SERVER = "packets from the server get in to sockets that have sent it nothing"
 
@@ -51,6 +55,7 @@ async def probe_network(net: Network, profile: Profile) -> LifetimeObservation:
     try:
         return await measurement.measure()
     finally:
+        await measurement.end()
         for socket in measurement.sockets:
             socket.close()
         net.memory.note_sent([socket.local.port for socket in measurement.sockets])
@@ -69,6 +74,15 @@ class _Measurement:
         """The session is gone: what is known is told."""
         self._silent_over = False
         """The flows of kind ``packet`` have all been asked."""
+        self._watch: Watch | None = None
+        """Over young flows, once there are any."""
+        self._watching: asyncio.Task[None] | None = None
+        self._guarded = asyncio.Event()
+        """It has begun, or there will be none."""
+        self._died: dict[int, tuple[float, float]] = {}
+        """Place in ``_points`` of a dead flow -> when it began, and when it was asked."""
+        self._broken = ""
+        """Why what was left to be asked tells nothing."""
 
     async def measure(self) -> LifetimeObservation:
         net = self._net
@@ -77,14 +91,15 @@ class _Measurement:
         seen = LifetimeObservation(quick=net.quick, grid_s=grid, sender=str(net.primary), reasons={"tcp_s": NO_TCP})
         if not grid:
             return untold(seen, "the server soon ends the session: run this check alone")
-        draft.leave(lambda why: cut_short(seen, self._points, why))
+        draft.leave(lambda why: cut_short(seen, self._weighed(), why))
         if not net.idle_tcp:
             return await self._measure_udp(seen, grid)
-        tcp, telling = TcpMeasurement(net, self._clock), asyncio.ensure_future(self._tell(grid[-1] + 10))
-        draft.leave(lambda why: with_tcp(cut_short(seen, self._points, why), tcp.points, tcp.sender, "" if tcp.points else why))
-        of_tcp = asyncio.ensure_future(tcp.measure(grid))
+        tcp, telling = TcpMeasurement(net, self._clock, self._forgotten), asyncio.ensure_future(self._tell(grid[-1] + 10))
+        draft.leave(lambda why: with_tcp(cut_short(seen, self._weighed(), why), tcp.points, tcp.sender, "" if tcp.points else why))
+        of_tcp = asyncio.ensure_future(self._beside(tcp, grid))
         try:
             seen = await self._measure_udp(seen, grid)
+            self._guarded.set()
             await of_tcp
         finally:
             for task in (telling, of_tcp):
@@ -92,9 +107,15 @@ class _Measurement:
             await asyncio.gather(telling, of_tcp, return_exceptions=True)
         return with_tcp(seen, tcp.points, tcp.sender, tcp.reason)
 
+    async def end(self) -> None:
+        """Nobody is watched any more."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
     async def _measure_udp(self, seen: LifetimeObservation, grid: tuple[int, ...]) -> LifetimeObservation:
         net = self._net
-        self._probers = probers = [Prober(net, socket, self._clock) for socket in await self._open(3)]
+        self._probers = probers = [Prober(net, socket, self._clock) for socket in await self._open(4)]
         if not await self._reach(probers):
             return untold(seen, "no answer came over UDP: see nat-behavior")
         sip = await self._sip_prober()
@@ -103,7 +124,7 @@ class _Measurement:
         else:
             self._probers = [*probers, sip]
             seen = replace(seen, sip_sender=str(sip.line.source))
-        fit, bare, reason = await self._fit(probers[0], (3 if sip else 2) * len(grid) + 1 + SPARE)
+        fit, bare, reason = await self._fit(probers[0], len(PERIODS_S) + (3 if sip else 2) * len(grid) + 1 + SPARE)
         seen = replace(seen, bare=bare, lets_in_all=False if fit else None)
         if not fit and not reason:
             reason = await self._why_all_get_in(probers[0])
@@ -111,8 +132,13 @@ class _Measurement:
             reason = reason or "packets get in whether a socket has sent something or not"
         if reason:
             return untold(seen, reason)
-        await self._all_kinds(grid, fit, probers, sip)
-        return observe(seen, self._points)
+        self._watch = Watch(net, probers[3])
+        await self._watch.begin(fit[: len(PERIODS_S)])
+        self._watching = asyncio.ensure_future(self._watch.keep())
+        self._guarded.set()
+        await self._all_kinds(grid, fit[len(PERIODS_S) :], probers, sip)
+        points = self._weighed()
+        return cut_short(seen, points, self._broken) if self._broken else observe(seen, points)
 
     async def _open(self, count: int) -> list[UdpSocket]:
         opened = await open_unused(self._net, count)
@@ -229,7 +255,7 @@ class _Measurement:
             await self._wait_until(flow.quiet + idle)
             point = await self._ask(kind, idle, flow, prober)
             dead = dead + 1 if point.alive is False else 0 if point.alive else dead
-            if dead >= SURE_DEAD or self._lost or (kind == "sip" and self._sip_outlives()):
+            if dead >= SURE_DEAD or self._lost or self._broken or (kind == "sip" and self._sip_outlives()):
                 return
 
     def _sip_outlives(self) -> bool:
@@ -251,7 +277,7 @@ class _Measurement:
             over = self._silent_over
             await prober.refresh()
             point = await self._ask("inbound", int(self._net.now() - flow.quiet), flow, prober)
-            if point.alive is False or self._lost:
+            if point.alive is False or self._lost or self._broken:
                 return
             if over:
                 _, upper = bounds(of_kind(self._points, "packet"))[0]
@@ -262,10 +288,18 @@ class _Measurement:
         inbox = flow.socket.inbox
         quiet = max(flow.quiet, inbox[-1].at) if inbox and kind != "inbound" else flow.quiet
         burst = await prober.burst(flow, INBOUND_COPIES if kind == "inbound" else COPIES)
-        self._lost = self._lost or burst.lost
         alive, reason = burst.alive, burst.reason
+        if burst.lost:
+            self._lost, self._broken = True, self._broken or burst.reason
         if alive and burst.began - quiet < idle - 0.5:
             alive, reason = None, "a packet that came in between may have kept it alive"
+        if alive is False:
+            reason = await self._forgotten(flow.began, burst.last)
+            alive = None if reason else False
+            if not reason:
+                self._died[len(self._points)] = (flow.began, burst.last)
+        if alive and self._watch is not None and kind in ("packet", "stream"):
+            self._watch.lived(idle)
         if alive is None and not reason:
             reason = f"{burst.control} of {burst.copies} control copies arrived: silence proves nothing"
         point = IdlePoint(
@@ -282,6 +316,33 @@ class _Measurement:
         )
         self._points.append(point)
         return point
+
+    def _weighed(self) -> list[IdlePoint]:
+        """The points, as they are to be read with all that was seen of the watched flows."""
+        points = list(self._points)
+        for place, (began, asked) in self._died.items():
+            if self._watch is not None and self._watch.known(began, asked) == "no":
+                points[place] = replace(points[place], alive=None, reason=FORGOT)
+                self._broken = self._broken or FORGOT
+        return points
+
+    async def _beside(self, tcp: TcpMeasurement, grid: tuple[int, ...]) -> None:
+        await self._guarded.wait()
+        await tcp.measure(grid)
+
+    async def _forgotten(self, began: float, asked: float) -> str:
+        """Why a flow that began then, and was dead when asked, may not have died of its age; empty: it did.
+
+        Where nothing gets out over UDP, there is nobody to watch.
+        """
+        if self._watch is None:
+            return ""
+        try:
+            remembered = await self._watch.remembered(began, asked)
+        except (ControlLost, RequestDeclined) as error:
+            return str(error)
+        self._broken = self._broken or (FORGOT if remembered == "no" else "")
+        return {"yes": "", "no": FORGOT, "unknown": UNTOLD}[remembered]
 
     async def _wait_until(self, at: float) -> None:
         await self._net.sleep(max(0.0, at - self._net.now()))

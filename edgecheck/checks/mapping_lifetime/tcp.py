@@ -15,7 +15,8 @@ Only then does this end send, too: what comes of it (a RST, the server's probe a
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -81,13 +82,15 @@ class Question:
 class TcpMeasurement:
     """One measurement, with what it has found out so far."""
 
-    def __init__(self, net: Network, clock: ServerClock) -> None:
+    def __init__(self, net: Network, clock: ServerClock, forgotten: Callable[[float, float], Awaitable[str]]) -> None:
+        """``forgotten``: why a connection that began then and was dead when asked may not have died of its age, else empty."""
         self.points: list[IdlePoint] = []
         self.sender = ""
         self.reason = ""
         """Why nothing could be measured."""
         self._net = net
         self._clock = clock
+        self._forgotten = forgotten
         self._series = net.new_series()
         self._streams: list[Stream] = []
         self._busy: list[Stream] = []
@@ -226,6 +229,7 @@ class TcpMeasurement:
             if dead:
                 ended = ended or await self._send_from_here(flows)
                 reason = "" if await self._busy_hold() else "connections that were kept busy did not live on either: it was no idleness"
+                reason = reason or await self._forgotten(began, net.now())
             if not reason and not await self._clock.agrees():
                 reason = "this machine's clock and the server's disagree: did it sleep?"
         except (ControlLost, RequestDeclined) as error:
@@ -265,21 +269,31 @@ class TcpMeasurement:
         return {row.item: row.state for row in reply.rows} if isinstance(reply, control.Pushed) else {}
 
     async def _weigh(self, flows: Sequence[Idle], marker: dict[int, bytes], started: float) -> float:
-        """Wait until a probe arrives, a connection ends, or silence is proved; in how many seconds that was proved, else 0."""
+        """Wait until a probe arrives, a connection ends, or silence is proved; in how many seconds that was proved, else 0.
+
+        Each copy is held against the questions of its own time: those of a minute that is good again say nothing of copies that left in an
+        outage, and whoever is answered asks the more often.
+        """
         net = self._net
         unit = max(REPEATED_BY_S, 4 * net.rtt)
+        ends = [started]
 
         def over() -> bool:
             return any(flow.stream.closed or flow.probed(marker[flow.item]) for flow in flows)
 
-        for number, factor in enumerate(REPETITIONS, 1):
+        for factor in REPETITIONS:
             # The copy has left by then, and would be here a round trip later; a few questions more make the control worth something.
             if await net.until(over, started + factor * unit + margin(net) + net.rtt - net.now()):
                 return 0.0
-            questions = self._since(started)
-            if chance_of_silence(sum(one.prompt for one in questions), len(questions), number * len(flows)) < WRONG_BY_CHANCE:
+            ends.append(net.now())
+            if math.prod(self._chance(begin, end, len(flows)) for begin, end in pairwise(ends)) < WRONG_BY_CHANCE:
                 return factor * unit + net.rtt
         return 0.0
+
+    def _chance(self, begin: float, end: float, copies: int) -> float:
+        """That random loss took so many copies of this time."""
+        asked = [question for question in self._since(begin) if question.began < end]
+        return chance_of_silence(sum(question.prompt for question in asked), len(asked), copies)
 
     def _since(self, started: float) -> list[Question]:
         return [question for question in self._questions if question.began >= started]

@@ -42,7 +42,7 @@ def render(edge: Edge) -> tuple[SettingsPart, ...]:
         "; once in the file: keeps TCP and TLS connections alive",
         "[global]",
         "type=global",
-        f"keep_alive_interval={edge.keepalive_s}",
+        f"keep_alive_interval={edge.tcp_keepalive_s}",
     ]
     return (SettingsPart(where="pjsip.conf", text=_text(pjsip)), SettingsPart(where="rtp.conf", text=_text(_rtp(edge))))
 

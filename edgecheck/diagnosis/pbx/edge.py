@@ -29,7 +29,10 @@ class Edge(NamedTuple):
     rtp: tuple[int, int] | None
     rtp_told: str
     keepalive_s: int
+    """Over UDP."""
     keepalive_told: str
+    tcp_keepalive_s: int
+    """Between keep-alives on idle TCP and TLS connections."""
     transport: Transport | None
     """The first of UDP, TLS and TCP on which SIP passed untouched; None = that was not seen of any."""
     transport_told: str
@@ -40,8 +43,7 @@ def edge(facts: Facts, client: ClientFacts) -> Edge:
     external, external_told = _external(facts, client)
     source = _source(facts, client)
     networks = _networks(client, source)
-    keepalive = facts.fact("mapping-lifetime", "recommended_keepalive_s")
-    measured = isinstance(keepalive, int) and not isinstance(keepalive, bool) and keepalive > 0
+    keepalive, keepalive_told = _keepalive(facts)
     transport, transport_told = _transport(facts)
     return Edge(
         external=external,
@@ -51,13 +53,43 @@ def edge(facts: Facts, client: ClientFacts) -> Edge:
         networks_told="" if networks else "not known: the report has no network of this machine; name every network of your phones",
         rtp=facts.profile.rtp,
         rtp_told=_rtp_told(facts),
-        keepalive_s=keepalive if measured else SAFE_KEEPALIVE_S,
-        keepalive_told="from the measured lifetime of mappings"
-        if measured
-        else f"not measured (edgecheck run mapping-lifetime); {SAFE_KEEPALIVE_S} s suits most routers",
+        keepalive_s=keepalive,
+        keepalive_told=keepalive_told,
+        tcp_keepalive_s=_tcp_keepalive(facts, keepalive),
         transport=transport,
         transport_told=transport_told,
     )
+
+
+def _keepalive(facts: Facts) -> tuple[int, str]:
+    keepalive = facts.fact("mapping-lifetime", "recommended_keepalive_s")
+    if _seconds(keepalive):
+        return keepalive, "from the measured lifetime of mappings"
+    low, high = _bounds(facts, "udp_s")
+    if low == 0 and high is not None:
+        too_short = f"measured: UDP mappings live less than {high} s, and no usual keep-alive holds them; use TCP or TLS across this edge"
+        return SAFE_KEEPALIVE_S, too_short
+    if facts.having("mapping-lifetime.undecided"):
+        return SAFE_KEEPALIVE_S, f"could not be measured (see mapping-lifetime); {SAFE_KEEPALIVE_S} s suits most routers"
+    return SAFE_KEEPALIVE_S, f"not measured (edgecheck run mapping-lifetime); {SAFE_KEEPALIVE_S} s suits most routers"
+
+
+def _tcp_keepalive(facts: Facts, keepalive: int) -> int:
+    """Two thirds of what idle connections are proved to live, where that is less."""
+    low, high = _bounds(facts, "tcp_s")
+    return min(keepalive, max(1, low * 2 // 3)) if low is not None and high is not None else keepalive
+
+
+def _bounds(facts: Facts, field: str) -> tuple[int | None, int | None]:
+    value = facts.fact("mapping-lifetime", field)
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return None, None
+    low, high = (one if isinstance(one, int) and not isinstance(one, bool) and one >= 0 else None for one in value)
+    return low, high
+
+
+def _seconds(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _external(facts: Facts, client: ClientFacts) -> tuple[str | None, str]:

@@ -23,7 +23,7 @@ def _listeners(edge: Edge) -> list[str]:
         lines.append(f"listen={transport}:{host}:{port}{outside + f':{port}' if outside else ''}")
     if edge.transport == "tls":
         lines.append("enable_tls=yes")
-    lines += ["tcp_keepalive=yes", f"tcp_keepidle={edge.keepalive_s}"]
+    lines += ["tcp_keepalive=yes", f"tcp_keepidle={edge.tcp_keepalive_s}"]
     if edge.networks and edge.external:
         lines.append(f"# phones in {', '.join(edge.networks)} need a second listen line without advertise, on another port")
     return lines
