@@ -23,7 +23,8 @@ from edgecheck.wire.address import Target
 from tests.json_schema import conforms
 from tests.net import live
 from tests.net.command import PROFILE, orderly
-from tests.net.live import ALTERNATE, ANOTHER, HERE, PRIMARY, TOKEN, Live
+from tests.net.live import ALTERNATE, ANOTHER, HERE, PRIMARY, TOKEN
+from tests.server_process import ServerProcess
 from tests.waiting import wait_until
 
 ORDINARY = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg", "outbound", "host"}
@@ -63,12 +64,12 @@ def carry_out(target: Target, profile: str, show: Told, **more: Any) -> Report:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with live.server(tmp_path_factory.mktemp("server")) as running:
+def server() -> Iterator[ServerProcess]:
+    with live.server() as running:
         yield running
 
 
-def test_a_whole_run(server: Live, tmp_path: Path) -> None:
+def test_a_whole_run(server: ServerProcess, tmp_path: Path) -> None:
     told = Told()
     report = carry_out(server.target, str(tmp_path / "small.toml"), told, source=HERE)
     assert {result.id: result.verdict for result in report.checks} == dict.fromkeys(ORDINARY, Verdict.PASS), report
@@ -91,7 +92,7 @@ def test_a_whole_run(server: Live, tmp_path: Path) -> None:
     assert json_report.render(judging.rejudge(json_report.read(data))) == data
 
 
-def test_two_runs_side_by_side_do_not_disturb_each_other(server: Live, tmp_path: Path) -> None:
+def test_two_runs_side_by_side_do_not_disturb_each_other(server: ServerProcess, tmp_path: Path) -> None:
     """Two sessions, two sources: each sees its own world."""
 
     async def both() -> list[Report]:
@@ -114,7 +115,7 @@ def test_a_server_with_one_address_over_ipv6(tmp_path: Path) -> None:
     except OSError as error:
         pytest.skip(f"this machine has no ::1: {error}")
     # Both ends on one address: the client's ports are others than the server's.
-    with live.server(tmp_path, "--address=::1", "--media-ports=27000-27999") as running:
+    with live.server("--address=::1", "--media-ports=27000-27999") as running:
         report = carry_out(running.target, str(tmp_path / "small.toml"), Told())
     results = {result.id: result for result in report.checks}
     assert report.server is not None
@@ -130,7 +131,7 @@ def test_a_server_with_one_address_over_ipv6(tmp_path: Path) -> None:
 
 def test_a_server_that_is_killed_leaves_what_was_measured(tmp_path: Path) -> None:
     """By its process id, in the middle of the RTP range's way out: the way in stands, and so does the check before."""
-    with live.server(tmp_path) as running:
+    with live.server() as running:
 
         class Killing(Told):
             def progress(self, id: str, done: int, total: int, note: str) -> None:
@@ -197,7 +198,7 @@ def test_the_command_with_no_server_at_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_reports_what_it_knows(number: signal.Signals, server: Live, tmp_path: Path) -> None:
+def test_an_interrupted_command_reports_what_it_knows(number: signal.Signals, server: ServerProcess, tmp_path: Path) -> None:
     """Interrupted while it paces through the RTP range: the check before it stands, and nothing is left behind."""
     (tmp_path / "token").write_text(TOKEN)
     profile = tmp_path / "wide.toml"
@@ -238,7 +239,7 @@ def bound(port: int) -> None:
         lambda report: report.update(duration_s="1"),
     ],
 )
-def test_the_schema_refuses_what_is_no_report(damage: Any, server: Live, tmp_path: Path) -> None:
+def test_the_schema_refuses_what_is_no_report(damage: Any, server: ServerProcess, tmp_path: Path) -> None:
     """Else conforming to it would mean nothing."""
     report = carry_out(server.target, str(tmp_path / "small.toml"), Told(), source=HERE, checks=("nat-behavior",))
     value = json.loads(json_report.render(report))

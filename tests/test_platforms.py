@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.net.live import PRIMARY, TOKEN, TWO_ADDRESSES, Live
+from tests.net import live
+from tests.net.live import PRIMARY, TOKEN
 from tests.test_embedded import PROFILE_TEXT
 
 PLATFORMS = ("win32", "darwin")
@@ -56,9 +57,8 @@ def test_every_check_runs_to_its_end(platform, tmp_path):
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_the_server_serves_and_ends_there(platform, tmp_path):
-    server = Live(tmp_path, *TWO_ADDRESSES, modules=("tests.fakes.platform", platform, "echo_server"))
-    try:
+def test_the_server_serves_and_ends_there(platform):
+    with live.server(modules=("tests.fakes.platform", platform, "echo_server")) as server:
         done = subprocess.run(
             [
                 sys.executable,
@@ -81,7 +81,5 @@ def test_the_server_serves_and_ends_there(platform, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         report = json.loads(done.stdout)
         assert report["server"]["address"] == PRIMARY
-        server.signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 0
-    finally:
-        server.end()

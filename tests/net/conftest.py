@@ -6,8 +6,8 @@ import pytest
 
 from tests.net import live
 from tests.net.command import run
-from tests.net.live import Live
 from tests.net.peers import Peers, thread
+from tests.server_process import ServerProcess
 
 __all__ = ["run"]
 
@@ -25,7 +25,7 @@ def peers(_peers: Peers) -> Iterator[Peers]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def server() -> Iterator[ServerProcess]:
     """A server with two addresses, for all tests that do not disturb it."""
-    with live.server(tmp_path_factory.mktemp("server")) as running:
+    with live.server() as running:
         yield running

@@ -1,7 +1,6 @@
 """A session that is lost in mid-run goes on, under its name: what was under way is undecided, the rest is measured."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,9 @@ from edgecheck.cli.progress import Quiet
 from edgecheck.cli.run import event_loop
 from edgecheck.model.verdict import CheckResult, Report, Verdict
 from edgecheck.net import session
-from tests.net.live import HERE, TWO_ADDRESSES, Live
+from tests.net import live
+from tests.net.live import HERE
+from tests.server_process import ServerProcess
 
 ORDER = ("nat-behavior", "port-preservation", "host")
 
@@ -18,7 +19,7 @@ ORDER = ("nat-behavior", "port-preservation", "host")
 class Cutter(Quiet):
     """Cuts the control channel when a check has finished, as a network does that has gone for a moment."""
 
-    def __init__(self, opened: list[session.ControlSession], after: str, server: Live | None = None) -> None:
+    def __init__(self, opened: list[session.ControlSession], after: str, server: ServerProcess | None = None) -> None:
         self._opened = opened
         self._after = after
         self._server = server
@@ -49,18 +50,15 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[session.ControlSession]:
     return found
 
 
-def run(server: Live, show: Quiet) -> Report:
+def run(server: ServerProcess, show: Quiet) -> Report:
     settings = runner.Settings(target=server.target, profile=profiles.load("generic-pbx"), checks=ORDER, source=HERE, pace=0)
     with asyncio.Runner(loop_factory=event_loop) as loop:
         return loop.run(runner.run(settings, show))
 
 
-def test_the_rest_is_measured_in_the_same_session(tmp_path: Path, opened: list[session.ControlSession]) -> None:
-    server = Live(tmp_path, *TWO_ADDRESSES)
-    try:
+def test_the_rest_is_measured_in_the_same_session(opened: list[session.ControlSession]) -> None:
+    with live.server() as server:
         report = run(server, Cutter(opened, "nat-behavior"))
-    finally:
-        server.end()
     assert [each.id for each in report.checks] == ["nat-behavior", "port-preservation", "host"]
     assert {each.verdict for each in report.checks} == {Verdict.PASS}, [each.summary for each in report.checks]
     assert len(opened) == 2
@@ -70,14 +68,11 @@ def test_the_rest_is_measured_in_the_same_session(tmp_path: Path, opened: list[s
 
 
 def test_without_a_server_the_rest_is_not_tested_and_said_so(
-    tmp_path: Path, opened: list[session.ControlSession], monkeypatch: pytest.MonkeyPatch
+    opened: list[session.ControlSession], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "CONTINUE_AFTER_S", (0.01,))
-    server = Live(tmp_path, *TWO_ADDRESSES)
-    try:
+    with live.server() as server:
         report = run(server, Cutter(opened, "nat-behavior", server))
-    finally:
-        server.end()
     verdicts = {each.id: each.verdict for each in report.checks}
     assert verdicts["control"] is Verdict.INCONCLUSIVE
     assert verdicts["nat-behavior"] is Verdict.PASS

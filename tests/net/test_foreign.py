@@ -11,7 +11,7 @@ from edgecheck.model.errors import ControlLost
 from edgecheck.net import foreign
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
-from tests.net.live import Live
+from tests.server_process import ServerProcess
 
 
 def test_the_source_is_what_the_system_would_use() -> None:
@@ -55,7 +55,7 @@ def test_whatever_pystun3_raises_is_no_verdict(garbage: Endpoint) -> None:
     assert verdict.startswith("no verdict (")
 
 
-def test_pystun3_against_our_server(server: Live) -> None:
+def test_pystun3_against_our_server(server: ServerProcess) -> None:
     """Its own verdict where nothing stands between."""
 
     async def work() -> str:

@@ -23,8 +23,9 @@ from edgecheck.report import json as json_report
 from edgecheck.wire import control
 from tests.net import live
 from tests.net.command import PROFILE, Run, Said, orderly
-from tests.net.live import HERE, PRIMARY, TOKEN, Live
+from tests.net.live import HERE, PRIMARY, TOKEN
 from tests.net.peers import Peers, certificate, passes_on, service, welcomes
+from tests.server_process import ServerProcess
 
 CHECKS = {"port-forwarding", "rtp-range", "nat-behavior", "port-preservation", "sip-alg", "outbound", "host"}
 FINE = dict.fromkeys(CHECKS, "pass")
@@ -33,12 +34,12 @@ FINE = dict.fromkeys(CHECKS, "pass")
 # ---- a box between
 
 
-def test_nothing_between(server: Live, run: Run) -> None:
+def test_nothing_between(server: ServerProcess, run: Run) -> None:
     said = run(server.target.authority, "--source", HERE)
     assert said.verdicts == FINE, said.out
 
 
-def test_a_box_that_opens_tls_is_named_and_the_run_goes_on(server: Live, peers: Peers, run: Run) -> None:
+def test_a_box_that_opens_tls_is_named_and_the_run_goes_on(server: ServerProcess, peers: Peers, run: Run) -> None:
     context, _ = certificate("echo.example.net", "Corp Proxy CA\x1b[31m")
     port = peers.tcp(passes_on(server.target.host, server.target.port, tls=True), context, PRIMARY)
     said = run(f"{PRIMARY}:{port}", "--source", HERE)
@@ -54,7 +55,7 @@ def test_a_box_that_opens_tls_is_named_and_the_run_goes_on(server: Live, peers: 
     assert said.report["advice"]
 
 
-def test_a_box_that_only_passes_bytes_on_is_none(server: Live, peers: Peers, run: Run) -> None:
+def test_a_box_that_only_passes_bytes_on_is_none(server: ServerProcess, peers: Peers, run: Run) -> None:
     port = peers.tcp(passes_on(server.target.host, server.target.port, tls=False), host=PRIMARY)
     said = run(f"{PRIMARY}:{port}", "--source", HERE)
     assert "control" not in said.verdicts
@@ -62,7 +63,7 @@ def test_a_box_that_only_passes_bytes_on_is_none(server: Live, peers: Peers, run
     assert said.verdicts["nat-behavior"] == "pass"
 
 
-def test_a_box_that_opens_tls_and_cuts_the_channel_later(server: Live, peers: Peers, run: Run) -> None:
+def test_a_box_that_opens_tls_and_cuts_the_channel_later(server: ServerProcess, peers: Peers, run: Run) -> None:
     """Many inspect the first bytes and then decide: the session is lost, and what was found out before is told beside it."""
     context, _ = certificate("echo.example.net", "Corp Proxy CA")
     port = peers.tcp(passes_on(server.target.host, server.target.port, tls=True, most=6_000), context, PRIMARY)
@@ -78,7 +79,7 @@ def test_a_box_that_opens_tls_and_cuts_the_channel_later(server: Live, peers: Pe
 class Show:
     """Sends the server a signal at a moment of the run."""
 
-    def __init__(self, server: Live, moment: tuple[str, str], number: signal.Signals) -> None:
+    def __init__(self, server: ServerProcess, moment: tuple[str, str], number: signal.Signals) -> None:
         self._server = server
         self._moment = moment
         self._number = number
@@ -87,7 +88,7 @@ class Show:
     def _at(self, *moment: str) -> None:
         if moment == self._moment and not self.sent:
             self.sent = True
-            self._server.signal(self._number)
+            self._server.process.send_signal(self._number)
 
     def check_started(self, id: str, question: str) -> None:
         self._at("started", id)
@@ -102,8 +103,8 @@ class Show:
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Any:
-    with live.server(tmp_path) as running:
+def own_server() -> Any:
+    with live.server() as running:
         yield running
 
 
@@ -121,7 +122,7 @@ def own_server(tmp_path: Path) -> Any:
 def test_the_server_goes_in_mid_run(
     number: signal.Signals,
     moment: tuple[str, str],
-    own_server: Live,
+    own_server: ServerProcess,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -195,7 +196,7 @@ def test_a_server_that_answers_with_noise(noise: str, peers: Peers, run: Run, mo
 # ---- this machine
 
 
-def test_a_port_that_another_program_holds(server: Live, run: Run) -> None:
+def test_a_port_that_another_program_holds(server: ServerProcess, run: Run) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp:
         udp.bind((HERE, 25_060))
         rtp.bind((HERE, 26_017))
@@ -229,7 +230,7 @@ def command(*arguments: str, before: tuple[str, ...] = (), folder: Path, **more:
     return Said(done.returncode, done.stdout, done.stderr, json.loads(done.stdout))
 
 
-def test_few_open_files_still_cover_every_port(server: Live, tmp_path: Path) -> None:
+def test_few_open_files_still_cover_every_port(server: ServerProcess, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(PROFILE.replace("26199", "26999"))
 
     def few() -> None:
@@ -242,7 +243,7 @@ def test_few_open_files_still_cover_every_port(server: Live, tmp_path: Path) -> 
     assert (seen["tested"], seen["inbound_open"], seen["outbound_open"], seen["busy"]) == (1000, 1000, 1000, [])
 
 
-def test_hardly_any_open_files_end_in_words(server: Live, tmp_path: Path) -> None:
+def test_hardly_any_open_files_end_in_words(server: ServerProcess, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(PROFILE)
 
     def hardly_any() -> None:

@@ -12,8 +12,9 @@ from edgecheck.net import session
 from edgecheck.net.session import ControlSession
 from edgecheck.wire import control
 from edgecheck.wire.address import Target
-from tests.net.live import ALTERNATE, PRIMARY, TOKEN, Live
+from tests.net.live import ALTERNATE, PRIMARY, TOKEN
 from tests.net.peers import Peers, certificate, until_gone, welcomes
+from tests.server_process import ServerProcess
 
 Answer = Callable[[web.WebSocketResponse, list[Any]], Awaitable[None]]
 
@@ -59,7 +60,7 @@ def ping(id: int) -> control.Ping:
 # ---- with the real server
 
 
-def test_a_session_with_the_real_server(server: Live) -> None:
+def test_a_session_with_the_real_server(server: ServerProcess) -> None:
     async def work(one: ControlSession) -> None:
         assert one.peer_host == PRIMARY
         assert one.local_host == one.observed != ""

@@ -14,8 +14,9 @@ from edgecheck.cli import invoke, status
 from edgecheck.net import session
 from edgecheck.wire import control
 from tests.net.command import Run, Said
-from tests.net.live import TOKEN, Live
+from tests.net.live import TOKEN
 from tests.net.peers import HELLO, Peers, answers, certificate, http, service, silent, slams, until_gone, welcomes
+from tests.server_process import ServerProcess
 
 
 def ended(said: Said, *meanings: str, cause: str = "unreachable") -> None:
@@ -252,12 +253,12 @@ def test_limits_that_allow_nothing(limit: str, peers: Peers, run: Run) -> None:
 # ---- the server itself, and the wrong token
 
 
-def test_the_wrong_token(server: Live, run: Run) -> None:
+def test_the_wrong_token(server: ServerProcess, run: Run) -> None:
     where = server.target.authority
     ended(run(where, token="another-" + TOKEN[::-1]), re.escape(where), "does not know this token", "Copy the whole edge://", cause="refused")
 
 
-def test_no_token(server: Live, run: Run) -> None:
+def test_no_token(server: ServerProcess, run: Run) -> None:
     where = server.target.authority
     ended(run(where, token=""), re.escape(where), "asks for a token", "edge://", cause="refused")
 

@@ -1,18 +1,12 @@
-"""The server as a process of its own on loopback addresses, and the simplest control client that can talk to it."""
+"""The server on loopback addresses, and the simplest control client that can talk to it."""
 
 import asyncio
 import hashlib
-import os
 import random
 import re
 import secrets
-import signal
 import ssl
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,51 +16,8 @@ from echo_server.control.effects import Reply
 from echo_server.core import EchoServer
 from echo_server.sessions.session import Session
 from edgecheck.wire import control
-from edgecheck.wire.address import Endpoint, Target, parse_target
-
-ANY_PORTS = [f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")] + ["--reach-ports=none"]
-READY_S = 20
-
-
-class ServerProcess:
-    """``python -m echo_server`` from its ready line to its end."""
-
-    def __init__(self, *options: str, environment: dict[str, str] | None = None, preexec: Callable[[], None] | None = None) -> None:
-        self._directory = tempfile.TemporaryDirectory()
-        self.state = Path(self._directory.name)
-        self._log = (self.state / "log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "echo_server", f"--state-dir={self.state / 'state'}", *options],
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env={key: value for key, value in os.environ.items() if not key.startswith("EDGECHECK_")} | (environment or {}),
-            preexec_fn=preexec,
-        )
-        assert self.process.stdout is not None
-        self.ready = self.process.stdout.readline().strip()
-
-    @property
-    def log(self) -> str:
-        return (self.state / "log").read_text()
-
-    @property
-    def target(self) -> Target:
-        assert self.ready.startswith("ready "), self.log
-        return parse_target(self.ready.removeprefix("ready "))
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it; its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        try:
-            return self.process.wait(10)
-        finally:
-            self.process.kill()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-            self._log.close()
-            self._directory.cleanup()
+from edgecheck.wire.address import Endpoint, Target
+from tests.server_process import ANY_PORTS, ServerProcess
 
 
 class Client:

@@ -11,7 +11,8 @@ import pytest
 
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
-from tests.server.conftest import Client, ServerProcess
+from tests.server.conftest import Client
+from tests.server_process import ServerProcess
 
 A, B = "127.0.0.1", "127.0.0.2"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the error queue for ICMP is Linux's")

@@ -13,7 +13,8 @@ from echo_server.plans.inquiry import Inquiring
 from echo_server.settings.certificate import make_certificate
 from edgecheck.wire import control, inquiry, sip
 from edgecheck.wire.address import Endpoint
-from tests.server.conftest import Connecting, InMemory, ServerProcess
+from tests.server.conftest import Connecting, InMemory
+from tests.server_process import ServerProcess
 
 HOST = InMemory.PEER.host
 A, B = "127.0.0.1", "127.0.0.2"

@@ -8,8 +8,9 @@ from typing import Any
 from edgecheck.wire import control, ports, probe, rtp, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe
-from tests.server.conftest import Client, ServerProcess
+from tests.server.conftest import Client
 from tests.server.loopback import LINUX, A, B, receive, roles, run, udp
+from tests.server_process import ServerProcess
 
 
 def test_stun_answers_come_from_the_socket_asked_for(server: ServerProcess, connect: Any) -> None:

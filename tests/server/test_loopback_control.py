@@ -8,9 +8,10 @@ import pytest
 from edgecheck.wire import control, ports, probe, sip, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe
-from tests.server.conftest import Client, ServerProcess
+from tests.server.conftest import Client
 from tests.server.loopback import A, receive, roles, run, udp
 from tests.server.test_sip_mirror import SDP, request
+from tests.server_process import ServerProcess
 
 
 def test_requests_are_worked_on_side_by_side(server: ServerProcess, connect: Any) -> None:

@@ -9,8 +9,9 @@ import pytest
 from edgecheck.wire import control, ports, probe, rtp
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe
-from tests.server.conftest import Client, ServerProcess
+from tests.server.conftest import Client
 from tests.server.loopback import A, receive, run, udp
+from tests.server_process import ServerProcess
 
 
 def test_rtp_comes_back_from_every_port_that_was_opened(server: ServerProcess, connect: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgecheck.wire import control
-from tests.server.conftest import ServerProcess
+from tests.server_process import ServerProcess
 
 
 def program(name: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from echo_server.settings.tokens import ALPHABET
 from edgecheck.wire import control
-from tests.server.conftest import ANY_PORTS, ServerProcess
+from tests.server_process import ANY_PORTS, ServerProcess
 
 Start = Callable[..., ServerProcess]
 

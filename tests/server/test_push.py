@@ -9,7 +9,8 @@ import pytest
 from echo_server.control.requests import MOST_PUSHES
 from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint
-from tests.server.conftest import Connecting, InMemory, ServerProcess
+from tests.server.conftest import Connecting, InMemory
+from tests.server_process import ServerProcess
 from tests.waiting import until
 
 

@@ -10,7 +10,8 @@ import pytest
 from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint, Target
 from edgecheck.wire.control import ReachPort
-from tests.server.conftest import Connecting, InMemory, ServerProcess
+from tests.server.conftest import Connecting, InMemory
+from tests.server_process import ServerProcess
 
 PEER = InMemory.PEER
 OTHER = Endpoint("203.0.113.99", 40_000)

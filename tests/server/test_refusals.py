@@ -32,7 +32,8 @@ table inet refusals {
 WORK = """
 import asyncio, json
 from edgecheck.wire import control
-from tests.server.conftest import ANY_PORTS, Connecting, ServerProcess
+from tests.server.conftest import Connecting
+from tests.server_process import ANY_PORTS, ServerProcess
 
 async def work(target):
     async with Connecting(target) as client:

@@ -15,7 +15,7 @@ from edgecheck.cli import invoke
 from edgecheck.model.errors import RequestDeclined
 from edgecheck.report import json
 from tests.reports import PROFILE, finding, report, result
-from tests.server.conftest import ANY_PORTS, ServerProcess
+from tests.server_process import ANY_PORTS, ServerProcess
 
 
 def saved(verdict):

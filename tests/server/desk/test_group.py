@@ -18,7 +18,7 @@ from edgecheck.report import json
 from edgecheck.wire import control
 from tests.reports import PROFILE, nat, report
 from tests.server import postgres
-from tests.server.conftest import ANY_PORTS, ServerProcess
+from tests.server_process import ANY_PORTS, ServerProcess
 
 TOKEN = "a-token-of-the-group"
 ONE = report(
