@@ -64,6 +64,15 @@ def _open(plan: Inquiring, host: str, kind: socket.SocketKind) -> socket.socket:
     return made
 
 
+def _drawn(plan: Inquiring, bind: Bind, port: int, kind: socket.SocketKind) -> socket.socket | None:
+    """A socket for one question; None, and the port is told as not asked: this system has none to give."""
+    try:
+        return bind(kind)
+    except OSError as error:
+        plan.ended(port, "unsent", 0.0, words(error))
+        return None
+
+
 async def _pause(plan: Inquiring) -> None:
     """Keep within the pace of the session."""
     wait = plan.session.reserve_probe(monotonic())
@@ -78,10 +87,8 @@ async def _ask_datagram(plan: Inquiring, bind: Bind, port: int) -> None:
     """Copies of one OPTIONS until it is answered."""
     request = plan.request
     begun = monotonic()
-    try:
-        made = bind(socket.SOCK_DGRAM)
-    except OSError as error:
-        plan.ended(port, "unsent", 0.0, words(error))
+    made = _drawn(plan, bind, port, socket.SOCK_DGRAM)
+    if made is None:
         return
     with made:
         local_port = made.getsockname()[1]
@@ -122,7 +129,7 @@ async def _answered(plan: Inquiring, made: socket.socket, port: int, begun: floa
 
 def _icmp(plan: Inquiring, made: socket.socket, port: int, begun: float) -> bool:
     """Take an ICMP error that waits into the account."""
-    error = icmp.read_error(made) if icmp.SUPPORTED else None
+    error = icmp.read_error(made)
     if error is None:
         return False
     ttl = f", TTL {error.ttl}" if error.ttl else ""
@@ -157,10 +164,8 @@ async def _ask_streams(plan: Inquiring, bind: Bind, port: int) -> None:
 async def _ask_stream(plan: Inquiring, bind: Bind, port: int, there: asyncio.Event) -> None:
     begun = monotonic()
     loop = asyncio.get_running_loop()
-    try:
-        made = bind(socket.SOCK_STREAM)
-    except OSError as error:
-        plan.ended(port, "unsent", 0.0, words(error))
+    made = _drawn(plan, bind, port, socket.SOCK_STREAM)
+    if made is None:
         return
     with made:
         local_port = made.getsockname()[1]
@@ -180,7 +185,7 @@ async def _ask_stream(plan: Inquiring, bind: Bind, port: int, there: asyncio.Eve
         except TimeoutError:
             return
         except OSError as error:
-            outcome, detail = refusal(icmp.read_error(made) if icmp.SUPPORTED else None, error)
+            outcome, detail = refusal(icmp.read_error(made), error)
             plan.ended(port, outcome, (monotonic() - begun) * 1000, detail)
             return
         if there.is_set():

@@ -79,7 +79,7 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         pass  # the patience is at an end, or the system's own
     except OSError as error:
         if made is not None and not connected and outcome == "silent":
-            told = icmp.read_error(made) if icmp.SUPPORTED else None
+            told = icmp.read_error(made)
             outcome, detail = refusal(told, error)
         else:
             detail = words(error)

@@ -49,8 +49,11 @@ def want_errors(sock: socket.socket) -> bool:
 
 
 def read_error(sock: socket.socket) -> IcmpError | None:
-    """The next queued error; None when the queue is empty. The socket must be non-blocking: Python would wait for data else."""
-    while True:
+    """The next queued error; None when the queue is empty, or there is none on this system.
+
+    The socket must be non-blocking: Python would wait for data else.
+    """
+    while SUPPORTED:
         try:
             quoted, ancillary, _, address = sock.recvmsg(2048, 512, _MSG_ERRQUEUE)
         except OSError as error:
@@ -60,6 +63,7 @@ def read_error(sock: socket.socket) -> IcmpError | None:
         found = _parse(quoted, ancillary, Endpoint(address[0], address[1]) if address else Endpoint("0.0.0.0", 0))
         if found is not None:
             return found
+    return None
 
 
 def _parse(quoted: bytes, ancillary: list[tuple[int, int, bytes]], aimed_at: Endpoint) -> IcmpError | None:

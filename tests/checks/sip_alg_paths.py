@@ -4,7 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from edgecheck.checks.sip_alg import CHECK
-from edgecheck.checks.sip_alg.observation import SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.observation import Pinhole, SipAlgObservation, SipProbe
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict, worst
 from tests.fakes import clock
@@ -35,6 +35,17 @@ class Run(NamedTuple):
 
     def probe(self, method: str, transport: str = "udp", port: int = 5060) -> SipProbe:
         (found,) = [p for p in self.seen.probes if (p.transport, p.server_port, p.method) == (transport, port, method)]
+        return found
+
+    def causes(self, subject: str) -> set[str]:
+        return {finding.id for finding in self.findings if subject in finding.subject.split(", ")}
+
+    def incoming(self, method: str, port: int = 5060) -> SipProbe:
+        (found,) = [row for row in self.seen.incoming if (row.server_port, row.method) == (port, f"incoming {method}")]
+        return found
+
+    def pinhole(self, opened_by: str, port: int = 5060) -> Pinhole:
+        (found,) = [row for row in self.seen.pinholes if (row.server_port, row.opened_by) == (port, opened_by)]
         return found
 
     def changes(self, transport: str = "udp", port: int = 5060) -> set[tuple[str, str, str]]:

@@ -1,14 +1,12 @@
 """The phone that has registered: what the server's own requests meet, and what SIP opens. The real client code and the real server's core."""
 
-import asyncio
-from typing import NamedTuple
-
 import pytest
 
 from edgecheck.checks.sip_alg import CHECK
-from edgecheck.checks.sip_alg.observation import Pinhole, SipAlgObservation, SipProbe
-from edgecheck.model.profile import Profile
-from edgecheck.model.verdict import Finding, Verdict, worst
+from edgecheck.checks.sip_alg.observation import SipAlgObservation
+from edgecheck.model.verdict import Verdict
+from tests.checks import sip_alg_paths
+from tests.checks.sip_alg_paths import PROFILE, Run
 from tests.fakes import clock
 from tests.fakes.edge import Weather
 from tests.fakes.nat import EIGHT, Nat
@@ -16,41 +14,11 @@ from tests.fakes.sip_path import CAPABILITIES, Deed, Reader, SipPath, does
 from tests.lab import alg
 from tests.lab.alg import Fate
 
-PROFILE = Profile(name="test", title="", source="", confidence="verified", checks=())
 ABLE = (*CAPABILITIES, "sip-calls")
 
 
-class Run(NamedTuple):
-    """What came of one run."""
-
-    seen: SipAlgObservation
-    findings: tuple[Finding, ...]
-    seconds: float
-
-    @property
-    def verdict(self) -> Verdict:
-        return worst([finding.verdict for finding in self.findings])
-
-    def causes(self, subject: str) -> set[str]:
-        return {finding.id for finding in self.findings if subject in finding.subject.split(", ")}
-
-    def incoming(self, method: str, port: int = 5060) -> SipProbe:
-        (found,) = [row for row in self.seen.incoming if (row.server_port, row.method) == (port, f"incoming {method}")]
-        return found
-
-    def pinhole(self, opened_by: str, port: int = 5060) -> Pinhole:
-        (found,) = [row for row in self.seen.pinholes if (row.server_port, row.opened_by) == (port, opened_by)]
-        return found
-
-
 def go(reader: Reader | None = None, weather: Weather | None = None, nat: Nat | None = None) -> Run:
-    async def work() -> tuple[SipAlgObservation, float]:
-        path = SipPath(reader, weather, nat, capabilities=ABLE)
-        seen = await CHECK.probe(path.network(), PROFILE)
-        return seen, asyncio.get_running_loop().time()
-
-    seen, seconds = clock.run(work())
-    return Run(seen, CHECK.judge(seen, PROFILE), seconds)
+    return sip_alg_paths.go(SipPath(reader, weather, nat, capabilities=ABLE))
 
 
 def through(deed: Deed) -> Run:
