@@ -216,7 +216,7 @@ def _service(addresses: Addresses, bound: Bound, config: Config) -> Service:
     if config.reports:
         capabilities.append("reports")
     if icmp.SUPPORTED:
-        capabilities.append("udp-errors")
+        capabilities += ["udp-errors", "least-ttl"]
     return Service(
         address=addresses.public_primary,
         alternate=addresses.public_alternate if addresses.alternate is not None else None,

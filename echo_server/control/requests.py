@@ -167,6 +167,7 @@ class Requests:
         _within("spacing_ms", request.spacing_ms, 0, MAX_SPACING_MS)
         _within("patience_ms", request.patience_ms, 1, MAX_PATIENCE_MS)
         _within("hops", request.hops, 0, 255)
+        _within("least_ttl", request.least_ttl, 0, 255)
         _within("attempts", request.attempts, 1, limits.dials)
         _within("attempts in all", request.attempts * ports.count(request.ports), 1, limits.dials)
         if request.source_port:

@@ -9,7 +9,7 @@ from time import monotonic
 from echo_server.plans.prober import Attempt, Dialing
 from echo_server.probing.source_ports import SourcePorts
 from echo_server.sockets import icmp
-from echo_server.sockets.listeners import limit_hops
+from echo_server.sockets.listeners import hear_from, limit_hops
 from edgecheck.wire import inquiry, probe
 from edgecheck.wire.control import Dialed, ErrorRow
 
@@ -67,6 +67,8 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         icmp.want_errors(made)
         if plan.request.hops:
             limit_hops(made, plan.request.hops)
+        if plan.request.least_ttl:
+            hear_from(made, plan.request.least_ttl)
         outcome = "silent"
         async with asyncio.timeout(plan.request.patience_ms / 1000):
             plan.left(port)

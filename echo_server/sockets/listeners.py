@@ -17,6 +17,7 @@ from edgecheck.wire.address import Endpoint
 BURST = 256
 """Datagrams read before other sockets get their turn: about 5 ms."""
 _ICMP_ERRORS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ECONNRESET})
+_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
 _TRIES = 8
 """Each pending ICMP error makes one call fail; so many errors may come in between two tries to send."""
 
@@ -28,6 +29,12 @@ def limit_hops(sock: socket.socket, hops: int) -> int:
     before = sock.getsockopt(level, option)
     sock.setsockopt(level, option, hops)
     return before
+
+
+def hear_from(sock: socket.socket, least_ttl: int) -> None:
+    """From now on this TCP socket hears only what arrives with such a TTL (hop limit) or more (RFC 5082). Linux. Raises ``OSError``."""
+    six = sock.family == socket.AF_INET6
+    sock.setsockopt(socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP, _IPV6_MINHOPCOUNT if six else _IP_MINTTL, least_ttl)
 
 
 class UdpSockets:

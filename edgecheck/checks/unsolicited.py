@@ -167,6 +167,16 @@ def believed(recalled_s: float | None) -> bool:
     return recalled_s is not None and recalled_s < RECALLS_S
 
 
+LET_IN = "let-in"
+"""Remembered within a session: the session, transport, port and so on of one at which the never-contacted address was let in."""
+
+
+def was_let_in(net: Network) -> bool:
+    """Whether a check of this session has seen it let in somewhere."""
+    noted = net.memory.recall(LET_IN)
+    return noted is not None and noted[0].split()[:1] == [net.session.hex()]
+
+
 def lets_anyone_in(loose: bool | None) -> str:
     """What the mapped canary told, in a clause."""
     if loose is None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
+from edgecheck.checks.topology.judge import LED_ON
 from edgecheck.diagnosis import alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
@@ -200,6 +201,11 @@ def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 
 def _public_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    if LED_ON in finding.observed:
+        return (
+            "The provider's NAT leads ports on to this network: ask the provider whether that is meant to stay, or for a public address of "
+            "your own.",
+        )
     return (
         "Ask the provider for a public address of your own: no rule in your router can open a port through the provider's NAT. Until then "
         "let trunks and phones register from here to the outside and keep their mappings alive.",

@@ -11,6 +11,7 @@ from enum import IntEnum
 from fnmatch import fnmatch
 from typing import NamedTuple
 
+from edgecheck.checks.topology.judge import LED_ON
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.on_the_way import told_better
 from edgecheck.diagnosis.words import clause, few, fitting, join, subjects, verb
@@ -162,6 +163,13 @@ def _rtp(field: str, does: str) -> Callable[[Facts, Found], str]:
     return told
 
 
+def _carrier(facts: Facts, found: Found) -> str:
+    """Some providers lead ports on: all of them, or those that were asked for."""
+    if any(LED_ON in finding.observed for finding in found):
+        return "the provider translates addresses too (carrier-grade NAT), and leads ports on to here"
+    return "the provider translates addresses too (carrier-grade NAT), so no port can be forwarded to here"
+
+
 def _both_routers(facts: Facts, found: Found) -> str:
     blocked = [*facts.having(*_NOT_LET_IN), *filter(_behind_two, facts.having("rtp-range.inbound-blocked"))]
     if not blocked:
@@ -238,8 +246,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"),
         Effect.CLOSED,
-        _say("the provider translates addresses too (carrier-grade NAT), so no port can be forwarded to here"),
+        _carrier,
         (*_NOT_LET_IN, "port-forwarding.undecided", "rtp-range.inbound-blocked", "topology.double-nat", "topology.wan-address-differs"),
+        lambda cause, other: LED_ON not in cause.observed or other.id.startswith("topology."),
     ),
     Rule(
         ("topology.double-nat",),

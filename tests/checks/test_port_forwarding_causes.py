@@ -14,7 +14,17 @@ from edgecheck.model.verdict import Verdict
 from tests.checks.probing import PROFILE, Said, expecting, say
 
 PUBLIC, HERE, OTHER, UPSTREAM = "203.0.113.1", "192.168.88.2", "192.168.88.77", "203.0.113.14"
-NEAR = Path(owner_hop=1, router="192.168.88.1", cgnat=False, behind_owner=1, told_of_expiry=True, canary_passed_on=False, canary_tcp="silent")
+NEAR = Path(
+    owner_hop=1,
+    router="192.168.88.1",
+    cgnat=False,
+    behind_owner=1,
+    told_of_expiry=True,
+    expiry_ttl=63,
+    before_owner=(UPSTREAM,),
+    canary_passed_on=False,
+    canary_tcp="silent",
+)
 """One router, that tells of expiry and drops what it does not know."""
 FAR = Path(told_of_expiry=False)
 """Nothing could be told."""
@@ -52,10 +62,13 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         ({"passed_on": False, **NOTHING_HERE}, FAR, ["no-rule", "provider-drops", "carrier-grade-nat"]),
         ({"passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
         ({"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall"]),
-        ({"passed_on": True, **NOTHING_HERE}, msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2), ["no-rule", "wrong-host", "filtered-behind", "carrier-grade-nat"]),
-        (NOTHING_HERE, NEAR, ["no-rule", "wrong-host", "provider-drops"]),
-        ({"punched": True, **NOTHING_HERE}, NEAR, ["no-rule", "wrong-host"]),
-        ({}, FAR, ["no-rule", "wrong-host", "provider-drops", "host-firewall", "carrier-grade-nat"]),
+        ({"passed_on": True, **NOTHING_HERE}, msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2), ["no-rule", "wrong-host", "filtered-behind"]),
+        (NOTHING_HERE, NEAR, ["no-rule", "wrong-host", "filtered-behind", "provider-drops"]),
+        ({"punched": True, **NOTHING_HERE}, NEAR, ["no-rule", "wrong-host", "filtered-behind"]),
+        ({}, FAR, ["no-rule", "wrong-host", "filtered-behind", "provider-drops", "host-firewall", "carrier-grade-nat"]),
+        # whoever has the address leads other ports on to here
+        ({}, msgspec.structs.replace(FAR, let_in=True), ["no-rule", "wrong-host", "filtered-behind", "provider-drops", "host-firewall"]),
+        ({"passed_on": True, **NOTHING_HERE}, Path(cgnat=True, owner_hop=2, behind_owner=2, let_in=True), ["no-rule", "wrong-host", "filtered-behind"]),
         # the default router counts itself as no hop: who is one hop away may be anybody
         ({"passed_on": False, "punched": True, **NOTHING_HERE}, UNSEEN, ["no-rule", "carrier-grade-nat"]),
         # here
@@ -70,6 +83,8 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         ({"mapping": mapping(OTHER), "passed_on": True, **NOTHING_HERE}, NEAR, ["held-by-another"]),
         ({"mapping": mapping(OTHER), "passed_on": False, "punched": True, **NOTHING_HERE}, NEAR, ["no-rule"]),
         ({"mapping": mapping(HERE), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        # which may have been forgotten, where nothing bears it out
+        ({"mapping": mapping(OTHER), **NOTHING_HERE}, NEAR, ["held-by-another", "no-rule", "wrong-host", "filtered-behind", "provider-drops"]),
     ],
 )
 def test_silence(facts: dict[str, Any], path: Path, expected: list[str]) -> None:
@@ -80,19 +95,33 @@ def test_silence(facts: dict[str, Any], path: Path, expected: list[str]) -> None
     ("facts", "path", "expected"),
     [
         # a machine behind the NAT and the box itself bear the same address: what expires at the box tells them apart
-        ({"icmp": icmp(3, 3), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"icmp": icmp(3, 3, ttl=62), "passed_on": True, "refused_by_box": False, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        # that one refuses what its own rule leads on; or by its words it is a filter that refuses
+        ({"icmp": icmp(3, 3), "passed_on": True, "refused_by_box": True, **NOTHING_HERE}, NEAR, ["filtered-behind"]),
+        ({"icmp": icmp(3, 13, ttl=62), "passed_on": True, "refused_by_box": False, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        ({"icmp": icmp(3, 3, ttl=120), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        ({"icmp": icmp(3, 1), "passed_on": True, "refused_by_box": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        # a machine behind whose errors the router leaves under their own address
+        ({"icmp": icmp(3, 3, OTHER, 62), "passed_on": True, "refused_by_box": False, **NOTHING_HERE}, NEAR, ["wrong-host"]),
         ({"icmp": icmp(3, 3), "passed_on": False, **NOTHING_HERE}, NEAR, ["router-refuses"]),
         ({"icmp": icmp(3, 13), "passed_on": False, **NOTHING_HERE}, REJECTS, ["no-rule"]),
         ({"icmp": icmp(3, 3), "passed_on": False, **NOTHING_HERE}, REJECTS, ["router-refuses"]),
         # without that, the canaries alone do not: everything may be led on to another machine (DMZ host)
-        ({"icmp": icmp(3, 13), **NOTHING_HERE}, REJECTS, ["no-rule", "wrong-host"]),
-        ({"icmp": icmp(3, 3), **NOTHING_HERE}, NEAR, ["wrong-host", "no-rule", "router-refuses"]),
-        ({"icmp": icmp(3, 3), "passed_on": True}, NEAR, ["wrong-host", "host-firewall", "no-listener"]),
+        ({"icmp": icmp(3, 13), **NOTHING_HERE}, REJECTS, ["no-rule", "wrong-host", "filtered-behind"]),
+        ({"icmp": icmp(3, 3), **NOTHING_HERE}, NEAR, ["wrong-host", "no-rule", "filtered-behind", "router-refuses"]),
+        ({"icmp": icmp(3, 3), "passed_on": True, "refused_by_box": False}, NEAR, ["wrong-host", "host-firewall", "no-listener"]),
         # somebody else's address
         ({"icmp": icmp(3, 13, UPSTREAM), **NOTHING_HERE}, NEAR, ["provider-drops"]),
-        ({"icmp": icmp(3, 13, UPSTREAM), **NOTHING_HERE}, msgspec.structs.replace(NEAR, told_of_expiry=False), ["provider-drops", "no-rule"]),
+        ({"icmp": icmp(3, 13, UPSTREAM), **NOTHING_HERE}, msgspec.structs.replace(NEAR, told_of_expiry=False, before_owner=(), expiry_ttl=None), ["provider-drops", "no-rule"]),
+        # one that was met nowhere before the box may be the box itself, under another of its addresses: as far off as that, it is
+        ({"icmp": icmp(3, 13, "203.0.113.9", 60), **NOTHING_HERE}, NEAR, ["provider-drops", "no-rule"]),
+        ({"icmp": icmp(3, 13, "203.0.113.9"), **NOTHING_HERE}, NEAR, ["router-refuses"]),
+        ({"icmp": icmp(3, 13, "203.0.113.9"), **NOTHING_HERE}, msgspec.structs.replace(NEAR, canary=icmp(3, 13, "203.0.113.9")), ["no-rule"]),
         # resets
-        ({"transport": "tcp", "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"transport": "tcp", "passed_on": True, "refused_by_box": False, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"transport": "tcp", "passed_on": True, "refused_by_box": True, **NOTHING_HERE}, NEAR, ["filtered-behind"]),
+        ({"transport": "tcp", "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        ({"transport": "tcp", **NOTHING_HERE}, NEAR, ["wrong-host", "no-rule", "filtered-behind", "router-refuses", "provider-drops"]),
         ({"transport": "tcp", "reset_before": True, **NOTHING_HERE}, NEAR, ["provider-drops"]),
         ({"transport": "tcp", "reset_before": False, **NOTHING_HERE}, NEAR, ["router-refuses", "provider-drops"]),
         ({"transport": "tcp", "reset_before": False, "punched": True, **NOTHING_HERE}, NEAR, ["router-refuses"]),
@@ -131,14 +160,16 @@ def test_less_evidence_never_leaves_out_a_cause_that_more_of_it_names() -> None:
         row(passed_on=False, punched=True, here="nothing"),
         row(passed_on=True, here="dropped"),
         row(passed_on=True, here="nothing", icmp=icmp(3, 1)),
-        row("refused", passed_on=True, here="nothing", icmp=icmp(3, 3)),
+        row("refused", passed_on=True, here="nothing", icmp=icmp(3, 3, ttl=62), refused_by_box=False),
+        row("refused", passed_on=True, here="nothing", icmp=icmp(3, 3), refused_by_box=True),
+        row("refused", "tcp", passed_on=True, here="nothing", refused_by_box=True),
         row("refused", passed_on=False, here="nothing", icmp=icmp(3, 13)),
         row("refused", "tcp", reset_before=False, punched=True, here="nothing"),
     ]
     for path in (NEAR, REJECTS):
         for one in whole:
             (cause,) = fitting(one, path, HERE, PUBLIC)
-            for name in ("passed_on", "punched", "here"):
+            for name in ("passed_on", "punched", "here", "refused_by_box"):
                 poorer = msgspec.structs.replace(one, **{name: None})
                 assert cause in fitting(poorer, path, HERE, PUBLIC), (cause, name, poorer)
 
@@ -263,6 +294,19 @@ def test_another_machine_that_answers_is_a_rule_to_the_wrong_host() -> None:
     assert (finding.id, finding.verdict) == ("port-forwarding.answered", Verdict.INCONCLUSIVE)
 
 
+def test_a_device_that_is_gone_holds_no_other_port_either() -> None:
+    absent = row(passed_on=True, icmp=icmp(3, 1), mapping=mapping(OTHER), here="nothing")
+    silent = msgspec.structs.replace(absent, transport="tcp", icmp=None)
+    assert [finding.observed for finding in judged(absent, silent).findings] == ["blocked: wrong-host"] * 2
+    assert [finding.observed for finding in judged(silent).findings] == ["blocked: held-by-another"]
+
+
+def test_a_router_within_lacks_the_rule_where_the_outer_one_leads_on() -> None:
+    (finding,) = judged(row(passed_on=True, here="nothing"), path=OUTER).findings
+    assert finding.observed == "blocked: no-rule or wrong-host or filtered-behind"
+    assert f"a router (192.168.88.1) behind the one that has {PUBLIC} has no rule for it" in finding.summary
+
+
 # ---- with the PBX running
 
 
@@ -277,8 +321,14 @@ def test_another_machine_that_answers_is_a_rule_to_the_wrong_host() -> None:
         # how it was refused stands in words alone: a router that rejects whatever it does not know is not told from one that keeps the port
         ("refused", "udp", {"passed_on": False}, REJECTS, ["no-rule", "router-refuses", "provider-drops"]),
         ("refused", "tcp", {"passed_on": False}, REJECTS, ["no-rule", "router-refuses", "provider-drops"]),
-        ("refused", "udp", {"passed_on": True}, NEAR, ["wrong-host", "host-firewall", "no-listener"]),
-        ("refused", "tcp", {}, FAR, ["wrong-host", "no-rule", "router-refuses", "provider-drops", "host-firewall", "no-listener", "carrier-grade-nat"]),
+        ("refused", "udp", {"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall", "no-listener"]),
+        (
+            "refused",
+            "tcp",
+            {},
+            FAR,
+            ["wrong-host", "no-rule", "router-refuses", "provider-drops", "filtered-behind", "host-firewall", "no-listener", "carrier-grade-nat"],
+        ),
     ],
 )
 def test_a_port_in_use_has_its_causes_too(state: str, transport: Any, facts: dict[str, Any], path: Path, expected: list[str]) -> None:

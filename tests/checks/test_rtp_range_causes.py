@@ -25,7 +25,7 @@ from tests.fakes.nat import EIGHT, Nat
 
 RULED_OUT: dict[str, Any] = {"passed_on": False, "punched": True, "here": "nothing"}
 """Evidence that leaves no cause but that there is no rule."""
-LED_AWAY: dict[str, Any] = {"passed_on": True, "here": "nothing", "icmp": icmp(3, 3)}
+LED_AWAY: dict[str, Any] = {"passed_on": True, "here": "nothing", "icmp": icmp(3, 3), "refused_by_box": False}
 
 
 # ---- which ports belong together
@@ -209,7 +209,7 @@ def test_a_rule_that_ends_early() -> None:
 def test_who_asks_for_speed_is_told_what_a_moment_tells() -> None:
     """Look-alikes that take seconds to leave out are told, too."""
     found = told(lambda: ExpiringEdge(Nat(**PORT_RESTRICTED, forwarded=HALF)), pace=0)
-    assert found == {"10100-10199": "no-rule or wrong-host or provider-drops"}
+    assert found == {"10100-10199": "no-rule or wrong-host or filtered-behind or provider-drops"}
 
 
 @pytest.mark.parametrize(("kind", "causes"), [("silent", "wrong-host or filtered-behind"), ("refuses", "wrong-host")])

@@ -166,6 +166,13 @@ def test_carrier_grade_nat_fails_where_ports_must_be_forwarded() -> None:
     assert said(observed, PHONE).verdict is Verdict.WARN
 
 
+def test_carrier_grade_nat_that_leads_ports_on_is_no_failure() -> None:
+    observed = msgspec.structs.replace(seen(*BEHIND_CARRIER), let_in=True)
+    (finding,) = said(observed, PBX).findings
+    assert (finding.id, finding.verdict) == ("topology.carrier-grade-nat", Verdict.WARN)
+    assert finding.summary.endswith("though ports are led on from there to here.")
+
+
 def test_double_nat_names_both_boxes() -> None:
     finding = said(seen(*BEHIND_SECOND, router(AT_SECOND))).finding("double-nat")
     assert finding.verdict is Verdict.WARN

@@ -1,5 +1,6 @@
 """The table of rules: each row with a saved report that it holds for, and the sentence that is told of it."""
 
+import msgspec
 import pytest
 
 from edgecheck.diagnosis.facts import Facts
@@ -52,6 +53,17 @@ SAVED = {
     "topology.several-routes": [topology("several-routes")],
     "topology.wan-address-differs": [topology("wan-address-differs")],
 }
+def test_carrier_grade_nat_that_leads_ports_on_explains_no_port_that_is_closed():
+    (finding_,) = topology("carrier-grade-nat", verdict="warn").findings
+    led_on = result(msgspec.structs.replace(finding_, observed="2 layers of NAT, and ports are led on"))
+    sentence = headline(led_on, ports(("no-rule", "TCP 5061")))
+    assert sentence == "Calls from outside may not arrive: TCP 5061 is not forwarded."
+    assert headline(led_on) == (
+        "Calls should work, with a reservation: the provider translates addresses too (carrier-grade NAT), and leads ports on to here."
+    )
+    assert advice(led_on)[0].startswith("The provider's NAT leads ports on to this network: ask the provider whether that is meant to stay")
+
+
 SENTENCES = {
     "nat-behavior.udp-blocked": "No calls over UDP are possible here: UDP does not leave this network.",
     "outbound.udp-blocked": "No calls over UDP are possible here: no UDP gets out.",

@@ -23,11 +23,13 @@ from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
 from tests.fakes.ends import FakeStream
 from tests.fakes.nat import Nat
 
-Stranger = Literal["silent", "refuses", "absent"]
-"""The machine that a rule leads to: says nothing, answers that nobody listens, or is not there."""
+Stranger = Literal["silent", "refuses", "absent", "filtered"]
+"""The machine that a rule leads to: says nothing, answers that nobody listens, or is not there. Or the box itself refuses what its rule leads on,
+in the same words."""
 ABSENT_S = 3.0
 """How long a router looks for a machine that is not there."""
-_ERROR_TTL = 63
+_FIRST_TTL = 64
+"""Every error begins with it."""
 
 
 @dataclass
@@ -125,48 +127,50 @@ class ExpiringEdge(Edge):
         if isinstance(met, int):
             self._deliver(met, Arrival(0.0, source, one.data))
         elif met is not None:
-            wait, kind, offender = met
+            wait, kind, offender, ttl = met
 
             def tell() -> None:
                 now = asyncio.get_running_loop().time()
-                self.server.handle_error(one.sender, one.destination, kind, offender, _ERROR_TTL, one.data, now)
+                self.server.handle_error(one.sender, one.destination, kind, offender, ttl, one.data, now)
 
             asyncio.get_running_loop().call_later(wait, self._later, tell)
 
-    def _meets(self, transport: str, source: Endpoint, port: int, hops: int) -> int | tuple[float, tuple[int, int], str] | None:
-        """The local port that it reaches; or an error: after so many seconds, of this kind, from this address; or nothing."""
+    def _meets(self, transport: str, source: Endpoint, port: int, hops: int) -> int | tuple[float, tuple[int, int], str, int] | None:
+        """The local port that it reaches; or an error: after so many seconds, of this kind, from this address, with this TTL; or nothing."""
+        box = len(self.upstream) + 1
         for number, router in enumerate(self.upstream, 1):
             if port in self.provider_drops and number == len(self.upstream):
                 return None
             if hops == number:
-                return self._tells(router, source, (11, 0), f"203.0.113.{200 + number}")
+                return self._tells(router, source, (11, 0), f"203.0.113.{200 + number}", number)
         local = self.nat.inbound(transport, source, port)  # what this machine has begun goes before any rule
         stranger = self.rules.get((transport, port)) if local is None else None
         if stranger is None and local is None:
-            return self._tells(self.box, source, (3, 13), self.nat.public) if self.rejects else None
+            return self._tells(self.box, source, (3, 13), self.nat.public, box) if self.rejects else None
         hops -= len(self.upstream) + 1
         if hops <= 0:
             if transport == "tcp" and not self.tells_of_tcp:
                 return None
-            return self._tells(self.box, source, (11, 0), self.nat.public)
+            return self._tells(self.box, source, (11, 0), self.nat.public, box)
         if stranger is not None:
-            wait = {"silent": None, "refuses": 0.0, "absent": ABSENT_S}[stranger]
+            wait = {"silent": None, "refuses": 0.0, "absent": ABSENT_S, "filtered": 0.0}[stranger]
             if wait is None:
                 return None
-            thrift = self.box if stranger == "absent" else Thrift()
-            return self._tells(thrift, source, (3, 1) if stranger == "absent" else (3, 3), self.nat.public, wait)
-        for router in self.inner:
-            if hops == 1:
-                return self._tells(router, source, (11, 0), self.nat.public)
-            hops -= 1
+            thrift = Thrift() if stranger == "refuses" else self.box
+            kind = (3, 1) if stranger == "absent" else (3, 3)
+            return self._tells(thrift, source, kind, self.nat.public, box + (stranger == "refuses"), wait)
+        for number, router in enumerate(self.inner, box + 1):
+            if hops == number - box:
+                return self._tells(router, source, (11, 0), self.nat.public, number)
         return local
 
     def _tells(
-        self, router: Thrift, peer: Endpoint, kind: tuple[int, int], offender: str, wait: float = 0.0
-    ) -> tuple[float, tuple[int, int], str] | None:
+        self, router: Thrift, peer: Endpoint, kind: tuple[int, int], offender: str, hops: int, wait: float = 0.0
+    ) -> tuple[float, tuple[int, int], str, int] | None:
+        """``hops``: from the server to who tells."""
         if not router.allows(peer.host, asyncio.get_running_loop().time(), self.random):
             return None
-        return wait + self.random.uniform(0, router.late_s), kind, offender
+        return wait + self.random.uniform(0, router.late_s), kind, offender, _FIRST_TTL + 1 - hops
 
     async def _dial(self, dialing: Dialing) -> control.Dialed:
         plan = dialing.request
@@ -183,9 +187,9 @@ class ExpiringEdge(Edge):
         met = None if weather.drops(loop.time()) else self._meets("tcp", source, port, plan.hops or 64)
         patience = plan.patience_ms / 1000 - weather.delay
         if isinstance(met, tuple) and met[0] + weather.delay < patience and not weather.drops(loop.time()):
-            wait, (kind, code), offender = met
+            wait, (kind, code), offender, ttl = met
             await asyncio.sleep(wait + weather.delay)
-            told = control.ErrorRow(port=port, sender=f"{dialing.local}/tcp", icmp_type=kind, icmp_code=code, offender=offender, ttl=_ERROR_TTL)
+            told = control.ErrorRow(port=port, sender=f"{dialing.local}/tcp", icmp_type=kind, icmp_code=code, offender=offender, ttl=ttl)
             dialing.ended(port, Attempt("unreachable", 50.0, f"ICMP {kind}/{code} from {offender}", told))
             return
         listener = self.listeners.get(met) if isinstance(met, int) else None

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgecheck.model.check import Arrival, Quote
+from edgecheck.model.check import Arrival, Memory, Quote
 from edgecheck.model.evidence import Answered, Exchange
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.bell import Bell
+from edgecheck.net.memory import NoMemory
 from edgecheck.wire.address import Endpoint
 from tests.fakes.nat import CLIENT, PUBLIC
 
@@ -70,6 +71,7 @@ class HopWorld:
         self.loss, self.delay, self.late = loss, delay, late
         self.source, self.observed, self.primary = CLIENT, PUBLIC, SERVER
         self.session, self.sees_quotes, self.rtt = bytes(8), True, delay * len(routers)
+        self.memory: Memory = NoMemory()
         self.told = RouterFacts(reason="not asked")
         self._bell = Bell()
         self._random = random.Random(seed)

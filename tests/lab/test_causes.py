@@ -39,6 +39,12 @@ def provider(rule: str) -> str:
 SIP = "th dport 5060-5061"
 UNTOLD_TCP = nft("home", "mute", "output", "icmp type time-exceeded @th,136,8 6 drop")
 """It says nothing of TCP segments that expire (byte 17 of the error: the quoted protocol), and tells of all else."""
+UNTOLD = nft("home", "mute", "output", "icmp type time-exceeded drop")
+POOL = f"""ip -n core route add 203.0.113.129/32 via {WAN}
+ip netns exec home nft insert rule ip edge source oifname wan snat to 203.0.113.129
+ip -n home route add unreachable 203.0.113.129/32
+"""
+"""It translates to an address that none of its interfaces has; whatever else comes for that one it refuses, under the address of its line."""
 BOTH = "meta l4proto { tcp, udp }"
 
 
@@ -131,13 +137,13 @@ CASES = (
         plan=routed(forwards=(Forward(ports="5060-5061", to=LAN_HOST),)),
         more=UNTOLD_TCP + nft("lan-host", "host", "input", f"{BOTH} {SIP} drop"),
         causes=("wrong-host", "filtered-behind"),
-        differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host")),
+        differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host", "filtered-behind")),
     ),
     Case(
         name="no rule, and a router that tells of no expired TCP",
         more=UNTOLD_TCP,
         causes=("no-rule",),
-        differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host")),
+        differing=dict.fromkeys(("TCP 5060", "TCP 5061"), ("no-rule", "wrong-host", "filtered-behind")),
     ),
     Case(name="held by another, alive", igd=Igd(says=igd.PUBLIC, held=(5060, 5061)), causes=("held-by-another",)),
     Case(
@@ -181,6 +187,35 @@ CASES = (
         plan=routed(forwards=PBX),
         more=nft("home", "more", "forward", f'iifname "wan" {BOTH} {SIP} drop'),
         causes=("wrong-host", "filtered-behind"),
+    ),
+    Case(
+        name="the router's own filter refuses what its rule leads on",
+        plan=routed(forwards=PBX),
+        more=nft("home", "more", "forward", 'iifname "wan" meta l4proto udp ct state new reject', 'iifname "wan" ct state new tcp flags syn reject with tcp reset'),
+        causes=("filtered-behind",),
+        besides=(),
+    ),
+    Case(
+        name="the router's own filter undoes its rule, and it tells of nothing",
+        plan=routed(forwards=PBX),
+        more=UNTOLD + nft("home", "more", "forward", f'iifname "wan" {BOTH} {SIP} drop'),
+        causes=("no-rule", "wrong-host", "filtered-behind", "provider-drops", "carrier-grade-nat"),
+    ),
+    Case(
+        name="an address of a pool that the router refuses under its own",
+        more=POOL,
+        causes=("no-rule",),
+        besides=("provider-drops",),
+    ),
+    Case(
+        name="the provider leads everything on, and the rules are right",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(dmz=True)),
+    ),
+    Case(
+        name="the provider leads everything on, and one port has no rule",
+        plan=Plan(home=KernelRouter(forwards=(Forward(ports="5060"),)), carrier=KernelRouter(dmz=True)),
+        causes=("no-rule", "wrong-host", "filtered-behind"),
+        differing={"UDP 5060": (), "TCP 5060": ()},
     ),
     Case(
         name="a rule that changes the port",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from pathlib import Path
 from typing import Any
 
 from edgecheck.wire import control, ports, probe, rtp, stun
@@ -144,6 +145,22 @@ async def bragging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     writer.write(b"SSH-2.0-Stranger\r\n\x00")
     await writer.drain()
     writer.close()
+
+
+@LINUX
+def test_dialing_tells_how_far_off_a_reset_was_made(server: ServerProcess, connect: Any) -> None:
+    """Nothing stands between: it arrives with the TTL that this system begins with."""
+    usual = int(Path("/proc/sys/net/ipv4/ip_default_ttl").read_text())
+
+    async def work(client: Client) -> None:
+        with socket.socket() as bound:
+            bound.bind((A, 0))
+            port = bound.getsockname()[1]
+            for least, outcome in ((usual, "refused"), (usual + 1, "silent")):
+                dialed = await client.ask(control.Dial, series=8, address=A, ports=((port, port),), attempts=2, patience_ms=200, least_ttl=least)
+                assert [row.outcome for row in dialed.rows] == [outcome]
+
+    run(connect, server, work)
 
 
 def test_dialing_tells_what_became_of_every_port(server: ServerProcess, connect: Any) -> None:

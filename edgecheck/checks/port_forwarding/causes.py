@@ -6,6 +6,8 @@ What each piece of evidence is worth, and what looks like it, stands in ``docs/c
 
 from typing import NamedTuple
 
+import msgspec
+
 from edgecheck.checks.port_forwarding.observation import Icmp, Path, PortRow
 
 
@@ -76,6 +78,8 @@ CAUSES: dict[str, Cause] = {
 """By the finding's cause."""
 _ABSENT = frozenset({(3, 0), (3, 1)}), frozenset({(1, 0), (1, 3)})
 """Net or host unreachable, address unreachable (RFC 792, RFC 4443): the machine that a rule leads to is not there."""
+_NOBODY_LISTENS = ((3, 3), (1, 4))
+"""Port unreachable, likewise."""
 
 
 def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
@@ -88,11 +92,13 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         return ("host-firewall",)
     if row.here == "nobody-listens":
         return ("no-listener",)
-    if path.cgnat:
+    if path.cgnat and not path.let_in:
         return ("carrier-grade-nat",)
-    if _is_held(row, here) and row.passed_on is not False:
-        # A machine that is gone holds nothing: it may have been this one, under another address.
-        return ("wrong-host",) if _is_absent(row) and (row.state == "blocked" or row.passed_on) else ("held-by-another",)
+    held = _is_held(row, here) and row.passed_on is not False
+    if held and _is_absent(row) and (row.state == "blocked" or row.passed_on):
+        return ("wrong-host",)  # a machine that is gone holds nothing: it may have been this one, under another address
+    if held and row.passed_on:
+        return ("held-by-another",)
     if here == public:
         found = _untranslated(row, path, here)
     elif row.asked and row.state == "refused":
@@ -101,12 +107,15 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         found = _refused(row, path, public)
     else:
         found = _silent(row, path)
+    if held:
+        found = ("held-by-another", *found)  # its list alone: it may have forgotten to apply it, or to take it off
     if row.passed_on and not path.nearby:
         found = ("no-rule", *found)  # of the router within
     watched = row.asked and row.transport == "udp" and row.state == "blocked"  # by a packet socket, before any firewall of this machine
     if row.here is None and not watched and "wrong-host" in found:
         found = (*found, "host-firewall", *(["no-listener"] if row.state == "refused" else []))
-    if not path.nearby and here != public and ("no-rule" in found or "router-refuses" in found):
+    elsewhere = path.nearby or path.let_in or row.passed_on is True or here == public  # whoever has the address leads ports on
+    if not elsewhere and ("no-rule" in found or "router-refuses" in found):
         found = (*found, "carrier-grade-nat")
     return tuple(dict.fromkeys(found))
 
@@ -143,12 +152,16 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
     """Somebody answered. Every machine behind the NAT answers under the public address, and so does the box that has it."""
     if row.reset_before:
         return ("provider-drops",)
-    if row.icmp is not None and row.icmp.offender != public:
-        return ("provider-drops",) if path.told_of_expiry else ("provider-drops", "no-rule")
     usual = _as_usual(row, path)
     absent = _is_absent(row)
     if row.passed_on:
-        return ("wrong-host",)
+        return _refused_behind(row, absent)
+    if row.icmp is not None and row.icmp.offender != public:
+        if row.icmp.offender in path.before_owner:
+            return ("provider-drops",)
+        if row.icmp.ttl is None or row.icmp.ttl != path.expiry_ttl:
+            return ("provider-drops", "no-rule")
+        row = msgspec.structs.replace(row, passed_on=False)  # another address of the box itself
     by_the_box = ("no-rule",) if usual else ("router-refuses",) if usual is False else ("no-rule", "router-refuses")
     if row.passed_on is False:
         return by_the_box
@@ -157,10 +170,22 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
     if absent and row.state == "blocked":
         return ("wrong-host",)  # told only after the router had looked for it; who rejects by rule does so at once
     if absent and usual is False:
-        return ("wrong-host", "router-refuses")
+        return ("wrong-host", "filtered-behind", "router-refuses")
+    before = ("provider-drops",) if row.icmp is None and not row.punched else ()
     if usual:
-        return ("no-rule", "wrong-host")
-    return ("wrong-host", "no-rule", "router-refuses")
+        return ("no-rule", "wrong-host", "filtered-behind", *before)
+    return ("wrong-host", "no-rule", "filtered-behind", "router-refuses", *before)
+
+
+def _refused_behind(row: PortRow, absent: bool) -> tuple[str, ...]:
+    """The box leads it on. A machine that is there answers a port where nobody listens with "port unreachable" or a reset; other words, and
+    whatever is made by the box, are a filter's."""
+    if absent and row.state == "blocked":
+        return ("wrong-host",)  # told only after the router had looked for it; who rejects by rule does so at once
+    if row.refused_by_box and not absent:
+        return ("filtered-behind",)
+    as_a_machine = row.icmp is None or (row.icmp.icmp_type, row.icmp.icmp_code) in _NOBODY_LISTENS
+    return ("wrong-host",) if as_a_machine and row.refused_by_box is False else ("wrong-host", "filtered-behind")
 
 
 def _refused_to_the_service(row: PortRow) -> tuple[str, ...]:
@@ -168,9 +193,9 @@ def _refused_to_the_service(row: PortRow) -> tuple[str, ...]:
     if row.arrived:
         return ("host-firewall", "no-listener")
     if row.passed_on:
-        return ("wrong-host",)
+        return ("wrong-host", "filtered-behind")
     by_others = ("no-rule", "router-refuses", "provider-drops")
-    return by_others if row.passed_on is False else ("wrong-host", *by_others)
+    return by_others if row.passed_on is False else ("wrong-host", *by_others, "filtered-behind")
 
 
 def _as_usual(row: PortRow, path: Path) -> bool | None:
@@ -196,4 +221,4 @@ def _silent(row: PortRow, path: Path) -> tuple[str, ...]:
     beyond = () if row.punched else ("provider-drops",)
     if row.passed_on is False:
         return ("no-rule", *beyond)
-    return ("no-rule", "wrong-host", *beyond)
+    return ("no-rule", "wrong-host", "filtered-behind", *beyond)

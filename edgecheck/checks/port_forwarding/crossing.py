@@ -50,9 +50,27 @@ class Crossing(NamedTuple):
     """How a connection to such a TCP port ended there; ``silent`` may be thrift where errors are what others are answered with."""
     canary_error: Icmp | None
     """How it refused a UDP port that no rule names."""
+    expiry_ttl: int | None = None
+    """TTL on arrival of the box's own errors."""
+    before: tuple[str, ...] = ()
+    """Who tells of packets that expire before it."""
+    reset_by_box: dict[int, bool] = {}
+    """TCP ports that it leads on and that are reset: whether the reset comes from as far as the box, or (False) from right behind it."""
 
 
 NOTHING = Crossing(None, False, {}, {}, None, "", None)
+_NEARLY = 4
+"""A machine behind the box that begins with the same TTL is so many hops behind it at most; farther off, it began with another."""
+
+
+def of_the_box(ttl: int | None, own: int | None) -> bool | None:
+    """Whether what arrived with this TTL was made as far away as the box, whose own arrives with ``own``; False: right behind it.
+
+    None: could not tell, for it may have begun with another TTL.
+    """
+    if ttl is None or own is None:
+        return None
+    return True if ttl == own else False if own - _NEARLY <= ttl < own else None
 
 
 def hello(net: Network, port: int, series: int | None = None) -> bytes:
@@ -126,6 +144,10 @@ class _Box:
                 led_on |= await self._taken(open_ones, canary if ("udp", canary) not in led_on else None, box)
         else:
             led_on = {key: value for key, value in led_on.items() if value}
+        ttls = {error.ttl for error in distances[box - 1][1] if expired(error) and error.offender == self.net.observed}
+        ttl = ttls.pop() if len(ttls) == 1 else None
+        before = dict.fromkeys(error.offender for _, errors in distances[: box - 1] for error in errors if expired(error))
+        beyond = [port for port in tcp if led_on.get(("tcp", port)) is True]
         error = next((error for error in told if error.port == canary and error.offender == self.net.observed and not expired(error)), None)
         return Crossing(
             behind=behind,
@@ -135,7 +157,20 @@ class _Box:
             canary=led_on.get(("udp", canary)),
             canary_tcp=next((row.outcome for row in rows if row.port == canary and certain), ""),
             canary_error=icmp_of(error) if error is not None and certain else None,
+            expiry_ttl=ttl,
+            before=tuple(host for host in before if host != self.net.observed),
+            reset_by_box=await self._reset_from(beyond, ttl) if beyond and ttl is not None else {},
         )
+
+    async def _reset_from(self, ports: list[int], ttl: int) -> dict[int, bool]:
+        """By a floor for the TTL of what answers: a reset that arrives with less is not heard."""
+        if "least-ttl" not in self.net.service.capabilities:
+            return {}
+        any_at_all, near, same, more = [
+            {row.port: row.outcome for row in await self._dial(ports, 0, least)} for least in (0, ttl - _NEARLY, ttl, ttl + 1)
+        ]
+        reset = [port for port in ports if any_at_all.get(port) == near.get(port) == "refused" and more.get(port) == "silent"]
+        return {port: same[port] == "refused" for port in reset if same.get(port) in ("refused", "silent")}
 
     async def _nearest(self, box: int, distances: list[tuple[bool, tuple[control.ErrorRow, ...]]]) -> tuple[int, bool]:
         """The first hop that speaks under the public address, and whether it is the box itself for certain: a machine behind the NAT bears
@@ -202,7 +237,7 @@ class _Box:
         account = await net.account(series)
         return account.errors if account else ()
 
-    async def _dial(self, ports: list[int], hops: int) -> tuple[control.DialRow, ...]:
+    async def _dial(self, ports: list[int], hops: int, least_ttl: int = 0) -> tuple[control.DialRow, ...]:
         net, attempts = self.net, min(self.copies, _MOST)
         ports = ports[: net.limits.dials // attempts]
         if len(ports) < 1 or "dial" not in net.service.capabilities:
@@ -217,6 +252,7 @@ class _Box:
                 spacing_ms=_SPACING_MS,
                 patience_ms=int(300 + 3000 * net.rtt),
                 hops=hops,
+                least_ttl=max(0, least_ttl),
             )
         )
         return reply.rows if isinstance(reply, control.Dialed) else ()

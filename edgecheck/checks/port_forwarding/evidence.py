@@ -66,6 +66,8 @@ def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
     if row.passed_on is not None:
         led_on = "expired there: it is led on to some machine" if row.passed_on else "did not expire there: it is led on to no machine"
         out.append(f"a packet that may live as far as {seen.probed_address} {led_on}")
+    if row.refused_by_box is not None:
+        out.append(f"by its TTL the refusal was made {'as far off as' if row.refused_by_box else 'right behind'} {seen.probed_address}")
     if row.reset_before is not None:
         whom = "before that" if row.reset_before else "there, or one hop before"
         out.append(f"a connection that may live no farther than {seen.probed_address} is reset {whom}")

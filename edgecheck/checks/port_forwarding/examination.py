@@ -11,7 +11,7 @@ import msgspec
 
 from edgecheck.checks import topology
 from edgecheck.checks.port_forwarding.causes import fitting
-from edgecheck.checks.port_forwarding.crossing import NOTHING, Crossing, cross
+from edgecheck.checks.port_forwarding.crossing import NOTHING, Crossing, cross, of_the_box
 from edgecheck.checks.port_forwarding.here import look
 from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, Path, PortRow
 from edgecheck.checks.port_forwarding.punch import punch_tcp, punch_udp
@@ -43,11 +43,11 @@ class Rounds(NamedTuple):
 
 
 async def examine(
-    net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int], *, patient: bool = True
+    net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int], *, patient: bool = True, let_in: bool = False
 ) -> tuple[list[PortRow], Path | None]:
     """The rows with what tells their causes apart, and the path. Ports that were reached cost nothing.
 
-    Not ``patient``: what takes seconds is left out, and more causes fit.
+    ``let_in``: some port was reached, here or before. Not ``patient``: what takes seconds is left out, and more causes fit.
     """
     wanted = [row for row in rows if row.state in NOT_REACHED and row.lands_on is None]
     strangers = [row for row in rows if row.state == "answered" and not row.asked]
@@ -55,9 +55,10 @@ async def examine(
         return rows, None
     kept = _kept(rounds)
     here = await look(net, wanted, rounds.counters, kept) if wanted else {}
-    path = _path(await topology.walk(net))
+    path = _path(await topology.walk(net), let_in or any(_reached(row) for row in rows))
     wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port), row.here)) for row in wanted] + strangers
-    open_questions = [row for row in wanted if path.cgnat is not True and row.here in (None, "nothing")]
+    hopeless = path.cgnat and not path.let_in
+    open_questions = [row for row in wanted if not hopeless and row.here in (None, "nothing")]
     if open_questions:
         crossing = NOTHING
         if patient and net.source != net.observed:
@@ -68,6 +69,8 @@ async def examine(
             path,
             behind_owner=crossing.behind,
             told_of_expiry=crossing.told,
+            expiry_ttl=crossing.expiry_ttl,
+            before_owner=crossing.before,
             canary=(rounds.shots.canary if rounds.shots else None) or crossing.canary_error,
             canary_passed_on=crossing.canary,
             canary_tcp=crossing.canary_tcp,
@@ -84,9 +87,13 @@ def _kept(rounds: Rounds) -> float:
     return (arrived + rounds.udp.control_arrived + rounds.tcp.control_arrived + 1) / (sent + 2)
 
 
-def _path(seen: topology.TopologyObservation) -> Path:
+def _path(seen: topology.TopologyObservation, let_in: bool) -> Path:
     first = next((hop.address for hop in seen.hops if hop.hop == 1), None)
-    return Path(owner_hop=seen.owner_hop, router=first, cgnat=seen.cgnat, unseen_router=seen.unseen_router)
+    return Path(owner_hop=seen.owner_hop, router=first, cgnat=seen.cgnat, unseen_router=seen.unseen_router, let_in=let_in)
+
+
+def _reached(row: PortRow) -> bool:
+    return row.state == "forwarded" or row.lands_on is not None or row.answered_here is True
 
 
 def _ports(rows: list[PortRow], transport: str) -> list[int]:
@@ -99,9 +106,17 @@ def _crossed(rows: list[PortRow], crossing: Crossing) -> list[PortRow]:
             row,
             passed_on=crossing.led_on.get((row.transport, row.port)),
             reset_before=crossing.reset.get(row.port) if _reset(row) else None,
+            refused_by_box=_refused_by_box(row, crossing),
         )
         for row in rows
     ]
+
+
+def _refused_by_box(row: PortRow, crossing: Crossing) -> bool | None:
+    """Of a port that the box leads on."""
+    if row.state != "refused" or not crossing.led_on.get((row.transport, row.port)):
+        return None
+    return of_the_box(row.icmp.ttl, crossing.expiry_ttl) if row.icmp is not None else crossing.reset_by_box.get(row.port)
 
 
 def _reset(row: PortRow) -> bool:

@@ -22,7 +22,17 @@ def causes(seen: ForwardingObservation, row: PortRow) -> tuple[str, ...]:
         return ("wrong-port",)  # seen here: nothing between had to be looked at
     if seen.path is None or row.state not in ("blocked", "refused", "answered"):
         return ()
-    return fitting(row, seen.path, seen.local_address, seen.probed_address)
+    found = fitting(row, seen.path, seen.local_address, seen.probed_address)
+    # The router told that this device is not there when it was asked of another port.
+    return ("wrong-host",) if found == ("held-by-another",) and _holder(row) in _gone(seen) else found
+
+
+def _gone(seen: ForwardingObservation) -> set[str]:
+    """Devices that hold ports by the router's word, and are not there."""
+    assert seen.path is not None
+    held = [row for row in seen.ports if row.mapping is not None]
+    fits = [(row, fitting(row, seen.path, seen.local_address, seen.probed_address)) for row in held]
+    return {_holder(row) for row, found in fits if found == ("wrong-host",)}
 
 
 def _alike(seen: ForwardingObservation, profile: Profile, row: PortRow) -> tuple[object, ...]:
@@ -112,7 +122,7 @@ def telling(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) ->
 
 def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
     return {
-        "box": _box(seen),
+        "box": _box(seen, row),
         "here": seen.local_address or "this machine",
         "public": seen.probed_address,
         "holder": _holder(row),
@@ -120,9 +130,12 @@ def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
     }
 
 
-def _box(seen: ForwardingObservation) -> str:
-    """Whoever decides what is let in to the public address."""
+def _box(seen: ForwardingObservation, row: PortRow) -> str:
+    """Whoever decides what is let in to the public address; where that one leads it on, a router within."""
     path = seen.path
+    if path is not None and row.passed_on and not path.nearby:
+        which = f" ({path.router})" if path.behind_owner == 2 and path.router else ""
+        return f"a router{which} behind the one that has {seen.probed_address}"
     if seen.local_address == seen.probed_address:
         return f"the firewall before this machine{f' ({path.router})' if path and path.router else ''}"
     if path is not None and path.nearby and path.router:

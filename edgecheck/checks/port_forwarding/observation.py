@@ -67,6 +67,9 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     reset_before: bool | None = None
     """TCP, reset although the connection may live no farther than the box with the public address: whether it is for certain a box before
     that which resets. None = not so, or not tried."""
+    refused_by_box: bool | None = None
+    """``refused``, though the box with the public address leads it on: whether the refusal came from as far off as that box, by its TTL.
+    False: from right behind it. None = not so, or could not tell."""
     lands_on: int | None = None
     """The other port of this machine at which what was sent to this one arrived: whoever led it there changed the port. None = not so, or
     it could not be seen."""
@@ -109,6 +112,12 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     """Hops from the box with the public address to this machine, counted from the server's side; 1 = it stands next to us."""
     told_of_expiry: bool = False
     """Whether that box told the server of packets that expired at it, for a port that is open: only then does its silence mean anything."""
+    expiry_ttl: int | None = None
+    """TTL on arrival of what it told of expiry: whatever else it makes arrives with the same."""
+    before_owner: tuple[str, ...] = ()
+    """Who told the server of packets that expired before they reached that box."""
+    let_in: bool = False
+    """Another port of this address was reached: whoever has it leads ports on to here."""
     canary: Icmp | None = None
     """How it refuses UDP ports that no rule names; None: not at all."""
     canary_passed_on: bool | None = None

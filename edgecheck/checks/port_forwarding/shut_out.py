@@ -12,14 +12,13 @@ from typing import Literal, NamedTuple
 from edgecheck.checks.port_forwarding.live import control_copies
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.checks.port_forwarding.tcp import chance_of_tcp_silence
-from edgecheck.checks.unsolicited import margin
+from edgecheck.checks.unsolicited import LET_IN, margin
 from edgecheck.model.check import Network
 from edgecheck.model.errors import LocalFailure, RequestDeclined
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.wire import control
 
 COPIES, SPACING_MS = 6, 40
-_KEY = "let-in"
 
 
 class Witness(NamedTuple):
@@ -44,12 +43,12 @@ def witness_of(rows: Sequence[PortRow]) -> Witness | None:
 
 def leave(net: Network, witness: Witness) -> None:
     """For checks that come later in this session."""
-    net.memory.note(_KEY, f"{net.session.hex()} {witness.transport} {witness.port} {int(witness.asked)}")
+    net.memory.note(LET_IN, f"{net.session.hex()} {witness.transport} {witness.port} {int(witness.asked)}")
 
 
 def left(net: Network) -> Witness | None:
     """What an earlier check of this session has left."""
-    noted = net.memory.recall(_KEY)
+    noted = net.memory.recall(LET_IN)
     words = noted[0].split() if noted else []
     if len(words) != 4 or words[0] != net.session.hex() or words[1] not in ("udp", "tcp"):
         return None

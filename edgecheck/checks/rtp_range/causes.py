@@ -64,7 +64,7 @@ def _fitting(seen: RtpObservation, examined: ForwardingObservation, stretch: Str
     """What fits any of the ports examined: where they differ, it is one for these and another for those."""
     rows = [row for row in _rows(examined, stretch) if row.state in ("blocked", "refused")]
     found = dict.fromkeys(cause for row in rows for cause in causes(examined, row))
-    if seen.inbound_open and examined.path is not None and not examined.path.cgnat:
+    if seen.inbound_open and len(found) > 1:
         found.pop("carrier-grade-nat", None)  # other ports of this address are let in
     return tuple(found)
 

@@ -11,6 +11,7 @@ from edgecheck.checks.port_forwarding.examination import REFILL_S, Rounds, exami
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, PortRow, inbound
 from edgecheck.checks.port_forwarding.tcp import DIAL_ATTEMPTS, DIAL_SPACING_MS, patience_ms, return_probes
 from edgecheck.checks.port_forwarding.udp import probe_udp
+from edgecheck.checks.unsolicited import was_let_in
 from edgecheck.model.check import Network
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.profile import PortNeed, Profile
@@ -18,11 +19,12 @@ from edgecheck.wire import control
 
 
 async def look_into(
-    net: Network, profile: Profile, ports: Sequence[int], controls: tuple[int, int], *, refused: bool
+    net: Network, profile: Profile, ports: Sequence[int], controls: tuple[int, int], *, refused: bool, let_in: bool = False
 ) -> ForwardingObservation | None:
     """What ``port-forwarding`` would see of these ports, which nothing else may hold meanwhile.
 
-    ``controls``: (arrived, sent) in the rounds that have found them silent. ``refused``: an error came back for some of them.
+    ``controls``: (arrived, sent) in the rounds that have found them silent. ``refused``: an error came back for some of them. ``let_in``:
+    others were reached.
     """
     alternate = net.alternate
     if alternate is None or profile.rtp is None or not ports:
@@ -37,7 +39,7 @@ async def look_into(
         probe_udp(net, [(_need(port), port) for port in ports], avoid), _over_tcp(net, ports[len(ports) // 2], patient)
     )
     rounds = Rounds(shots, udp, Canaries(), (before, net.counters()), began, controls)
-    rows, path = await examine(net, rows, rounds, avoid, patient=patient)
+    rows, path = await examine(net, rows, rounds, avoid, patient=patient, let_in=let_in or was_let_in(net))
     return ForwardingObservation(
         ports=(*rows, *over_tcp),
         probed_address=net.observed,

@@ -1,7 +1,7 @@
 """The examination: inward of all batches first, then outward; and what came of both, put together."""
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation
-from edgecheck.checks.port_forwarding.shut_out import is_shut_out, left, reason
+from edgecheck.checks.port_forwarding.shut_out import Witness, is_shut_out, leave, left, reason
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
@@ -41,19 +41,27 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
             await inward.test(listening)
             chosen = _to_examine(run, inward, profile)
             with run.lent(listening, chosen):
-                run.examined = await look_into(net, profile, chosen, inward.controls, refused=inward.refused)
+                run.examined = await _look_into(net, profile, chosen, inward)
             await outward.test(listening)
     else:
         await _one_by_one(run, inward, batches)
-        run.examined = await look_into(net, profile, _to_examine(run, inward, profile), inward.controls, refused=inward.refused)
+        run.examined = await _look_into(net, profile, _to_examine(run, inward, profile), inward)
         await _one_by_one(run, outward, batches)
     run.traced = await _traced(run, outward)
     in_open, in_blocked, _ = _together(inward.tallies)
+    reached = in_open - inward.doubtful
+    if reached and left(net) is None:
+        leave(net, Witness("udp", min(reached), False))
     witness = left(net) if in_blocked and not in_open else None
     if witness is not None and await is_shut_out(net, witness):
         run.shut_out = reason(witness)
     answers = await alternate_answers(net) if in_blocked and not in_open and not inward.moved else None
     return _observed(run, inward, outward, answers)
+
+
+async def _look_into(net: Network, profile: Profile, chosen: list[int], inward: Inbound) -> ForwardingObservation | None:
+    let_in = bool(inward.moved) or any(tally.open for tally in inward.tallies)
+    return await look_into(net, profile, chosen, inward.controls, refused=inward.refused, let_in=let_in)
 
 
 async def _one_by_one(run: Run, direction: Inbound | Outbound, batches: list[list[int]]) -> None:

@@ -6,6 +6,9 @@ from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire.networks import is_private, is_shared, neighbors
 
+LED_ON = ", and ports are led on"
+"""Carrier-grade NAT is no reason then why others are not."""
+
 
 def judge(seen: TopologyObservation, profile: Profile) -> tuple[Finding, ...]:
     """Carrier-grade NAT is a failure where ports must be forwarded: no rule of one's own reaches the outer box."""
@@ -29,10 +32,14 @@ def judge(seen: TopologyObservation, profile: Profile) -> tuple[Finding, ...]:
 
     if seen.cgnat:
         text = f"The provider translates addresses too (carrier-grade NAT): {public} is not this network's own address"
-        if needs_forwarding:
-            text += ", so no port can be forwarded from outside. Ask the provider for a public address"
         count = f"{seen.nat_layers} layers of NAT" if seen.nat_layers else "at least two layers of NAT"
-        finding("carrier-grade-nat", Verdict.FAIL if needs_forwarding else Verdict.WARN, f"{text}.", count)
+        if seen.let_in:
+            text += ", though ports are led on from there to here"
+            count += LED_ON
+        elif needs_forwarding:
+            text += ", so a rule in the router here alone lets nothing in from outside. Ask the provider for a public address"
+        fails = needs_forwarding and not seen.let_in
+        finding("carrier-grade-nat", Verdict.FAIL if fails else Verdict.WARN, f"{text}.", count)
     elif seen.nat_layers == 0:
         finding("no-nat", Verdict.PASS, "No NAT: this machine has the public address itself.", "no NAT")
     elif seen.nat_layers == 1:

@@ -48,6 +48,8 @@ class TopologyObservation(Observation, frozen=True, kw_only=True):
     own_address: tuple[OwnAddressStep, ...] = ()
     owner_hop: int | None = None
     """The hop whose box owns the public address; 0 = this machine."""
+    let_in: bool = False
+    """An earlier check of this session has seen a port reached from the server's never-contacted address."""
     unseen_router: str | None = None
     """The default router, where it counts itself as no hop; None = it is the first hop, or that could not be told."""
     other_gateways: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import msgspec
 from edgecheck.checks.hops import Expiry, controls, expire
 from edgecheck.checks.topology.layers import interpret
 from edgecheck.checks.topology.observation import Hop, OwnAddressStep, TopologyObservation
+from edgecheck.checks.unsolicited import was_let_in
 from edgecheck.model import draft
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.evidence import Answered
@@ -60,7 +61,8 @@ def _observed(
     seen: tuple[str, ...],
     gateways: tuple[str, ...],
 ) -> TopologyObservation:
-    return interpret(net.source, net.observed, hops, steps, facts, seen, gateways, sees_quotes=net.sees_quotes)
+    found = interpret(net.source, net.observed, hops, steps, facts, seen, gateways, sees_quotes=net.sees_quotes)
+    return msgspec.structs.replace(found, let_in=was_let_in(net))
 
 
 def _so_far(

@@ -80,7 +80,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     """Of ``alternate-address``, ``stun-tcp``, ``sip-udp``, ``sip-tcp``, ``sip-tls``, ``sip-calls``, ``sip-calls-tcp``, ``media``,
     ``udp-errors`` (ICMP seen), ``dial``, ``inquire``, ``reports``, ``hop-limit`` (probes and connections may be made to expire on the way),
-    ``push`` (sends on connections that lie idle)."""
+    ``push`` (sends on connections that lie idle), ``least-ttl`` (TCP is heard from a TTL on)."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):

@@ -82,6 +82,8 @@ class Dial(msgspec.Struct, frozen=True, kw_only=True, tag="dial"):
     """As in ``Probe``."""
     source_port: int = 0
     """Connect from this port, 32768 or above, so that it may be expected; for one attempt to one port. 0 = any. Needs ``hop-limit``."""
+    least_ttl: int = 0
+    """Segments that arrive with a smaller TTL are not heard (RFC 5082): so a reset tells how far off it was made. Needs ``least-ttl``."""
 
 
 class Dialed(msgspec.Struct, frozen=True, kw_only=True, tag="dialed"):
