@@ -14,7 +14,7 @@ from edgecheck.wire import control, probe, rtp, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe
 from tests.server.conftest import InMemory
-from tests.server.test_sip_mirror import SDP, request
+from tests.server.sip_phone import SDP, request
 
 LISTENERS = ("A1", "A2", "B1", "B2", "AX:40001", "BX:40002", "sip:5060", "sip:5080", "media:10000")
 STRANGER = Endpoint("192.0.2.77", 5060)

@@ -10,7 +10,7 @@ from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe
 from tests.server.conftest import Client
 from tests.server.loopback import A, receive, roles, run, udp
-from tests.server.test_sip_mirror import SDP, request
+from tests.server.sip_phone import SDP, request
 from tests.server_process import ServerProcess
 
 

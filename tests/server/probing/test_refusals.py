@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.lab
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RULES = """
 table inet refusals {
   chain incoming {

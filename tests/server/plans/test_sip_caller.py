@@ -8,7 +8,7 @@ from echo_server.plans.sip_caller import Calling
 from edgecheck.wire import control, probe, sip
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import InMemory
-from tests.server.test_sip_mirror import PEER, request
+from tests.server.sip_phone import PEER, request
 
 SERIES, REGISTER, OPTIONS, INVITE, CONTROL = 5, 1, 8, 9, 0
 CONTACT = "<sip:me@192.168.1.2:5060;transport=udp;ob>"

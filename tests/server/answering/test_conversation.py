@@ -12,7 +12,7 @@ from edgecheck.wire import control, probe, sip, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.probe import Kind, Probe
 from tests.server.conftest import InMemory
-from tests.server.test_sip_mirror import SDP, request
+from tests.server.sip_phone import SDP, request
 
 PEER = Endpoint("203.0.113.7", 40000)
 
