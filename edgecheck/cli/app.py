@@ -214,6 +214,11 @@ def explain(
             help="A finding (sip-alg.rewritten), a check, a saved report (- is stdin), a run of the history (@12, @last).",
         ),
     ],
+    make: Annotated[
+        str,
+        typer.Option("--for", metavar="NAME", show_default=False, help="Of a page's tables: this router or PBX only (netgear, asterisk)."),
+    ] = "",
+    whole: Annotated[bool, typer.Option("--all", help="A page with its tables of all makes (on a terminal only their names).")] = False,
     json: options.Json = None,
     html: options.Html = None,
     junit: options.Junit = None,
@@ -225,7 +230,7 @@ def explain(
     from edgecheck.cli import explain as command
     from edgecheck.cli.output import Output
 
-    raise typer.Exit(command.explain(what, Output(json=json, html=html, junit=junit, quiet=quiet, no_color=no_color)))
+    raise typer.Exit(command.explain(what, Output(json=json, html=html, junit=junit, quiet=quiet, no_color=no_color), make, whole))
 
 
 @app.command()

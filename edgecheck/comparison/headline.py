@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edgecheck.model.brief import brief
 from edgecheck.model.comparison import Change, Kind
 
 _MOST = 3
@@ -26,10 +27,16 @@ def headline(changes: Sequence[Change]) -> str:
 
 
 def _told(changes: Sequence[Change]) -> str:
-    parts = [_clause(change.summary) + (f" ({change.cause})" if change.cause else "") for change in changes[:_MOST]]
+    told = ((brief(_clause(_now(change.summary, len(changes)))), change.cause) for change in changes[:_MOST])
+    parts = [clause + (f" ({cause})" if cause else "") for clause, cause in told]
     if len(changes) > _MOST:
         parts.append(f"{len(changes) - _MOST} more")
     return "; ".join(parts)
+
+
+def _now(summary: str, told: int) -> str:
+    """Of several changes only what is now: ``UDP 5060 is forwarded now; before it was blocked.``"""
+    return summary.partition("; before it ")[0] if told > 1 else summary
 
 
 def _beside(changes: Sequence[Change]) -> str:

@@ -1,8 +1,11 @@
 """The first line of a look at a SIP account: does it register, and if not, where the way of the phone ends."""
 
+import re
+
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.on_the_way import told_better
 from edgecheck.diagnosis.words import clause, whole
+from edgecheck.model.brief import brief
 from edgecheck.model.verdict import Finding, Verdict
 
 _FINE = (Verdict.PASS,)
@@ -18,7 +21,7 @@ def account_sentence(facts: Facts) -> str | None:
     trouble = _first_on_the_way(facts)
     if registers and trouble is not None and trouble.verdict is not Verdict.INCONCLUSIVE:
         reservation = "but" if trouble.verdict is Verdict.FAIL else "with a reservation:"
-        return f"{name} registers, {reservation} {clause(trouble)}."
+        return f"{name} registers, {reservation} {_brief(trouble)}."
     if registers:
         arrives = facts.having("registration.reachable", verdicts=_FINE)
         return f"{name} registers, and requests arrive through the registration." if arrives else (
@@ -30,8 +33,22 @@ def account_sentence(facts: Facts) -> str | None:
         why = next((one.cut_short for one in facts.results if one.cut_short), "it was cut short")
         return f"Whether {name[:1].lower()}{name[1:]} registers could not be told: the run was not finished ({why})."
     if trouble.verdict is Verdict.FAIL:
-        return f"{name} does not register: {clause(trouble)}."
+        return f"{name} does not register: {_brief(trouble)}."
     return whole(trouble.summary)
+
+
+def _brief(trouble: Finding) -> str:
+    """Its sentence where that is short; the row below has all of it."""
+    status = _REFUSED.get(trouble.id)
+    if status is None or not _USUAL.search(trouble.summary):
+        return brief(clause(trouble))
+    others = trouble.summary.count("; or ")
+    more = f"; {others} other cause{'s fit' if others > 1 else ' fits'}, too" if others else ""
+    return f"the credentials are refused ({status} again): look at the password and the authentication user first{more}"
+
+
+_REFUSED = {"registration.wrong-credentials": 401, "registration.proxy-authentication": 407}
+_USUAL = re.compile("most likely the password or the authentication user")
 
 
 def leading(facts: Facts) -> Finding | None:

@@ -4,15 +4,17 @@ from edgecheck.diagnosis.facts import Facts
 from edgecheck.model.verdict import Finding, Verdict
 
 _BY_TLS = ("tls.old-version", "tls.not-tls", "tls.refused", "tls.client-certificate-wanted", "tls.intercepted")
+_ELSEWHERE = ("transport.stale-port", "registration.wrong-transport")
+"""What answers there, at another port or over another transport, says that the server is there."""
 _BETTER: dict[str, tuple[str, ...]] = {
     "transport.tls-failed": _BY_TLS,
     "transport.hung-up": _BY_TLS,
     "transport.connected-silent": _BY_TLS,
     "registration.tls-failed": (*_BY_TLS, "transport.wrong-transport"),
     "tls.no-handshake": ("transport.wrong-transport",),
-    "transport.refused": ("transport.stale-port",),
-    "transport.unreachable": ("transport.stale-port",),
-    "transport.silent": ("transport.stale-port",),
+    "transport.refused": _ELSEWHERE,
+    "transport.unreachable": _ELSEWHERE,
+    "transport.silent": _ELSEWHERE,
 }
 """What is seen -> what says why."""
 
@@ -24,5 +26,9 @@ def told_better(facts: Facts) -> tuple[Finding, ...]:
         finding
         for finding in facts.findings
         for better in (_BETTER.get(finding.id, ()),)
-        if better and any(each.id in better and each.subject in (finding.subject, finding.observed) for each in why)
+        if better and any(each.id in better and _same_place(finding, each) for each in why)
     )
+
+
+def _same_place(seen: Finding, why: Finding) -> bool:
+    return why.subject in (seen.subject, seen.observed) or (bool(why.observed) and why.observed == seen.subject)

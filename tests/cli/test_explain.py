@@ -38,6 +38,52 @@ def test_a_page(capsys):
     assert capsys.readouterr().out.startswith("port-forwarding.blocked: The port is not reached, and several causes fit\n")
 
 
+def test_on_a_terminal_a_page_fits_and_names_the_makes(capsys, monkeypatch):
+    assert invoke(["explain", "sip-alg.rewritten"]) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setattr("edgecheck.cli.explain.is_terminal", lambda stream: True)
+    assert invoke(["explain", "sip-alg.rewritten"]) == 0
+    folded = capsys.readouterr().out
+    assert len(folded.splitlines()) < 30 < 100 < len(whole.splitlines())
+    assert "Netgear" in folded
+    assert 'tick "Disable SIP ALG"' in whole
+    assert 'tick "Disable SIP ALG"' not in folded
+    assert "edgecheck explain sip-alg.rewritten --for NAME" in folded
+    assert invoke(["explain", "sip-alg.rewritten", "--all"]) == 0
+    assert capsys.readouterr().out == whole
+
+
+@pytest.mark.parametrize(
+    ("page", "make", "there", "elsewhere"),
+    [
+        ("sip-alg.rewritten", "NETGEAR", 'tick "Disable SIP ALG"', "MikroTik"),
+        ("registration.wrong-credentials", "freepbx", "Authentication Outbound", "3CX"),
+        ("port-forwarding.no-rule", "fritz", "Port Sharing", "MikroTik"),
+    ],
+)
+def test_a_page_for_one_make(capsys, page, make, there, elsewhere):
+    assert invoke(["explain", page, "--for", make]) == 0
+    told = capsys.readouterr().out
+    assert there in told
+    assert elsewhere not in told
+    assert "What to do" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("sip-alg.rewritten", "--for", "nosuch"), "The page sip-alg.rewritten says nothing of 'nosuch': there are ASUS; "),
+        (("control.refused", "--for", "asterisk"), "The page control.refused says nothing of 'asterisk': it has no table by make."),
+        (("r.json", "--all"), "--for and --all belong to the page of a finding"),
+    ],
+)
+def test_a_make_that_is_not_there_is_said(capsys, words, sentence):
+    assert invoke(["explain", *words]) == 64
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(sentence)
+
+
 def test_a_saved_report_is_judged_by_its_facts(tmp_path, capsys):
     assert invoke(["explain", str(saved(tmp_path))]) == 1
     out = capsys.readouterr().out

@@ -220,6 +220,9 @@ def test_a_closed_port_that_opens_is_better_and_two_alike_are_told_together():
         (5060, "tcp", "forwarded", True, None), (5061, "tcp", "forwarded", True, None), (5060, "udp", "answered", True, "x", True)
     )
     assert changes(before, after) == [(Kind.BETTER, "TCP 5060-5061"), (Kind.BETTER, "UDP 5060")]
+    assert compare(report(before), report(after)).headline == (
+        "Nothing got worse, and this got better: TCP 5060-5061 is forwarded now; UDP 5060 is forwarded now."
+    )
 
 
 def test_an_optional_port_that_closes_is_a_warning():
@@ -259,6 +262,15 @@ def test_a_check_without_a_comparison_of_its_own_is_compared_by_its_findings():
     found = changes(before, after)
     assert found == [(Kind.WORSE, "layers"), (Kind.DIFFERENT, "number of NAT layers")]
     assert [kind for kind, _ in changes(after, before)] == [Kind.BETTER, Kind.DIFFERENT]
+
+
+def test_a_long_finding_is_short_in_the_first_line_and_whole_in_its_row():
+    fine = result(finding("registration.registered", "pass", "sip:a@b"), observation={"ending": "registered"})
+    sentence = f"401 Unauthorized again, after the challenge was answered: {'most likely the password is wrong; or ' * 5}not."
+    refused = result(finding("registration.wrong-credentials", "fail", "sip:a@b", sentence), observation={"ending": "refused"})
+    found = compare(report(fine), report(refused))
+    assert found.headline == "After the change: 401 Unauthorized again, after the challenge was answered."
+    assert [change.summary for change in found.of(Kind.WORSE)] == [sentence]
 
 
 def test_a_warning_that_became_a_failure_is_worse():

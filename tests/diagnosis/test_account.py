@@ -50,6 +50,44 @@ def test_first_line(results: list[CheckResult], expected: str) -> None:
     assert headline(Facts(results, PROFILE, None)) == expected
 
 
+USUAL = "most likely the password or the authentication user is wrong (the answer does not say which; the server's log does)"
+REFUSED = f"401 Unauthorized again, after the challenge was answered as 'alice' for realm 'x': {USUAL}"
+
+
+@pytest.mark.parametrize(
+    ("cause", "summary", "expected"),
+    [
+        ("wrong-credentials", f"{REFUSED}.", "the credentials are refused (401 again): look at the password and the authentication user first."),
+        (
+            "proxy-authentication",
+            f"{REFUSED}; or the realm changes; or something rewrites SIP.",
+            "the credentials are refused (407 again): look at the password and the authentication user first; 2 other causes fit, too.",
+        ),
+        ("wrong-credentials", "The server refuses.", "the server refuses."),
+        ("forbidden", f"It answered 403 {'without asking for a password first ' * 2}: {'that is also what a trunk says ' * 4}.", None),
+    ],
+)
+def test_a_long_sentence_is_short_in_the_first_line(cause: str, summary: str, expected: str | None) -> None:
+    told = headline(Facts([result("registration", (cause, "fail", summary))], PROFILE, None))
+    assert len(told) < 180
+    assert expected is None or told == f"sip:alice@example.com does not register: {expected}"
+
+
+def test_what_answers_at_another_port_stands_before_the_silent_one() -> None:
+    refused = Finding(id="transport.refused", verdict=Verdict.FAIL, subject="UDP h:5070", summary="It refuses.", evidence=("x",))
+    wrong = Finding(
+        id="registration.wrong-transport", verdict=Verdict.FAIL, subject="sip:alice@example.com", observed="UDP h:5070",
+        summary="UDP h:5070 does not answer, but UDP h:5060 does.", evidence=("x",),
+    )  # fmt: skip
+    made = [
+        CheckResult(id="transport", verdict=Verdict.FAIL, summary="", duration_s=0.1, findings=(refused,)),
+        CheckResult(
+            id="registration", verdict=Verdict.FAIL, summary="", duration_s=0.1, findings=(wrong,), observation={"aor": "sip:alice@example.com"}
+        ),
+    ]
+    assert headline(Facts(made, PROFILE, None)) == "sip:alice@example.com does not register: UDP h:5070 does not answer, but UDP h:5060 does."
+
+
 TLS_FAILED, CLOSED = ("tls-failed", "fail", "TLS could not be opened."), ("hung-up", "inconclusive", "It hangs up.")
 
 
