@@ -120,9 +120,14 @@ def start(
     (directory / "own.key").write_bytes(shown.key_pem)
     own = f"method = TLSv1.2+\ncertificate = {directory}/own.pem\nprivate_key = {directory}/own.key\n"
     (directory / "tls.cfg").write_text(f"[server:default]\n{own}[client:default]\nmethod = TLSv1.2+\n")
-    file = directory / "kamailio.cfg"
     given = {"address": address, "algorithm": algorithm, "password": PASSWORD, "most_expires": most_expires, "beyond": beyond}
-    file.write_text(_CONFIG.format(**given, folder=directory, outbound=_OUTBOUND if outbound else ""))
+    config = _CONFIG.format(**given, folder=directory, outbound=_OUTBOUND if outbound else "")
+    return run(topology, "server", directory, config, End(address), End(address, 5060, "tcp"), End(address, 5061, "tcp"))
+
+
+def run(topology: Topology, namespace: str, directory: Path, config: str, *ends: End) -> Program:
+    """Start one that is configured so; returns when it serves at all of these ends."""
+    file = directory / "kamailio.cfg"
+    file.write_text(config)
     options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "32", "-M", "4")
-    program = topology.ground.spawn("server", "kamailio", *options)
-    return ready.serves(topology.ground, program, "server", End(address), End(address, 5060, "tcp"), End(address, 5061, "tcp"))
+    return ready.serves(topology.ground, topology.ground.spawn(namespace, "kamailio", *options), namespace, *ends)

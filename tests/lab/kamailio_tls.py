@@ -7,7 +7,7 @@ from typing import Any
 
 from edgecheck.model.phone import NOWHERE
 from tests.fakes.certificates import Identity, issue
-from tests.lab import ready
+from tests.lab import kamailio
 from tests.lab.ground import Program, python
 from tests.lab.ready import End
 from tests.lab.routers import KernelRouter
@@ -142,10 +142,8 @@ def start(topology: Topology, folder: Path) -> tuple[Program, Path]:
             sections.append(f"[server:{SERVER}:5075]\nserver_name = {DOMAIN}\n{own}")  # who names nothing gets the last one
     (folder / "tls.cfg").write_text("\n".join(sections))
     listens = "\n".join(f"listen=tls:{SERVER}:{port}" for port in ports)
-    (folder / "kamailio.cfg").write_text(_CONFIG.format(listens=listens, folder=folder, address=SERVER))
-    options = ("-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-P", str(folder / "pid"), "-w", str(folder), "-Y", str(folder), "-m", "32", "-M", "4")
-    program = topology.ground.spawn("server", "kamailio", *options)
-    ready.serves(topology.ground, program, "server", End(SERVER), *(End(SERVER, port, "tcp") for port in ports))
+    config = _CONFIG.format(listens=listens, folder=folder, address=SERVER)
+    program = kamailio.run(topology, "server", folder, config, End(SERVER), *(End(SERVER, port, "tcp") for port in ports))
     return program, folder / "root.pem"
 
 

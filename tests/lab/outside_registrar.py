@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from echo_server.settings.certificate import keep_certificate
-from tests.lab import ready
+from tests.lab import kamailio
 from tests.lab.ground import Program
 from tests.lab.ready import End
 from tests.lab.topology import SERVER, Topology
@@ -41,9 +41,5 @@ def serve(topology: Topology, directory: Path) -> Program:
     """Start it in the server's namespace; returns when it answers."""
     directory.mkdir(parents=True, exist_ok=True)
     certificate, key, _ = keep_certificate(directory, [SERVER])
-    file = directory / "kamailio.cfg"
-    file.write_text(_CONFIG.format(server=SERVER, certificate=certificate, key=key))
-    program = topology.ground.spawn(
-        "server", "kamailio", "-f", str(file), "-DD", "-E", "-m", "16", "-M", "4", "-Y", str(directory), "-P", str(directory / "pid")
-    )
-    return ready.serves(topology.ground, program, "server", End(SERVER), End(SERVER, 5060, "tcp"), End(SERVER, 5061, "tcp"))
+    config = _CONFIG.format(server=SERVER, certificate=certificate, key=key)
+    return kamailio.run(topology, "server", directory, config, End(SERVER), End(SERVER, 5060, "tcp"), End(SERVER, 5061, "tcp"))

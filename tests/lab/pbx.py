@@ -9,6 +9,7 @@ from pathlib import Path
 from echo_server.settings.certificate import make_certificate
 from tests.lab import ready
 from tests.lab.ground import Program, python
+from tests.lab.kamailio import run as run_kamailio
 from tests.lab.ready import End
 from tests.lab.topology import Topology
 
@@ -54,11 +55,8 @@ def kamailio(topology: Topology, namespace: str, host: str, directory: Path) -> 
     certificate, key = make_certificate((host,), datetime.now(UTC))
     (directory / "certificate.pem").write_bytes(certificate)
     (directory / "key.pem").write_bytes(key)
-    (directory / "kamailio.cfg").write_text(_KAMAILIO.format(host=host, directory=directory))
-    running = topology.ground.spawn(
-        namespace, "kamailio", "-f", str(directory / "kamailio.cfg"), "-DD", "-E", "-m", "64", "-M", "8", "-Y", str(directory)
-    )
-    return ready.serves(topology.ground, running, namespace, End(host), End(host, 5060, "tcp"), End(host, 5061, "tcp"))
+    config = _KAMAILIO.format(host=host, directory=directory)
+    return run_kamailio(topology, namespace, directory, config, End(host), End(host, 5060, "tcp"), End(host, 5061, "tcp"))
 
 
 def uas(topology: Topology, namespace: str, host: str, directory: Path) -> Program:
