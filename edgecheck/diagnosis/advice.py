@@ -275,9 +275,11 @@ def _shut_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return ()
     known = [facts.server.address, facts.server.alternate] if facts.server else []
     whom = f" ({' and '.join(address for address in known if address)})" if known else ""
+    limited = ("Look at the rule itself, too: one that names addresses from which it lets in must name these.",)
     return (
         f"Exempt the echo server{whom} from the port scan, flood or intrusion protection of the router or firewall, or switch that off for "
         "the time of the test; wait until it has forgotten (mostly some minutes), and run this again.",
+        *(limited if "some addresses only" in finding.summary else ()),
     )
 
 

@@ -2,17 +2,19 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from edgecheck.checks import port_forwarding
+from edgecheck.checks import port_forwarding, rtp_range
 from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, witness_of
 from edgecheck.model.verdict import Verdict
 from edgecheck.wire.address import Endpoint
-from tests.checks.probing import SIP, look, say
+from tests.checks.probing import NEEDS, PROFILE, SIP, look, say
+from tests.checks.test_port_forwarding_live import ELSE, ROOT, USER, edge_with
 from tests.fakes import clock
-from tests.fakes.edge import ALTERNATE, Edge, Weather
+from tests.fakes.edge import ALTERNATE, PRIMARY, Edge, Weather
 from tests.fakes.memory import SharedMemory
-from tests.fakes.nat import Nat
+from tests.fakes.nat import EIGHT, Nat
 
 PORT_RESTRICTED: dict[str, Any] = {"per_destination_ports": True}
 
@@ -27,7 +29,8 @@ class Banning(Nat):
 
     def inbound(self, transport: str, source: Endpoint, port: int) -> int | None:  # type: ignore[override]
         flow = (transport, source, port)
-        if source.host == ALTERNATE and flow not in self._known:
+        solicited = any(source in contacts for contacts in self._contacts.values())
+        if source.host == ALTERNATE and flow not in self._known and not solicited:
             if len(self._known) >= self._most:
                 return None
             self._known.add(flow)
@@ -46,7 +49,7 @@ def test_a_prober_that_is_shut_out_finds_no_rule_missing(most: int) -> None:
     assert "blocked" not in states.values()
     silent = [row for row in seen.ports if row.state == "undecided"]
     assert silent
-    assert all("let in at UDP 5060 before and no longer is" in row.reason for row in silent)
+    assert all("before and no longer is" in row.reason for row in silent)
     assert Verdict.FAIL not in {finding.verdict for finding in say(port_forwarding.CHECK, seen).findings}
 
 
@@ -78,3 +81,77 @@ def test_the_witness_is_one_of_this_session_alone() -> None:
 def test_what_was_not_reached_is_no_witness() -> None:
     seen = seen_behind(lambda: Nat(**PORT_RESTRICTED))
     assert witness_of(seen.ports) is None
+
+
+# ---- shut out before anything was reached: the server's primary address, which has knocked nowhere, is let in all the same
+
+
+class SynGuard(Banning):
+    """The same for TCP alone."""
+
+    def inbound(self, transport: str, source: Endpoint, port: int) -> int | None:  # type: ignore[override]
+        return Nat.inbound(self, transport, source, port) if transport == "udp" else super().inbound(transport, source, port)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("most", range(4))
+def test_a_prober_that_has_reached_nothing_before_it_was_shut_out_finds_no_rule_missing(most: int) -> None:
+    seen = seen_behind(lambda: Banning(most, **PORT_RESTRICTED, forwarded=dict(SIP)))
+    assert not [row for row in seen.ports if row.state == "blocked"]
+    said = say(port_forwarding.CHECK, seen)
+    assert said.verdict == Verdict.INCONCLUSIVE
+    silent = [row for row in seen.ports if row.state == "undecided"]
+    assert silent
+    assert all("let in at" in row.reason for row in silent)
+
+
+def test_a_guard_against_syn_floods_is_no_missing_rule() -> None:
+    seen = seen_behind(lambda: SynGuard(0, **PORT_RESTRICTED, forwarded=dict(SIP)))
+    states = {(row.transport, row.port): row.state for row in seen.ports}
+    assert states == {("udp", 5060): "forwarded", ("tcp", 5060): "undecided", ("tcp", 5061): "undecided"}
+    assert all("the server's primary address is let in at TCP 5060" in row.reason for row in seen.ports if row.transport == "tcp")
+
+
+@pytest.mark.parametrize("most", [0, 2, 5])
+@pytest.mark.parametrize("windows", [ROOT, USER, ELSE], ids=["privileged", "unprivileged", "elsewhere"])
+def test_a_pbx_at_work_lacks_no_rule_for_it(windows: dict[str, bool], most: int) -> None:
+    seen = look(port_forwarding, edge_with(nat=lambda: Banning(most, **PORT_RESTRICTED, forwarded=dict(SIP)), **windows))
+    assert not [row for row in seen.ports if row.state == "blocked"]
+    assert any("let in at" in row.reason for row in seen.ports)
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+@pytest.mark.parametrize("name", [name for name in EIGHT if name != "none"])
+def test_a_filter_that_lets_in_who_was_contacted_is_no_guard(name: str, used: bool) -> None:
+    """The ports have sent to the primary address, as ``port-preservation`` has them do: some filters let it in for that."""
+
+    def make() -> Edge:
+        edge = Edge(Nat(**EIGHT[name]))  # type: ignore[arg-type]
+        for transport, port in [("udp", 5060)] if used else []:
+            edge.nat.outbound(transport, port, Endpoint(PRIMARY, 3478))
+        return edge
+
+    for row in look(port_forwarding, make).ports:
+        assert "primary address" not in row.reason
+        assert row.state == "blocked" or (row.state, row.arrived > 0) == ("undecided", True)
+
+
+def test_what_was_let_in_while_the_canaries_were_shut_out_proves_no_rule() -> None:
+    """The port is used, and this NAT lets anyone in on a used port; the canaries that would have shown it came too late."""
+
+    def make() -> Edge:
+        edge = Edge(Banning(1, filtering="endpoint-independent"))
+        edge.nat.outbound("udp", 5060, Endpoint("203.0.113.77", 5060))
+        return edge
+
+    seen = look(port_forwarding, make, msgspec.structs.replace(PROFILE, ports=NEEDS[:1]))
+    (row,) = seen.ports
+    assert (row.arrived > 0, row.state) == (True, "undecided")
+
+
+@pytest.mark.parametrize("most", [0, 1, 40])
+def test_rtp_that_is_forwarded_is_not_blocked_by_who_shuts_out(most: int) -> None:
+    profile = msgspec.structs.replace(PROFILE, rtp=(10_000, 10_099))
+    rules = {("udp", port): port for port in range(10_000, 10_100)}
+    seen = look(rtp_range, lambda: Edge(Banning(most, **PORT_RESTRICTED, forwarded=rules)), profile)
+    assert seen.inbound_blocked == ()
+    assert Verdict.FAIL not in {finding.verdict for finding in say(rtp_range.CHECK, seen, profile).findings}

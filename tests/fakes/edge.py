@@ -355,9 +355,9 @@ class Edge:
         """The listener of a further socket of this session: no two sessions behind one NAT have the same port."""
         return f"{role}:{45_000 + 64 * self.nat.sessions + 2 * number + (role == 'BX')}"
 
-    def _admits(self, source: Endpoint, port: int) -> int | None:
-        """The local port to which a SYN for this public one is let through."""
-        return self.nat.inbound("tcp", source, port)
+    def admits(self, transport: str, source: Endpoint, port: int) -> int | None:
+        """The local port to which a packet for this public one is let through."""
+        return self.nat.inbound(transport, source, port)
 
     async def _dial(self, dialing: Dialing) -> control.Dialed:
         loop = asyncio.get_running_loop()
@@ -367,7 +367,7 @@ class Edge:
                 source = Endpoint(host, 36_000 + self.nat.calls % 20_000)
                 self.nat.calls += 1
                 dialing.left(port)
-                local = None if self.weather.drops(loop.time()) else self._admits(source, port)
+                local = None if self.weather.drops(loop.time()) else self.admits("tcp", source, port)
                 listener = self.listeners.get(local) if local is not None else None
                 if listener is None:
                     dialing.ended(port, Attempt("silent", 900.0))

@@ -164,6 +164,10 @@ class ExpiringEdge(Edge):
                 return self._tells(router, source, (11, 0), self.nat.public, number)
         return local
 
+    def admits(self, transport: str, source: Endpoint, port: int) -> int | None:
+        met = self._meets(transport, source, port, 64)
+        return met if isinstance(met, int) else None
+
     def _tells(
         self, router: Thrift, peer: Endpoint, kind: tuple[int, int], offender: str, hops: int, wait: float = 0.0
     ) -> tuple[float, tuple[int, int], str, int] | None:

@@ -69,6 +69,8 @@ class Nat:
     """From whom it has once let something in unasked, it lets in more to that port, whatever becomes of the rules (Linux, until idle)."""
     calls: int = 0
     """TCP connections that the server has attempted so far, each from a port of its own."""
+    questions: int = 0
+    """That it has put to services, the same."""
     sessions: int = 0
     """With the server, so far."""
     seed: int = 0

@@ -116,8 +116,10 @@ async def inquire(edge: "Edge", plan: Inquiring, host: str) -> control.Inquired:
 async def _ask(edge: "Edge", plan: Inquiring, host: str, port: int) -> None:
     loop, request, weather = asyncio.get_running_loop(), plan.request, edge.weather
     transport = "udp" if request.transport == "udp" else "tcp"
+    first = 35_000 + edge.nat.questions % 1000
+    edge.nat.questions += request.attempts
     for attempt in range(request.attempts):
-        source = Endpoint(host, 35_000 + attempt * (transport == "tcp"))
+        source = Endpoint(host, first + attempt * (transport == "tcp"))
         plan.left(port, source.port)
         question = plan.question(port, source.port)
         service = None
@@ -143,7 +145,7 @@ def _reach(edge: "Edge", plan: Inquiring, transport: str, source: Endpoint, port
     computer = edge.computer
     if (transport, port) in computer.elsewhere:
         return computer.elsewhere[transport, port]
-    local = edge.nat.inbound(transport, source, port)
+    local = edge.admits(transport, source, port)
     if local is None:
         return None
     shown = Endpoint("192.168.1.1", source.port) if computer.rewrites_sender else source

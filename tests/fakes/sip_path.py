@@ -120,8 +120,8 @@ class SipPath(Edge):
             named = alg.media_port(data)
             self._holes[to.host, named] = named
 
-    def _admits(self, source: Endpoint, port: int) -> int | None:
-        return super()._admits(source, port) or self._holes.get((source.host, port))
+    def admits(self, transport: str, source: Endpoint, port: int) -> int | None:
+        return super().admits(transport, source, port) or (self._holes.get((source.host, port)) if transport == "tcp" else None)
 
     def _open_contact(self, data: bytes, to: Endpoint) -> None:
         """What a REGISTER over TCP names is a port of TCP."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.lab import igd
+from tests.lab import igd, pbx
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.scenario import CARRIER, NO_RULE, PBX, SILENT, Scenario, routed_by
-from tests.lab.topology import LAN_HOST, WAN, Plan, Topology, UserRouter
+from tests.lab.topology import ALTERNATE, CLIENT, LAN_HOST, WAN, Plan, Topology, UserRouter
 from tests.lab.truth import Truth
 
 _PROVIDERS_ALG = UserRouter(alg={"mutations": ["R8"]})
@@ -77,14 +77,23 @@ _SCAN_PROTECTION = """table ip scan {
   set counted { type ipv4_addr; flags dynamic,timeout; timeout 300s; }
   chain before { type filter hook prerouting priority -140; policy accept;
     iifname wan ct state new ip saddr @bad drop
-    iifname wan ct state new add @counted { ip saddr limit rate over 1/minute burst 30 packets } add @bad { ip saddr } drop
+    iifname wan %s ct state new add @counted { ip saddr limit rate over 1/minute burst %d packets } add @bad { ip saddr } drop
   }
 }"""
-"""Who begins 30 flows is shut out for five minutes; his flows that are known go on."""
+"""Who begins more flows than so many is shut out for five minutes; his flows that are known go on."""
+_BANNED = f"""table ip banned {{
+  chain before {{ type filter hook prerouting priority -140; policy accept; iifname wan ip saddr {ALTERNATE} ct state new drop; }}
+}}"""
+"""It has been shut out before, by an earlier run."""
 
 
-def _protected(topology: Topology, directory: Path) -> None:
-    topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{_SCAN_PROTECTION}\nEND")
+def _with_table(table: str, *, pbx_at_work: bool = False) -> Callable[[Topology, Path], None]:
+    def prepare(topology: Topology, directory: Path) -> None:
+        topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{table}\nEND")
+        if pbx_at_work:
+            pbx.kamailio(topology, "client", CLIENT, directory / "pbx")
+
+    return prepare
 
 
 def _alg_at_home(*mutations: str) -> Plan:
@@ -129,7 +138,35 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "the router shuts out whoever knocks at many ports: what is silent then lacks no rule",
         routed_by(forwards=PBX),
         Truth(forbidden=_NOTHING_CLOSED),
-        prepare=_protected,
+        prepare=_with_table(_SCAN_PROTECTION % ("", 30)),
+    ),
+    _case(
+        "scan protection that bears little, and a pbx at work",
+        "it holds the ports, so they are asked last: by then the prober is shut out",
+        routed_by(forwards=PBX),
+        Truth(forbidden=_NOTHING_CLOSED),
+        prepare=_with_table(_SCAN_PROTECTION % ("", 12), pbx_at_work=True),
+    ),
+    _case(
+        "scan protection that has shut out the prober before, and the rules are right",
+        "nothing of it comes in at all",
+        routed_by(forwards=PBX),
+        Truth(forbidden=_NOTHING_CLOSED),
+        prepare=_with_table(_BANNED),
+    ),
+    _case(
+        "scan protection that has shut out the prober before, and no rules",
+        "who is let in nowhere either is everybody else",
+        Plan(),
+        Truth(causes=(NO_RULE,)),
+        prepare=_with_table(_BANNED),
+    ),
+    _case(
+        "a guard against syn floods that bears one, and the rules are right",
+        "datagrams are let in as ever",
+        routed_by(forwards=PBX),
+        Truth(forbidden=_NOTHING_CLOSED),
+        prepare=_with_table(_SCAN_PROTECTION % ("meta l4proto tcp", 1)),
     ),
     # ------------------------------------------------------------------------------------------------------------------- layers of NAT
     _case(

@@ -97,6 +97,11 @@ class Canaries(msgspec.Struct, frozen=True, kw_only=True):
         """Whether everything is let in, used or not. One port in three may have been another program's a minute ago."""
         return 0 < self.bare == self.bare_reached
 
+    @property
+    def kept_out(self) -> bool:
+        """Whether some canary's silence says that arrivals need a rule."""
+        return self.mapped_reached is False or self.bare_reached < self.bare
+
 
 class Path(msgspec.Struct, frozen=True, kw_only=True):
     """What stands between, looked at only where a port was not reached."""

@@ -11,7 +11,7 @@ import msgspec
 from edgecheck.checks.port_forwarding.examination import Rounds, examine
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, Path, PortRow, inbound
-from edgecheck.checks.port_forwarding.shut_out import is_shut_out, leave, reason, witness_of
+from edgecheck.checks.port_forwarding.shut_out import leave, weigh_silence, witness_of
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
 from edgecheck.checks.port_forwarding.udp import Shots, probe_udp
 from edgecheck.checks.port_forwarding.weighing import doubt, weigh, wholly_silent
@@ -91,11 +91,11 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     elif udp.bare and not udp.exposed and not tcp.exposed:
         net.memory.note(f"exposed/{alternate.host}", "no")
     rows = weighed()
-    witness = witness_of(rows)
+    witness = witness_of(rows, "udp")  # as the RTP ports are
     if witness is not None:
         leave(net, witness)
-        if any(row.state == "blocked" for row in rows) and await is_shut_out(net, witness):
-            rows = [doubt(row, reason(witness)) for row in rows]
+    leaning = [transport for transport, canaries in (("udp", udp), ("tcp", tcp)) if canaries.kept_out]
+    rows = await weigh_silence(net, rows, avoid, leaning)
     rows, path = await examine(net, rows, rounds, avoid) if profile.expect.forwarding != "ignore" else (rows, None)
     examined = rows
     draft.leave(lambda why: so_far(why, examined, path))

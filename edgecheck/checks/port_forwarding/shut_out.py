@@ -1,30 +1,37 @@
-"""Whether the prober is still let in where it was. Some routers and firewalls shut out for minutes whoever knocks at many ports (port scan
-protection, flood protection, intrusion prevention); then its silence tells of no rule.
+"""Whether the prober is shut out. Some routers and firewalls shut out for minutes whoever knocks at many ports (port scan protection, flood
+protection, intrusion prevention); then its silence tells of no rule, and a canary's of no filter.
 
-The witness is a port at which it was let in before, in this very session. It is asked once more, from ports of the prober's that nobody has
-seen, for a router lets an existing flow pass where it takes no new ones.
+Two witnesses tell. A port at which it was let in before, in this very session, is asked once more, from ports of the prober's that nobody
+has seen, for a router lets an existing flow pass where it takes no new ones. And where it was let in nowhere, the server's primary address,
+which has knocked at no port, asks at the silent ones: let in there, and neither at a port without a rule nor at one that has contacted it,
+it shows that there is a rule.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
+from edgecheck.checks.port_forwarding.asking import End, Manner, Transport, ask, heard, let_in, open_end
 from edgecheck.checks.port_forwarding.live import control_copies
 from edgecheck.checks.port_forwarding.observation import PortRow
-from edgecheck.checks.port_forwarding.tcp import chance_of_tcp_silence
+from edgecheck.checks.port_forwarding.primary import led_in, let_in_at
+from edgecheck.checks.port_forwarding.tcp import CALM_PORTS, CALM_S, chance_of_tcp_silence
+from edgecheck.checks.port_forwarding.weighing import doubt
 from edgecheck.checks.unsolicited import LET_IN, margin
-from edgecheck.model.check import Network
+from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure, RequestDeclined
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
-from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint
 
-COPIES, SPACING_MS = 6, 40
+COPIES, SPACING_MS, PATIENCE_MS = 6, 40, 200
+_SHUT_OUT = "shut-out"
+_REACHED = ("forwarded", "answered")
 
 
 class Witness(NamedTuple):
     """A port that the prober has reached."""
 
-    transport: Literal["udp", "tcp"]
+    transport: Transport
     port: int
     asked: bool
     """A service of this machine holds it, and has answered."""
@@ -35,10 +42,11 @@ class Witness(NamedTuple):
         return f"{self.transport.upper()} {self.port}"
 
 
-def witness_of(rows: Sequence[PortRow]) -> Witness | None:
-    """The first port that was reached."""
+def witness_of(rows: Sequence[PortRow], transport: str = "") -> Witness | None:
+    """The first port that was reached, of this transport where there is one: a guard against floods of connections lets datagrams pass."""
     reached = [row for row in rows if row.state == "forwarded" or (row.state == "answered" and row.answered_here)]
-    return next((Witness(row.transport, row.port, row.asked) for row in reached if not row.asked or row.state == "answered"), None)
+    found = [Witness(row.transport, row.port, row.asked) for row in reached if not row.asked or row.state == "answered"]
+    return next((one for one in found if one.transport == transport), found[0] if found else None)
 
 
 def leave(net: Network, witness: Witness) -> None:
@@ -48,11 +56,21 @@ def leave(net: Network, witness: Witness) -> None:
 
 def left(net: Network) -> Witness | None:
     """What an earlier check of this session has left."""
-    noted = net.memory.recall(LET_IN)
-    words = noted[0].split() if noted else []
-    if len(words) != 4 or words[0] != net.session.hex() or words[1] not in ("udp", "tcp"):
+    words = _of_this_session(net, LET_IN).split()
+    if len(words) != 3 or words[0] not in ("udp", "tcp"):
         return None
-    return Witness("udp" if words[1] == "udp" else "tcp", int(words[2]), words[3] == "1")
+    return Witness("udp" if words[0] == "udp" else "tcp", int(words[1]), words[2] == "1")
+
+
+def shut_out_before(net: Network) -> str:
+    """Why an earlier check of this session took datagrams of the prober for shut out; empty: it did not."""
+    return _of_this_session(net, _SHUT_OUT)
+
+
+def _of_this_session(net: Network, key: str) -> str:
+    noted = net.memory.recall(key)
+    session, _, text = noted[0].partition(" ") if noted else ("", "", "")
+    return text if session == net.session.hex() else ""
 
 
 def reason(witness: Witness) -> str:
@@ -63,47 +81,104 @@ def reason(witness: Witness) -> str:
     )
 
 
-async def is_shut_out(net: Network, witness: Witness) -> bool:
-    """Whether nothing arrives there any more, though packets of the primary address do in the same moments."""
+def reason_of_another(row: PortRow) -> str:
+    """The same where the primary address was let in at this port."""
+    return (
+        f"the server's primary address is let in at {row.transport.upper()} {row.port}, and its alternate address is not: something on the "
+        "way shuts out whoever knocks at many ports (port scan protection), or lets in some addresses only, so silence proves nothing"
+    )
+
+
+async def weigh_silence(net: Network, rows: list[PortRow], avoid: Collection[int], leaning: Collection[str] = ()) -> list[PortRow]:
+    """The rows; where the prober was shut out, silence is doubted, and so is what was let in on the strength of silent canaries.
+
+    ``avoid``: ports that are no canaries. ``leaning``: transports whose arrivals are told for proofs because canaries stayed silent.
+    """
+    out: dict[Witness, bool] = {}
+    shut: dict[str, Witness] = {}
+    for transport in ("udp", "tcp"):
+        witness = witness_of(rows, transport)
+        mine = [row for row in rows if row.transport == transport]
+        leans = transport in leaning and witness is not None and witness.transport == transport
+        if witness is None or not (leans or any(row.state == "blocked" for row in mine)):
+            continue
+        if witness not in out:
+            # One by one connections were let in, or would have been, were there a rule: ``Dials.ask_calmly``.
+            calm = transport == "tcp" == witness.transport and sum(row.state == "blocked" for row in mine) <= CALM_PORTS
+            out[witness] = await is_shut_out(net, witness, calmly=calm)
+        if out[witness]:
+            shut[transport] = witness
+            rows = [doubt(row, reason(witness)) if row.transport == transport else row for row in rows]
+    leant = [row for row in rows if _reached(row) and row.transport in shut and row.transport in leaning]
+    led = await led_in(net, [row for row in rows if row.state == "blocked" or row in leant], avoid)
+    # The canaries of the primary address were silent: that counts only where it was let in after them as well.
+    proved = await let_in_at(net, [row for row in leant if row in led])
+    out_of: dict[str, PortRow] = {row.transport: row for row in reversed(led)}
+    why = reason(shut["udp"]) if "udp" in shut else reason_of_another(out_of["udp"]) if "udp" in out_of else ""
+    if why:
+        net.memory.note(_SHUT_OUT, f"{net.session.hex()} {why}")
+    return [
+        doubt(row, reason(shut[row.transport]), _REACHED)
+        if row in leant and row not in proved
+        else doubt(row, reason_of_another(out_of[row.transport]))
+        if row.transport in out_of
+        else row
+        for row in rows
+    ]
+
+
+def _reached(row: PortRow) -> bool:
+    return row.state in _REACHED
+
+
+# --- A port at which it was let in before --------------------------------------------------------------------------------------
+
+
+async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -> bool:
+    """Whether nothing arrives there any more, though packets of the primary address do in the same moments. Else: one round trip.
+
+    ``calmly``: silence is believed only when it lasts; a guard that lets in so few new connections a second forgets soon.
+    """
     if "inquire" not in net.service.capabilities:
         return False
     try:
-        opened = None if witness.asked else await (net.open_udp if witness.transport == "udp" else net.listen_tcp)(witness.port)
+        opened = None if witness.asked else await open_end(net, (witness.transport, witness.port))
         weather = await net.open_udp()
     except LocalFailure:
         return False
     try:
         at = await net.proved(weather)
-        series = net.new_series()
-        (arrived, sent), reply = await asyncio.gather(control_copies(net, weather, at), _ask(net, witness, series))
-        await net.sleep(margin(net))
-        marker = control.sip_marker(net.session, series, witness.port).encode()
-        heard = any(marker in one.data for one in getattr(opened, "inbox", ())) or bool(getattr(opened, "accepted", ()))
+        silent = await _stays_silent(net, witness, opened, weather, at)
+        if silent and calmly:
+            await net.sleep(CALM_S)
+            silent = await _stays_silent(net, witness, opened, weather, at)
+        return silent
     except RequestDeclined:
         return False
     finally:
         weather.close()
         if opened is not None:
             opened.close()
-    row = reply.rows[0] if isinstance(reply, control.Inquired) and reply.rows else None
-    if row is None or row.outcome != "silent" or row.said or heard or not sent:
-        return False
+
+
+async def _stays_silent(net: Network, witness: Witness, opened: End | None, weather: UdpSocket, at: Endpoint | None) -> bool:
+    series = net.new_series()
+    place, how = (witness.transport, witness.port), Manner(witness.asked, COPIES, SPACING_MS, PATIENCE_MS)
+    asking = asyncio.create_task(ask(net, "B", place, how, series))
+    hearing = asyncio.create_task(net.until(lambda: heard(net, opened, series, witness.port), 3600))
+    measuring = asyncio.create_task(control_copies(net, weather, at))
+    try:
+        await asyncio.wait((asking, hearing), return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done() or let_in(await asking):
+            return False
+        arrived, sent = await measuring
+        await net.sleep(margin(net))
+        row = await asking
+        if row is None or row.outcome != "silent" or hearing.done() or not sent:
+            return False
+    finally:
+        for task in (asking, hearing, measuring):
+            task.cancel()
+        await asyncio.gather(asking, hearing, measuring, return_exceptions=True)
     chance = chance_of_silence if witness.transport == "udp" else chance_of_tcp_silence
     return chance(arrived, sent, row.attempts) < WRONG_BY_CHANCE
-
-
-async def _ask(net: Network, witness: Witness, series: int) -> control.Reply:
-    speak: Literal["sip", "nothing", "datagram"] = "nothing" if witness.transport == "tcp" else "sip" if witness.asked else "datagram"
-    return await net.ask(
-        lambda id: control.Inquire(
-            id=id,
-            series=series,
-            address=net.observed,
-            ports=((witness.port, witness.port),),
-            transport=witness.transport,
-            speak=speak,
-            attempts=COPIES,
-            spacing_ms=SPACING_MS,
-            patience_ms=int(200 + 2000 * net.rtt),
-        )
-    )

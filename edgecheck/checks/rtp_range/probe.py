@@ -1,7 +1,11 @@
 """The examination: inward of all batches first, then outward; and what came of both, put together."""
 
-from edgecheck.checks.port_forwarding.observation import ForwardingObservation
-from edgecheck.checks.port_forwarding.shut_out import Witness, is_shut_out, leave, left, reason
+import asyncio
+from typing import NamedTuple
+
+from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
+from edgecheck.checks.port_forwarding.primary import led_in
+from edgecheck.checks.port_forwarding.shut_out import Witness, is_shut_out, leave, left, reason, reason_of_another, shut_out_before
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
@@ -10,7 +14,7 @@ from edgecheck.checks.rtp_range.observation import RtpObservation, Traced
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.outward import trace
 from edgecheck.checks.rtp_range.rounds import Tally
-from edgecheck.checks.rtp_range.stretches import representatives, shifts, stretches
+from edgecheck.checks.rtp_range.stretches import beside, representatives, shifts, stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
 from edgecheck.model.check import Network
@@ -40,12 +44,12 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
             outward.open_media_meanwhile(listening.ports)
             await inward.test(listening)
             chosen = _to_examine(run, inward, profile)
-            with run.lent(listening, chosen):
-                run.examined = await _look_into(net, profile, chosen, inward)
+            with run.lent(listening, [*chosen.examined, *chosen.beside]):
+                await _look_into(run, inward, profile, chosen)
             await outward.test(listening)
     else:
         await _one_by_one(run, inward, batches)
-        run.examined = await _look_into(net, profile, _to_examine(run, inward, profile), inward)
+        await _look_into(run, inward, profile, _to_examine(run, inward, profile))
         await _one_by_one(run, outward, batches)
     run.traced = await _traced(run, outward)
     in_open, in_blocked, _ = _together(inward.tallies)
@@ -55,13 +59,10 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     witness = left(net) if in_blocked and not in_open else None
     if witness is not None and await is_shut_out(net, witness):
         run.shut_out = reason(witness)
+    elif in_blocked and not in_open:
+        run.shut_out = run.shut_out or shut_out_before(net)
     answers = await alternate_answers(net) if in_blocked and not in_open and not inward.moved else None
     return _observed(run, inward, outward, answers)
-
-
-async def _look_into(net: Network, profile: Profile, chosen: list[int], inward: Inbound) -> ForwardingObservation | None:
-    let_in = bool(inward.moved) or any(tally.open for tally in inward.tallies)
-    return await look_into(net, profile, chosen, inward.controls, refused=inward.refused, let_in=let_in)
 
 
 async def _one_by_one(run: Run, direction: Inbound | Outbound, batches: list[list[int]]) -> None:
@@ -80,11 +81,42 @@ async def _traced(run: Run, outward: Outbound) -> list[Traced]:
     return [one for one in found if one is not None]
 
 
-def _to_examine(run: Run, inward: Inbound, profile: Profile) -> list[int]:
-    """Ports that stand for the blocked ones, where a cause is wanted; several public addresses prove nothing blocked."""
-    wanted = profile.expect.rtp_inbound != "ignore" and run.leaves_from == run.net.observed
-    blocked = _together(inward.tallies)[1].difference(inward.moved)
-    return representatives(stretches(port_ranges.compress(blocked))) if wanted else []
+class _Chosen(NamedTuple):
+    """Ports that stand for the blocked ones."""
+
+    examined: list[int] = []
+    beside: list[int] = []
+    """Others of the same stretches: what the primary address asks at meanwhile."""
+
+
+def _to_examine(run: Run, inward: Inbound, profile: Profile) -> _Chosen:
+    """Where a cause is wanted; several public addresses prove nothing blocked."""
+    if profile.expect.rtp_inbound == "ignore" or run.leaves_from != run.net.observed:
+        return _Chosen()
+    found = stretches(port_ranges.compress(_together(inward.tallies)[1].difference(inward.moved)))
+    examined = representatives(found)
+    return _Chosen(examined, beside(found, examined))
+
+
+async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen) -> None:
+    """The cause, and whether there is none: who is shut out is silent wherever a rule leads."""
+    asking = asyncio.create_task(led_in(run.net, [_silent(port) for port in chosen.beside or chosen.examined], run.every))
+    try:
+        if not chosen.beside:
+            await asking  # it needs the same ports
+        some = bool(inward.moved) or any(tally.open for tally in inward.tallies)
+        run.examined = await look_into(run.net, profile, chosen.examined, inward.controls, refused=inward.refused, let_in=some)
+        led = await asking
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    late = run.examined is not None and any(row.arrived for row in run.examined.ports if row.transport == "udp")
+    if led and not late:  # else the alternate address is let in as well
+        run.shut_out = reason_of_another(led[0])
+
+
+def _silent(port: int) -> PortRow:
+    return PortRow(port=port, transport="udp", purpose="RTP", required=False, state="blocked")
 
 
 def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None, why: str = "") -> RtpObservation:

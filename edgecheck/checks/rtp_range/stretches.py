@@ -72,6 +72,12 @@ def representatives(found: Collection[Stretch], most: int = MOST_EXAMINED) -> li
     return sorted(ports)
 
 
+def beside(found: Collection[Stretch], chosen: Collection[int]) -> list[int]:
+    """Of each stretch in which one was chosen, the next member that was not."""
+    mine = (iter(stretch.members) for stretch in found if any(port in stretch.members for port in chosen))
+    return [port for members in mine for port in [next((one for one in members if one not in chosen), None)] if port is not None]
+
+
 def shape(stretch: Stretch, whole: tuple[int, int], open_ports: Collection[int]) -> str:
     """What a rule must look like that leaves out this stretch alone, as a clause; empty where nothing shows it."""
     low, high = whole
