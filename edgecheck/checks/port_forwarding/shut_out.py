@@ -100,17 +100,17 @@ async def weigh_silence(net: Network, rows: list[PortRow], avoid: Collection[int
         witness = witness_of(rows, transport)
         mine = [row for row in rows if row.transport == transport]
         leans = transport in leaning and witness is not None and witness.transport == transport
-        if witness is None or not (leans or any(row.state == "blocked" for row in mine)):
+        if witness is None or not (leans or any(_silent(row) for row in mine)):
             continue
         if witness not in out:
             # One by one connections were let in, or would have been, were there a rule: ``Dials.ask_calmly``.
-            calm = transport == "tcp" == witness.transport and sum(row.state == "blocked" for row in mine) <= CALM_PORTS
+            calm = transport == "tcp" == witness.transport and sum(_silent(row) for row in mine) <= CALM_PORTS
             out[witness] = await is_shut_out(net, witness, calmly=calm)
         if out[witness]:
             shut[transport] = witness
-            rows = [doubt(row, reason(witness)) if row.transport == transport else row for row in rows]
+            rows = [doubt(row, reason(witness)) if row.transport == transport and _silent(row) else row for row in rows]
     leant = [row for row in rows if _reached(row) and row.transport in shut and row.transport in leaning]
-    led = await led_in(net, [row for row in rows if row.state == "blocked" or row in leant], avoid)
+    led = await led_in(net, [row for row in rows if _silent(row) or row in leant], avoid)
     # The canaries of the primary address were silent: that counts only where it was let in after them as well.
     proved = await let_in_at(net, [row for row in leant if row in led])
     out_of: dict[str, PortRow] = {row.transport: row for row in reversed(led)}
@@ -121,10 +121,15 @@ async def weigh_silence(net: Network, rows: list[PortRow], avoid: Collection[int
         doubt(row, reason(shut[row.transport]), _REACHED)
         if row in leant and row not in proved
         else doubt(row, reason_of_another(out_of[row.transport]))
-        if row.transport in out_of
+        if row.transport in out_of and _silent(row)
         else row
         for row in rows
     ]
+
+
+def _silent(row: PortRow) -> bool:
+    """A packet that landed on another port was let in."""
+    return row.state == "blocked" and row.lands_on is None
 
 
 def _reached(row: PortRow) -> bool:
