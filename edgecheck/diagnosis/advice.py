@@ -389,6 +389,7 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.host-firewall": _host_firewall,
     "control.unreachable": _no_session,
     "outbound.undecided": _nothing_reached,
+    "outbound.refused": _let_out_here,
     "sip-alg.undecided": _nothing_through,
     "nat-behavior.udp-blocked": _udp_out,
     "outbound.udp-blocked": _udp_out,

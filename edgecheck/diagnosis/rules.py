@@ -265,7 +265,7 @@ RULES: tuple[Rule, ...] = (
         lambda cause, other: other.id.startswith("host.") or _same_subject(cause, other),
     ),
     Rule(("outbound.captive-portal",), Effect.BROKEN, _say("a captive portal or web proxy stands before the internet")),
-    Rule(("outbound.blocked",), Effect.BROKEN, _port("is not let out of this network", "are not let out of this network")),
+    Rule(("outbound.blocked",), Effect.BROKEN, _port("does not get out to the server", "do not get out to the server")),
     Rule(("outbound.refused",), Effect.BROKEN, _port("is refused on its way out", "are refused on their way out")),
     Rule(("outbound.intercepted",), Effect.BROKEN, _in_its_place, ("sip-alg.certificate-replaced",), _same_certificate),
     Rule(("outbound.dns-intercepted",), Effect.BROKEN, _say("this network answers DNS itself, whoever is asked")),

@@ -9,6 +9,7 @@ import pytest
 from edgecheck.checks import outbound
 from edgecheck.checks.outbound.aims import sample
 from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
+from edgecheck.model.machine import DefaultRoute, Machine
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.verdict import Verdict
 from tests.checks.probing import Said, look, say
@@ -95,6 +96,55 @@ def test_who_refuses_is_named() -> None:
     assert target(seen, *SIP_UDP).offender == "192.168.88.1"
 
 
+def test_a_refusal_of_the_servers_own_is_not_this_networks_whoever_else_gets_in() -> None:
+    """Its firewall may shut out this very address (too many tries), and let in all others."""
+    _, said = trial(lambda edge: (edge.others_reach_all(), edge.server_walls.update(walls(SIP_UDP, deed="refuse"))))
+    assert said.ids == ["undecided", "open"]
+    assert "own firewall" in said.finding("undecided").summary
+
+
+@pytest.mark.parametrize(("refuser", "words"), [("192.168.88.1", "192.168.88.1"), ("203.0.113.254", "203.0.113.254"), ("192.168.88.2", "This machine's own")])
+def test_whoever_refuses_is_not_called_this_network_at_large(refuser: str, words: str) -> None:
+    """The router, somebody further on, this machine's own firewall."""
+
+    def change(edge: Walled) -> None:
+        edge.others_reach_all()
+        edge.refuser = refuser
+        edge.walls.update(walls(SIP_UDP, deed="refuse"))
+
+    seen, said = trial(change)
+    found = said.finding("refused")
+    assert words in found.summary, found.summary
+    assert "This network refuses" not in found.summary
+    assert target(seen, *SIP_UDP).side == ("machine" if refuser == "192.168.88.2" else "network")
+
+
+def test_what_this_machine_does_not_send_is_its_own_doing() -> None:
+    """An output rule of its own firewall: nothing has left, so no router is to be looked at."""
+    seen, said = trial(lambda edge: (edge.others_reach_all(), edge.walls.update(walls(SIP_UDP, deed="own"))))
+    assert (state(seen, *SIP_UDP), target(seen, *SIP_UDP).side) == ("refused", "machine")
+    assert said.ids == ["refused", "open"]
+    assert "own system refuses to send" in said.finding("refused").summary
+
+
+@pytest.mark.parametrize("vouched", [True, False])
+def test_answers_that_do_not_come_back_are_no_closed_way_out(vouched: bool) -> None:
+    """What is sent arrives. Others' arriving packets show nothing of how answers leave the server."""
+    seen, said = trial(lambda edge: ((edge.others_reach_all() if vouched else None), edge.walls.update(walls(SIP_UDP, deed="keep-answers"))))
+    assert (state(seen, *SIP_UDP), target(seen, *SIP_UDP).side) == ("undecided", "unknown")
+    assert said.ids == ["undecided", "open"]
+    assert "reaches the server" in said.finding("undecided").summary
+    assert "lets UDP 5060 out" not in said.finding("undecided").summary
+
+
+def test_a_proxy_for_the_web_alone_fails_nobody() -> None:
+    """All that calls need passes: there is nothing to log in to."""
+    seen, said = trial(lambda edge: edge.strangers.update({("tcp", 80): b"HTTP/1.1 400 Bad Request\r\nServer: squid\r\n\r\n"}))
+    assert seen.captive_portal == "HTTP/1.1 400 Bad Request"
+    assert (said.ids, said.verdict) == (["web-proxy", "open"], Verdict.WARN)
+    assert "log in" not in said.finding("web-proxy").summary
+
+
 def test_sip_alone_is_dropped() -> None:
     seen, said = trial(lambda edge: edge.walls.update(walls(SIP_UDP, ("udp", 5080), deed="drop-sip")))
     row = target(seen, *SIP_UDP)
@@ -154,10 +204,10 @@ def test_another_certificate() -> None:
 
 def test_a_captive_portal() -> None:
     redirect = b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/login\r\n\r\n"
-    seen, said = trial(lambda edge: edge.strangers.update({("tcp", 80): redirect}))
+    seen, said = trial(lambda edge: (edge.others_reach_all(), edge.strangers.update({("tcp", 80): redirect}), edge.walls.update(walls(*ALL_UDP))))
     assert seen.captive_portal == "HTTP/1.1 302 Found, to http://portal.example/login"
     assert state(seen, "tcp", 80) == "intercepted"
-    assert said.ids == ["captive-portal", "open"]
+    assert said.ids == ["captive-portal", "udp-blocked", "open"]
     assert said.verdict is Verdict.FAIL
 
 
@@ -243,6 +293,27 @@ def test_without_a_session_what_answers_is_told_and_silence_proves_nothing() -> 
     assert (state(seen, *SIP_UDP), state(seen, "tcp", 80)) == ("undecided", "undecided")
     assert (said.verdict, said.ids) == (Verdict.INCONCLUSIVE, ["no-session"])
     assert "--control-port 443" in said.findings[0].summary
+
+
+def test_without_a_session_a_router_that_refuses_everything_is_not_the_server() -> None:
+    """A network with a proxy alone: its own router turns everything away."""
+    everything = walls(*ALL_UDP, ("tls", 443), ("tls", 5061), *[("tcp", port) for port in (80, 3478, 5060, 5080, 5090)], deed="refuse")
+
+
+    def change(edge: Walled) -> None:
+        edge.walls.update(everything)
+        edge.machine = Machine(interface="eth0", default_routes=(DefaultRoute(family=4, interface="eth0", gateway="192.168.88.1"),))
+
+    _, said = without_session(change)
+    assert "192.168.88.1" in said.findings[0].summary
+    assert "edgecheck-server does not run there" not in said.findings[0].summary
+
+
+def test_without_a_session_whoever_answers_in_the_servers_place_is_told() -> None:
+    seen, said = without_session(lambda edge: edge.strangers.update({("tcp", 80): b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\n\r\n"}))
+    assert state(seen, "tcp", 80) == "intercepted"
+    assert "on TCP 80 something else answers" in said.findings[0].summary
+    assert "captive portal" in said.findings[0].summary
 
 
 def test_without_a_session_and_without_an_answer() -> None:

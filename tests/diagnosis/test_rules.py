@@ -105,7 +105,7 @@ SENTENCES = {
     "port-forwarding.router-refuses": "Calls from outside may not arrive: UDP 5060-5061 are refused by the router itself.",
     "port-forwarding.filtered-behind": "Calls from outside may not arrive: UDP 5060 is filtered behind the router's rule.",
     "outbound.captive-portal": "Registrations and calls may fail: a captive portal or web proxy stands before the internet.",
-    "outbound.blocked": "Registrations and calls may fail: UDP 5060 is not let out of this network.",
+    "outbound.blocked": "Registrations and calls may fail: UDP 5060 does not get out to the server.",
     "outbound.refused": "Registrations and calls may fail: TCP 5060 is refused on its way out.",
     "outbound.intercepted": "Registrations and calls may fail: somebody else answers on TLS 5061 in the server's place.",
     "outbound.dns-intercepted": "Registrations and calls may fail: this network answers DNS itself, whoever is asked.",

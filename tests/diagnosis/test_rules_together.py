@@ -43,7 +43,7 @@ def test_carrier_grade_nat_excuses_no_alg():
 def test_an_alg_that_drops_sip_is_why_sip_is_not_let_out():
     blocked = result(finding("outbound.blocked", "fail", "UDP 5060"), finding("outbound.blocked", "fail", "TCP 443"))
     sentence = headline(alg("UDP 5060", cause="destroyed", located=False), blocked)
-    assert sentence == "Registrations and calls may fail: TCP 443 is not let out of this network, and something on the path drops SIP on UDP 5060."
+    assert sentence == "Registrations and calls may fail: TCP 443 does not get out to the server, and something on the path drops SIP on UDP 5060."
 
 
 def test_one_box_that_opens_tls_is_told_once():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
-from edgecheck.model.check import Quote
+from edgecheck.model.check import Arrival, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure
 from edgecheck.net.network import EdgeNetwork
 from edgecheck.wire import control, stun
@@ -19,8 +19,9 @@ REACH: tuple[control.ReachPort, ...] = tuple(
     for transport, port in (("udp", 53), ("tcp", 80), ("udp", 443), ("tls", 443), ("udp", 5090), ("tcp", 5090))
 )
 CERTIFICATE = b"the server's"
-Deed = Literal["drop", "refuse", "drop-sip", "deaf"]
-"""``drop-sip``: only what looks like SIP is dropped. ``deaf``: a connection opens, and nothing of it arrives."""
+Deed = Literal["drop", "refuse", "drop-sip", "deaf", "keep-answers", "own"]
+"""``drop-sip``: only what looks like SIP is dropped. ``deaf``: a connection opens, and nothing of it arrives. ``keep-answers``: datagrams
+get out, no answer comes back. ``own``: this machine's own system refuses to send."""
 Where = tuple[str, int]
 """(transport, port of the server)."""
 
@@ -81,8 +82,15 @@ class Walled(Edge):
         elif deed == "refuse":
             offender = self.refuser if place in self.walls else PRIMARY
             self._later(self._quote, port, Quote(at=0.0, icmp_type=3, icmp_code=13, offender=offender, to=to, data=data))
+        elif deed == "own":
+            self.udp[port].errors.append(f"Could not send to {to}: Operation not permitted.")
         elif deed != "drop" and not (deed == "drop-sip" and b"SIP/2.0" in data):
             super().from_client(port, data, to)
+
+    def _deliver(self, port: int, arrival: Arrival) -> None:
+        place = ("udp", arrival.source.port)
+        if self.walls.get(place, self.server_walls.get(place)) != "keep-answers":
+            super()._deliver(port, arrival)
 
     def _quote(self, port: int, quote: Quote) -> None:
         if port in self.udp:

@@ -116,6 +116,18 @@ def test_what_a_network_lets_out(edge: Edge) -> None:
     report = edge.run("outbound")
     assert closed(report) == {("udp", 5060): "blocked", ("tls", 5061): "blocked"}, runs.told(report)
 
+    # What arrives and is not answered: here, on the way, or at the server.
+    edge.rules("home", "forward", "")
+    for namespace, hook in (("server", "output"), ("home", "forward"), ("client", "input")):
+        edge.rules(namespace, hook, f"ip saddr {SERVER} udp sport 5060 drop")
+        report = edge.run("outbound")
+        edge.rules(namespace, hook, "")
+        assert (closed(report), found(report)) == ({("udp", 5060): "undecided"}, ["undecided", "open"]), (namespace, runs.told(report))
+    edge.rules("client", "output", "udp dport 5060 drop")
+    report = edge.run("outbound")
+    edge.rules("client", "output", "")
+    assert "This machine's own system refuses to send to UDP 5060" in runs.told(report)
+
     edge.rules("home", "forward", "udp dport 5060 reject with icmp admin-prohibited; tcp dport 5060 reject with tcp reset")
     report = edge.run("outbound")
     assert closed(report) == {("udp", 5060): "refused", ("tcp", 5060): "refused"}, runs.told(report)
@@ -137,6 +149,9 @@ def test_a_box_that_answers_itself(edge: Edge) -> None:
     assert made.returncode == 0, made.stderr
     edge.topology.ground.spawn("home", *python("-c", SERVICE, str(certificate), str(key)), ready="ready")
     edge.rules("home", "forward", "")
+    edge.rules("home", "prerouting", f"tcp dport 80 dnat to {HOME}:8080", kind="nat")
+    report = edge.run("outbound")
+    assert (found(report), report["verdict"]) == (["web-proxy", "open"], "warn"), runs.told(report)  # nothing that calls need is touched
     edge.rules("home", "prerouting", f"tcp dport 80 dnat to {HOME}:8080; tcp dport 443 dnat to {HOME}:8444", kind="nat")
     report = edge.run("outbound")
     assert closed(report) == {("tcp", 80): "intercepted", ("tls", 443): "intercepted"}, runs.told(report)

@@ -6,6 +6,8 @@ RTP. A port that is closed and needed by nobody is told, and held against nobody
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from edgecheck.checks.outbound.aims import OWN_SERVERS, transport_of
 from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
 from edgecheck.model.profile import Profile
@@ -26,8 +28,6 @@ def judge(seen: OutboundObservation, profile: Profile) -> tuple[Finding, ...]:
     if not seen.session:
         return (_without_session(seen),)
     findings: list[Finding] = []
-    if seen.captive_portal is not None:
-        findings.append(_portal(seen))
     trouble = [row for row in seen.targets if row.state in ("blocked", "refused", "intercepted", "undecided")]
     trouble = [row for row in trouble if row.purpose != CONTROL]  # the session's own finding fails for it
     if seen.captive_portal is not None:
@@ -40,16 +40,19 @@ def judge(seen: OutboundObservation, profile: Profile) -> tuple[Finding, ...]:
         trouble = [row for row in trouble if row.transport != "udp"]
     weights = {row.name: weight(row, seen, profile) for row in trouble}
     for cause in ("blocked", "refused", "intercepted"):
-        closed = [row for row in trouble if row.state == cause and row.side == "network"]
+        closed = [row for row in trouble if row.state == cause and row.side in _PROVED]
         for verdict in (Verdict.FAIL, Verdict.WARN):
             rows = [row for row in closed if weights[row.name] is verdict]
-            shown = [row for row in rows if row.certificate_issuer is not None]
-            for kind in (shown, [row for row in rows if row not in shown]):
-                if kind:
-                    findings.append(_closed(cause, verdict, kind, seen))
-    unsure = [row for row in trouble if row.side != "network" and weights[row.name] is not None]
-    if unsure:
-        findings.append(_undecided(unsure))
+            for how in dict.fromkeys(map(_how, rows)):
+                findings.append(_closed(cause, verdict, [row for row in rows if _how(row) == how], seen))
+    unsure = [row for row in trouble if row.side not in _PROVED and weights[row.name] is not None]
+    one_way = [row for row in unsure if row.arrived]
+    for rows, told in ((one_way, _one_way), ([row for row in unsure if row not in one_way], _undecided)):
+        if rows:
+            findings.append(told(rows))
+    if seen.captive_portal is not None:
+        needed = any(one is not None for one in weights.values()) or _needs_web(profile) or any(f.verdict is Verdict.FAIL for f in findings)
+        findings.insert(0, _portal(seen) if needed else _web_proxy(seen))
     unneeded = [row for row in trouble if weights[row.name] is None]
     if unneeded:
         findings.append(_limited(unneeded))
@@ -83,7 +86,7 @@ def weight(row: OutboundTarget, seen: OutboundObservation, profile: Profile) -> 
     if not _is_signaling(row):
         return None
     usual = [one for one in seen.targets if _is_signaling(one) and one.state != "not-offered"]
-    return Verdict.FAIL if all(one.state != "open" and one.side == "network" for one in usual) else Verdict.WARN
+    return Verdict.FAIL if all(one.state != "open" and one.side in _PROVED for one in usual) else Verdict.WARN
 
 
 def _is_signaling(row: OutboundTarget) -> bool:
@@ -146,11 +149,34 @@ def _way_round(seen: OutboundObservation) -> str:
     return f" Open instead: {', '.join(found[:3])}." if found else ""
 
 
+_PROVED = ("machine", "network")
+"""Sides of which a finding may speak."""
 CLOSED = {
-    "blocked": "This network does not let {} out to the server",
-    "refused": "This network refuses {}",
+    "blocked": "No packet to {} gets from here to the server, and others' do: this machine's own firewall, this network or its provider "
+    "drops them",
+    "refused": "Something on the way out refuses {}",
     "intercepted": "Something on the path answers {} in the server's place",
 }
+"""What is said of each state."""
+_CLOSER = {
+    "no-sip": "SIP to {} does not pass between here and the server, other packets to the same port do: something on the path filters SIP",
+    "unsent": "This machine's own system refuses to send to {}: look at its firewall",
+}
+"""... where more is known."""
+WORDS = CLOSED | _CLOSER
+
+
+def _how(row: OutboundTarget) -> tuple[str, str | None]:
+    """What is told in one finding: whose words, and who it was."""
+    if row.certificate_issuer is not None:
+        return "certificate", None
+    if row.side == "machine":
+        return "unsent", None
+    return "no-sip" if row.state == "blocked" and row.plain_answered else row.state, row.offender
+
+
+def _needs_web(profile: Profile) -> bool:
+    return any(need.direction == "out" and need.required and 80 in ports.expand(ports.parse(need.ports)) for need in profile.ports)
 
 
 ANOTHER_CERTIFICATE = "another certificate"
@@ -160,7 +186,10 @@ ANOTHER_CERTIFICATE = "another certificate"
 def _closed(cause: str, verdict: Verdict, rows: Sequence[OutboundTarget], seen: OutboundObservation) -> Finding:
     what = names(rows)
     issuers = " and ".join(dict.fromkeys(f'"{row.certificate_issuer}"' for row in rows if row.certificate_issuer is not None))
-    text = f"Something on the path shows its own certificate (issuer: {issuers}) on {what}" if issuers else CLOSED[cause].format(what)
+    how, who = _how(rows[0])
+    text = f"Something on the path shows its own certificate (issuer: {issuers}) on {what}" if issuers else WORDS[how].format(what)
+    if how == "refused" and who is not None:
+        text = f"{who} refuses {what} on the way out"
     return Finding(
         id=f"outbound.{cause}",
         verdict=verdict,
@@ -184,7 +213,7 @@ def _udp_blocked(seen: OutboundObservation, profile: Profile) -> Finding:
         id="outbound.udp-blocked",
         verdict=Verdict.FAIL if needs_udp else Verdict.WARN,
         subject="UDP",
-        summary=f"No UDP leaves this network, {names(opened)} does: calls need their audio over UDP, "
+        summary=f"No UDP leaves this network, while {names(opened)} can be reached: calls need their audio over UDP, "
         "or through a TURN server over TCP or TLS.",
         expected="UDP passes",
         observed=f"none of {len(rows)} UDP ports answers",
@@ -207,6 +236,17 @@ def _portal(seen: OutboundObservation) -> Finding:
     )
 
 
+def _web_proxy(seen: OutboundObservation) -> Finding:
+    """The same answer where all that calls need passes: nobody has to log in anywhere for them."""
+    return replace(
+        _portal(seen),
+        id="outbound.web-proxy",
+        verdict=Verdict.WARN,
+        summary=f"A web proxy or portal answers on TCP 80 in the server's place ({seen.captive_portal}); "
+        "what calls need passes all the same.",
+    )
+
+
 def _dns(seen: OutboundObservation) -> Finding:
     return Finding(
         id="outbound.dns-intercepted",
@@ -221,6 +261,14 @@ def _dns(seen: OutboundObservation) -> Finding:
             "the echo server sends no DNS answers",
         ),
     )
+
+
+def _one_way(rows: Sequence[OutboundTarget]) -> Finding:
+    text = (
+        f"What is sent to {names(rows)} reaches the server, and no answer comes back: this machine's own firewall, this network, its "
+        "provider or the firewall of the server keeps the answers."
+    )
+    return _of(rows, id="outbound.undecided", verdict=Verdict.INCONCLUSIVE, summary=text)
 
 
 def _undecided(rows: Sequence[OutboundTarget]) -> Finding:
@@ -271,9 +319,17 @@ def _without_session(seen: OutboundObservation) -> Finding:
             f"No session came about, and at the same address {names(opened)} answers: the server is there. Where its control port is "
             "silent or refuses, a firewall here or there closes it (--control-port 443 mostly passes), or it is another port"
         )
+        if strange:
+            text += f". But on {names(strange)} something else answers in its place: a captive portal (log in with a browser) or a proxy"
     elif strange:
         who = "a captive portal, a proxy, or another server"
         text = f"Nothing at {seen.server} answers as an echo server, something else does on {names(strange)}: {who}"
+    elif any(row.side in _PROVED for row in refused):
+        who = " and ".join(dict.fromkeys(row.offender for row in refused if row.offender and row.side in _PROVED))
+        text = (
+            f"{who or 'This machine itself'}, on this side, refuses {names(row for row in refused if row.side in _PROVED)} on the way to "
+            f"{seen.server}, and nothing answers: a firewall that lets out nothing, or a network in which only a proxy leads out"
+        )
     elif refused:
         text = (
             f"{seen.server} refuses {names(refused)} and answers nothing: edgecheck-server does not run there, or a firewall is before it"

@@ -8,8 +8,9 @@ from edgecheck.model.check import Observation
 from edgecheck.wire.control import Transport
 
 State = Literal["open", "blocked", "refused", "intercepted", "undecided", "not-offered"]
-Side = Literal["network", "unknown"]
-"""Whose doing a closed port is: this network's, proved; or this network's or the server's own firewall's, which look the same."""
+Side = Literal["machine", "network", "unknown"]
+"""Whose doing a closed port is: this machine's own system's; something's between here and the server, proved; or that or the server's own
+firewall's, which look the same."""
 
 
 ISSUED_BY = "certificate issued by "

@@ -31,7 +31,7 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
     for tally in udp.tallies:
         if tally.aim.speech == "sip" and tally.answered and tally.arrived == 0:
             seen_as_sip[tally.aim.port] = await _sip_records(net, tally.aim.port)
-    sides = Sides(udp, net.in_session, (await net.machine()).gateways)
+    sides = Sides(udp, net.in_session, (await net.machine()).gateways, net.source, net.primary.host)
     targets: list[OutboundTarget] = []
     by_aim = {tally.aim: weigh_udp(tally, udp, sides, seen_as_sip.get(tally.aim.port)) for tally in udp.tallies}
     by_aim |= {tally.aim: weigh_stream(tally, sides) for tally in streams.tallies}

@@ -31,6 +31,8 @@ class UdpTally:
     stranger: str | None = None
     """First words of something that is no answer of the server's, from the server's address and port."""
     refusal: Quote | None = None
+    unsent: str = ""
+    """Why this machine's own system did not send it, in words."""
 
 
 @dataclass
@@ -119,6 +121,9 @@ class UdpTrial:
             tally = self._by_port.get(arrival.source.port) if arrival.source.host == self._host else None
             if tally is not None:
                 self._take(tally, arrival.data)
+        for tally in self.result.tallies if self._socket.errors else ():
+            own = f"Could not send to {Endpoint(self._host, tally.aim.port)}: "
+            tally.unsent = next((error for error in self._socket.errors if error.startswith(own)), "")
         while self._quotes_seen < len(quotes):
             quote = quotes[self._quotes_seen]
             self._quotes_seen += 1

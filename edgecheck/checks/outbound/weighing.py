@@ -9,14 +9,16 @@ from edgecheck.checks.outbound.streams import StreamTally
 from edgecheck.checks.outbound.udp import UdpResult, UdpTally
 
 _NO_SESSION = "without a session with the server silence proves nothing"
+_THE_SERVERS = "it comes from the server's own address, whose own firewall may shut out this one"
 _ITS_OWN = "nobody else is known to have reached this port of the server: its own firewall may be what closes it"
 
 
 class Sides:
     """Which ports of the server are known to be open on its own side, and what is."""
 
-    def __init__(self, udp: UdpResult, in_session: bool, gateways: Sequence[str]) -> None:
+    def __init__(self, udp: UdpResult, in_session: bool, gateways: Sequence[str], source: str, server: str) -> None:
         self.in_session = in_session
+        self._source, self.server = source, server
         self._udp, self._tcp = udp.reached_by_others, udp.reached_by_others_tcp
         self._receipts = udp.receipts
         self._gateways = frozenset(gateways)
@@ -27,6 +29,8 @@ class Sides:
 
     def of(self, transport: str, port: int, offender: str | None = None) -> Side:
         """Whose doing a closed port is."""
+        if offender is not None and offender in (self._source, self.server):
+            return "machine" if offender == self._source else "unknown"
         return "network" if self.vouched(transport, port) or (offender is not None and offender in self._gateways) else "unknown"
 
 
@@ -66,15 +70,21 @@ def weigh_udp(tally: UdpTally, result: UdpResult, sides: Sides, sip_records: int
         if offender is None:
             return _as(seen, "undecided", f"this machine itself did not send it ({tally.refusal})", "unknown")
         side = sides.of("udp", aim.port, offender)
-        return _as(seen, "refused", f"{tally.refusal}{'' if side == 'network' else f'; {_ITS_OWN}'}", side, offender=offender)
+        doubt = "" if side != "unknown" else f"; {_THE_SERVERS if offender == sides.server else _ITS_OWN}"
+        return _as(seen, "refused", f"{tally.refusal}{doubt}", side, offender=offender)
+    if tally.unsent and not tally.arrived:
+        return _as(seen, "refused", tally.unsent.rstrip("."), "machine")
     if not sides.in_session:
         return _as(seen, "undecided", _NO_SESSION, "unknown")
     if not result.silence_proved(tally):
         return _as(
             seen, "undecided", f"no answer to {tally.copies} copies, {heard} of {sent} to open ports were answered: that may be loss", None
         )
+    if tally.arrived and tally.plain_answered:
+        return _as(seen, "blocked", "SIP reaches the server, and its answers do not come back; other packets' do", "network")
     if tally.arrived:
-        return _as(seen, "blocked", f"{tally.arrived} copies reached the server, its answers do not come back", sides.of("udp", aim.port))
+        # That others' packets arrive shows nothing of how answers leave the server.
+        return _as(seen, "undecided", f"{tally.arrived} copies reached the server, and no answer came back", "unknown")
     if tally.arrived is None:
         return _as(seen, "undecided", "the server's receipts could not be had", "unknown")
     if tally.plain_answered:
