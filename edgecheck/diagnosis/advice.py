@@ -302,6 +302,8 @@ def _no_session(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return ("Change --source, -4 or -6 so that they fit both this machine and the server.",)
     if "alternate address" in finding.summary:
         return ("Run again with the server's primary address.",)
+    if "Log in to the network first" in finding.summary:
+        return ("Open a browser on this network and log in, then run this again. Should there be no portal: check the server's address.",)
     port = finding.subject.rpartition(":")[2]
     return (f"Check that edgecheck-server runs there and that its control port ({port}/tcp) is open in the firewall before it.",)
 

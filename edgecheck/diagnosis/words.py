@@ -60,7 +60,7 @@ def clause(finding: Finding) -> str:
     """A finding's sentence, to stand inside another."""
     text = finding.summary.rstrip(". ")
     second = text[1:2]
-    return text[:1].lower() + text[1:] if text[:1].isupper() and second.islower() else text
+    return text[:1].lower() + text[1:] if text[:1].isupper() and (second.islower() or text.startswith("A ")) else text
 
 
 def whole(text: str) -> str:

@@ -64,7 +64,7 @@ def local_failure(operation: str, where: str, error: BaseException) -> LocalFail
     if operation == "bind":
         words = _BIND_WORDS.get(number or 0, words)
     elif number == errno.EHOSTUNREACH:
-        words = "no route to that machine, or it is down"
+        words = "no route to that machine, it is down, or a firewall on the way refuses it"
     elif number == errno.ENOBUFS:
         words = "the system's buffers are full"
     if reason == "tls":

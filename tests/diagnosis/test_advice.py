@@ -230,3 +230,15 @@ def test_a_sip_port_that_nothing_gets_through_sends_nobody_to_run_it_again():
     (step,) = advice(sip, untold)
     assert step.startswith("Run this once from another network")
     assert step.endswith(" Meanwhile SIP can use TLS 5061: it passed there.")
+
+
+def test_a_portal_is_to_be_logged_in_to_before_anybody_looks_at_the_server():
+    sentence = "Something answered at h:8443, but it is not an edgecheck server (HTTP 302): a captive portal or another web server. Log in to the network first, or check host and port."
+    (told,) = advice(result(finding("control.unreachable", "inconclusive", "h:8443", sentence)), server=None)
+    assert told.startswith("Open a browser on this network and log in")
+
+
+def test_what_this_machine_refuses_to_send_is_let_out_here():
+    own = "This machine's own system refuses to send to UDP 5060: look at its firewall."
+    (told,) = advice(result(finding("outbound.refused", "warn", "UDP 5060", own)))
+    assert told.startswith("In this machine's own firewall, let out UDP 5060")

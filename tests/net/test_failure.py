@@ -25,7 +25,7 @@ def refused(number: int, operation: str = "bind") -> tuple[str, str]:
         (errno.EMFILE, "open", "no-descriptors", "limit on open files"),
         (errno.ENFILE, "open", "no-descriptors", "limit on open files"),
         (errno.ENETUNREACH, "send to", "no-route", "no route"),
-        (errno.EHOSTUNREACH, "connect to", "no-route", "or it is down"),
+        (errno.EHOSTUNREACH, "connect to", "no-route", "it is down"),
         (errno.EADDRNOTAVAIL, "bind", "no-route", "no such address"),
         (errno.ECONNREFUSED, "connect to", "refused", "refused"),
         (errno.ECONNRESET, "keep", "reset", "reset"),
