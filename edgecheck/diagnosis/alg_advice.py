@@ -1,8 +1,10 @@
 """Switching a SIP ALG off: in this router where it is known and the ALG is in it, else a short list by vendor; and the way round it."""
 
+from collections.abc import Sequence
+
 from edgecheck.diagnosis import knowledge
-from edgecheck.diagnosis.facts import Facts, RouterFacts
-from edgecheck.diagnosis.words import join
+from edgecheck.diagnosis.facts import Facts, Hop, RouterFacts
+from edgecheck.diagnosis.words import join, subjects
 from edgecheck.model.verdict import Finding
 
 IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other", "sip-alg.taken-on-the-way")
@@ -11,37 +13,70 @@ IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-al
 def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """One step, a line for each part: where it is switched off, and which way round was seen to work. The same for all that an ALG does."""
     found = facts.having(*IDS) or (finding,)
-    blamed = [facts.blames_located(each) for each in found]
-    located = facts.located if any(blamed) else ()
+    blamed = [each for each in found if facts.blames_located(each)]
+    others = [each for each in found if each not in blamed]
+    located = facts.located if blamed else ()
     steps = []
-    if not located or any(hop.hop == 1 for hop in located):
-        router = facts.router
-        steps.append(_in_router(router, all(blamed)) if router and router.rows else _by_vendor(found[0]))
+    at_home = any(hop.hop == 1 and not facts.is_servers(hop) for hop in located)
+    if at_home:
+        steps.append(_in_the_router(facts, found[0]))
     if any(hop.hop == 0 for hop in located):
         steps.append(f"This machine itself does it: {_row('Linux router').told()}.")
-    beyond = [hop for hop in located if hop.hop > 1]
-    if beyond:
-        boxes = join([f"{hop.address} (hop {hop.hop})" for hop in beyond])
-        too = ", too" if len(beyond) < len(located) else ", not your own router"
-        whose = "ask whoever runs it (the provider, if it is no second router of yours) to switch its SIP ALG off"
-        steps.append(f"{boxes} does it{too}: {whose}.")
-    ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in facts.having(*IDS)}]
+    steps += _beyond(facts, located, alone=not others)
+    if others:
+        steps.append(_not_seen(facts, others, located=bool(located), at_home=at_home))
+    ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in found}]
     if ways:
         steps.append(f"Or move the phones and trunks to {join(ways)}: SIP passed untouched there.")
     return ("\n".join(steps),)
 
 
-def _in_router(router: RouterFacts, located: bool) -> str:
-    """What is known of this router. It is the first hop; where the ALG was not located it may be another box all the same."""
-    doubt = "" if located else " Should that change nothing, another box on the way does it (a second router, the provider)."
+def _in_the_router(facts: Facts, finding: Finding) -> str:
+    return _in_router(facts.router) if facts.router and facts.router.rows else _by_vendor(finding)
+
+
+def _beyond(facts: Facts, located: Sequence[Hop], *, alone: bool) -> list[str]:
+    """Boxes behind the first router: whoever runs them must do it."""
+    steps = []
+    servers = [hop for hop in located if facts.is_servers(hop)]
+    beyond = [hop for hop in located if hop.hop > 1 and hop not in servers]
+    too = ", too" if len(beyond) < len(located) else ", not your own router" if alone else ""
+    for hops in ([hop for hop in beyond if not hop.before_server], [hop for hop in beyond if hop.before_server]):
+        boxes = join([f"{hop.address} (hop {hop.hop})" for hop in hops])
+        whose = "the provider, if it is no second router of yours"
+        if hops and hops[0].before_server:
+            whose += "; being the last router before the echo server, it may be the server's own edge"
+        steps += [f"{boxes} does it{too}: ask whoever runs it ({whose}) to switch its SIP ALG off."] if hops else []
+    steps += [
+        f"{hop.address} (hop {hop.hop}) is the echo server's own address: this box stands before the echo server and is no part of your "
+        "network. Whoever runs that server must switch its SIP ALG off; or run this against another server. Calls to your provider do not "
+        "pass it."
+        for hop in servers
+    ]
+    return steps
+
+
+def _not_seen(facts: Facts, others: Sequence[Finding], *, located: bool, at_home: bool) -> str:
+    """What to do about those whose doer is not known: the first router is likely, and not the only one that can be it."""
+    who = ["a second router", "the provider", f"what stands before the {'echo ' if facts.server else ''}server"]
+    who += ["this machine itself (the kernel's SIP helper is loaded here)"] if facts.sip_helper_loaded else []
+    another = f"another box on the way does it: {', '.join(who[:-1])}, or {who[-1]}"
+    if at_home:
+        return f"Who does it on {subjects(others)} was not seen: should it stay, {another}."
+    begin = f"Who does it on {subjects(others)} was not seen. " if located else ""
+    return f"{begin}{_in_the_router(facts, others[0])} Should that change nothing, {another}."
+
+
+def _in_router(router: RouterFacts) -> str:
+    """What is known of this router; it is the first hop."""
     if len(router.rows) > 1:
         told = "; ".join(f"{row.vendor}: {row.told()}" for row in router.rows)
-        return f"Switch the SIP ALG off in {router.found}, by product line: {told}. Reboot it, run this again.{doubt}"
+        return f"Switch the SIP ALG off in {router.found}, by product line: {told}. Reboot it, run this again."
     row = router.rows[0]
     if not row.switch:
-        return f"{router.found} has no switch for a SIP ALG that is known: {row.told()}.{doubt}"
+        return f"{router.found} has no switch for a SIP ALG that is known: {row.told()}."
     again = "Run this again." if "reboot" in row.told() else "Reboot it, run this again."
-    return f"Switch the SIP ALG off in {router.found}: {row.told()}. {again}{doubt}"
+    return f"Switch the SIP ALG off in {router.found}: {row.told()}. {again}"
 
 
 def _by_vendor(finding: Finding) -> str:

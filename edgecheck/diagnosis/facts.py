@@ -50,6 +50,8 @@ class Hop(NamedTuple):
     hop: int
     """0 = this machine."""
     address: str
+    before_server: bool = False
+    """The next hop is the server itself."""
 
 
 class Facts:
@@ -171,19 +173,38 @@ class Facts:
             if not isinstance(row, dict) or row.get("up_to_hop") is not None:
                 continue  # one of two, or a box between them
             if isinstance(row.get("hop"), int) and (row.get("address") or row["hop"] == 0):
-                found.append(Hop(row["hop"], str(row.get("address") or "this machine itself")))
+                found.append(Hop(row["hop"], str(row.get("address") or "this machine itself"), row.get("before_server") is True))
         return tuple(found)
 
     @property
     def culprit(self) -> str | None:
         """The boxes that touch SIP by name: ``192.168.1.1 (NETGEAR, Inc. R7000)``."""
         router = self.router
-        named = [f"{hop.address} ({router.name})" if hop.hop == 1 and router else hop.address for hop in self.located]
+        named = []
+        for hop in self.located:
+            name = f" ({router.name})" if hop.hop == 1 and router else " (before the echo server)" if self.is_servers(hop) else ""
+            named.append(f"{hop.address}{name}")
         return " and ".join(named) or None
 
+    def is_servers(self, hop: Hop) -> bool:
+        """Whether this box speaks from the echo server's own address: it stands before the server, and is no part of this network."""
+        return self.server is not None and hop.address in (self.server.address, self.server.alternate)
+
     def blames_located(self, finding: Finding) -> bool:
-        """Whether it is this finding's doing that was followed to its hop: the check says so in the finding's own sentence."""
-        return bool(self.located) and all(hop.address in finding.summary for hop in self.located)
+        """Whether it is this finding's doing that was followed to its hop: the finding's own sentence begins with it."""
+        who = finding.summary.startswith(("Hop ", "This machine itself"))
+        return who and bool(self.located) and all(hop.address in finding.summary for hop in self.located)
+
+    @property
+    def sip_helper_loaded(self) -> bool:
+        """Whether ``host`` found the kernel's SIP helper on this machine, in force or not."""
+        machine = self.fact("host", "machine")
+        return isinstance(machine, dict) and machine.get("sip_helper_loaded") is True
+
+    def is_lost(self, finding: Finding) -> bool:
+        """Whether SIP is dropped on this finding's channel."""
+        rows = [row for field in ("probes", "incoming", "beside") for row in self._probes(field)]
+        return any(_way(row) == finding.subject and "lost" in (row.get("request"), row.get("response")) for row in rows)
 
     def touches_sdp(self, findings: Iterable[Finding]) -> bool:
         """Whether SDP is among what is changed on these channels."""
@@ -196,16 +217,18 @@ class Facts:
         return False
 
     def untouched_ways(self) -> tuple[str, ...]:
-        """Transports and ports on which every SIP message passed as it was, both ways: ``TLS 5061``."""
+        """Transports and ports on which every SIP message passed as it was, both ways, and nothing else is the matter: ``TLS 5061``."""
         states: dict[str, bool] = {}
         for probe in self._probes():
             way = _way(probe)
             fine = probe.get("request") == "unchanged" and probe.get("response") == "unchanged"
             states[way] = states.get(way, True) and fine
-        return tuple(way for way, fine in states.items() if fine)
+        troubles = [finding.subject for finding in self.troubles() if finding.id.startswith("sip-alg.")]
+        spoiled = {way for subject in troubles for way in subject.split(", ")}
+        return tuple(way for way, fine in states.items() if fine and way not in spoiled)
 
-    def _probes(self) -> Iterator[dict[str, Any]]:
-        probes = self.fact("sip-alg", "probes")
+    def _probes(self, field: str = "probes") -> Iterator[dict[str, Any]]:
+        probes = self.fact("sip-alg", field)
         if isinstance(probes, (list, tuple)):
             yield from (probe for probe in probes if isinstance(probe, dict))
 

@@ -130,21 +130,35 @@ def _alg(one: str, many: str, what: str) -> Callable[[Facts, Found], str]:
         parts = []
         for who, group in ((facts.culprit or "", located), ("something on the path", others)):
             if group:
-                does = many if who == facts.culprit and len(facts.located) > 1 else one
-                body = what.replace("SIP", "SIP and SDP") if does.startswith("rewrite") and facts.touches_sdp(group) else what
-                parts.append(f"{who} {does} {body} on {subjects(group)}")
+                seen = group is located
+                does = many if seen and len(facts.located) > 1 else one
+                sdp = does.startswith("rewrite") and facts.touches_sdp(group)
+                body = what.replace("SIP", "SIP and SDP") if sdp and not seen else what
+                # What routers quote ends before SDP: who touches that was not seen.
+                parts.append(f"{who} {does} {body} on {subjects(group)}{' (SDP is rewritten, too)' if sdp and seen else ''}")
         return join(parts)
 
     return told
 
 
-def _gone_or_garbled(found: Found) -> tuple[tuple[tuple[str, str], list[Finding]], ...]:
-    """What arrives cut up is not dropped."""
-    garbled = [finding for finding in found if finding.observed.startswith(_GARBLED)]
-    return (("drops", "drop"), [each for each in found if each not in garbled]), (("cuts up", "cut up"), garbled)
+def _destroyed(facts: Facts, found: Found) -> str:
+    """What arrives cut up or turned into something else is not dropped."""
+    kinds: dict[tuple[str, str], list[Finding]] = {("drops", "drop"): [], ("cuts up", "cut up"): [], ("spoils", "spoil"): []}
+    for finding in found:
+        gone = facts.is_lost(finding) or "none of " in finding.observed
+        kind = ("drops", "drop") if gone else ("cuts up", "cut up") if finding.observed.startswith(_GARBLED) else ("spoils", "spoil")
+        kinds[kind].append(finding)
+    parts = []
+    for words, group in kinds.items():
+        deeds = list(dict.fromkeys(each.observed for each in group)) if words[0] == "spoils" else []
+        shown = f" ({deeds[0]})" if len(deeds) == 1 and 0 < len(deeds[0]) <= _SHORT_DEED else ""
+        parts += [f"{_alg(*words, 'SIP')(facts, group)}{shown}"] if group else []
+    return join(parts)
 
 
 _GARBLED = "what arrived is no SIP message"
+_SHORT_DEED = 60
+"""Characters: ``the answer 200 became 403``."""
 
 
 def _rtp_not_let_in(facts: Facts, found: Found) -> str:
@@ -273,7 +287,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("sip-alg.destroyed",),
         Effect.BROKEN,
-        lambda facts, found: join([_alg(*words, "SIP")(facts, group) for words, group in _gone_or_garbled(found) if group]),
+        _destroyed,
         (*_BY_AN_ALG, "outbound.blocked", "outbound.undecided"),
         _same_subject,
     ),

@@ -101,6 +101,48 @@ def test_an_alg_that_turns_all_back_is_seen_in_what_routers_quote() -> None:
     assert (told.interference, told.located) == ("rewriting", located)
 
 
+def quoted(*pairs: tuple[bytes, bytes] | None) -> tuple[SipAlgObservation, Finding]:
+    """An OPTIONS whose answers are clean, as each router quotes it: the one text in the other's place. None: that one says nothing."""
+    sent = message("OPTIONS", AIM, "udp", Endpoint("192.168.88.2", 40_000))
+    stages = tuple(
+        Stage(hop=hop, address=f"10.0.{hop}.1" if pair else None, text=sent.replace(*pair)[:400] if pair else b"")
+        for hop, pair in enumerate(pairs, 1)
+    )
+    told = with_quotes(judged(Nearer())[0], Endpoint(PRIMARY, 5060), sent, stages, *locate(sent, stages, None))
+    (finding,) = [one for one in CHECK.judge(told, PROFILE) if "UDP 5060" in one.subject]
+    return told, finding
+
+
+AS_SENT = (b"", b"")
+
+
+def test_a_change_across_a_silent_router_is_proved_and_nobody_is_named() -> None:
+    told, finding = quoted(AS_SENT, None, (b"192.168.88.2:40000", b"203.0.113.1:40000"))
+    assert (told.located, told.interference) == (None, "rewriting")
+    assert finding.id == "sip-alg.rewritten"
+    assert finding.summary.startswith("Something on the path rewrites SIP on UDP 5060 (Via, Contact already changed in what routers quote")
+
+
+def test_what_routers_quote_in_another_form_alone_does_no_harm() -> None:
+    told, finding = quoted(AS_SENT, (b";rport;", b"; rport ;"))
+    assert told.interference == "harmless"
+    assert (finding.id, finding.verdict) == ("sip-alg.harmless", Verdict.WARN)
+    assert finding.summary.startswith("Hop 1 (10.0.1.1) handles SIP on UDP 5060")
+
+
+def test_what_came_back_is_not_laid_to_the_hop_that_was_seen_to_touch_the_request() -> None:
+    seen = through(does("R7"))[0]
+    sent = message("OPTIONS", AIM, "udp", Endpoint("192.168.88.2", 40_000))
+    stages = (
+        Stage(hop=1, address="192.168.88.1", text=sent[:400]),
+        Stage(hop=2, address="203.0.113.14", text=sent.replace(b"UDP 192.168.88.2:", b"UDP 203.0.113.1:")[:400]),
+    )
+    told = with_quotes(seen, Endpoint(PRIMARY, 5060), sent, stages, *locate(sent, stages, None))
+    (finding,) = [one for one in CHECK.judge(told, PROFILE) if one.subject == "UDP 5060"]
+    assert finding.summary.startswith("Hop 1 (192.168.88.1) rewrites SIP on UDP 5060 (Via already changed in what routers quote")
+    assert "; Call-ID came back otherwise than a server may return it, by it or another box)" in finding.summary
+
+
 def test_quotes_that_show_no_change_prove_nothing() -> None:
     sent = message("OPTIONS", AIM, "udp", Endpoint("192.168.88.2", 40_000))
     stages = (Stage(hop=1, address="192.168.88.1", text=sent[:200]), Stage(hop=2, address=None))

@@ -59,6 +59,17 @@ def test_via_rewritten_and_contact_left_is_not() -> None:
     assert (level, texts) == ("inconsistent", [f"Via hides the NAT from the server, but Contact still names {LOCAL.host}"])
 
 
+def test_a_via_that_names_neither_end_hides_no_nat() -> None:
+    """A proxy's own, behind a further NAT: the server sees that it is not where the request comes from."""
+    level, texts = request(swap(INVITE, (f"UDP {HERE}", "UDP 100.64.0.2:20000")))
+    assert (level, texts) == ("inconsistent", [f"Via names 100.64.0.2:20000, but the server saw {PUBLIC}"])
+
+
+def test_without_rport_the_answer_finds_back_where_the_port_is_right() -> None:
+    """The server adds received, and takes the port from Via (RFC 3261 section 18.2.2)."""
+    assert request(swap(INVITE, (";rport", "")), seen=Endpoint(PUBLIC.host, LOCAL.port))[0] == "rewriting"
+
+
 def test_without_a_nat_nothing_is_hidden() -> None:
     """The same addresses on both sides: whoever rewrites there, rewrites wrongly."""
     assert request(swap(INVITE, (f"UDP {HERE}", "UDP 203.0.113.99:5060")), seen=LOCAL)[0] == "inconsistent"
@@ -71,7 +82,7 @@ def test_without_a_nat_nothing_is_hidden() -> None:
         ([(f"@{HERE};transport", "@100.64.0.2:20000;transport")], f"Contact names 100.64.0.2:20000, but the server saw {PUBLIC}"),
         ([(f"@{HERE};transport", f"@{PUBLIC.host}:5062;transport")], "Contact names port 5062, but the server saw port 20000"),
         ([(f"@{HERE};transport", f"@{PUBLIC.host};transport")], "Contact names port 5060, but the server saw port 20000"),
-        ([(";rport", "")], f"rport is gone and Via names {LOCAL}: answers go there instead of {PUBLIC}"),
+        ([(";rport", "")], f"rport is gone and Via names port {LOCAL.port}: answers go there instead of to port {PUBLIC.port}"),
         ([(f"c=IN IP4 {LOCAL.host}", "c=IN IP4 100.64.0.2")], f"c= names 100.64.0.2, but the server saw {PUBLIC.host}: audio is steered there"),
         ([("m=audio 10050", "m=audio 10051")], "the m= line has the odd port 10051: RTP takes the even one (RFC 3550 section 11)"),
         ([("CSeq: 1 INVITE\r\n", "")], "CSeq is gone: answers cannot be matched"),

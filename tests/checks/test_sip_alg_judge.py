@@ -115,6 +115,48 @@ def test_the_hop_is_named_where_it_was_found() -> None:
     assert second.summary.startswith("Something on the path rewrites SIP on TCP 5060"), "that one was not followed"
 
 
+REFUSED = Change(direction="response", where="Status-Line", action="rewritten", sent="SIP/2.0 200 OK", arrived="SIP/2.0 403 Forbidden", message="200 to INVITE")
+REFUSAL = Harm(level="destructive", direction="response", text="the answer 200 became 403", where="Status-Line")
+HOME = Located(hop=1, address="192.168.88.1", where=("Via",), message="INVITE")
+
+
+def test_a_hop_is_named_for_what_was_seen_of_it_and_for_nothing_else() -> None:
+    found, _ = judged(observed(probe("INVITE", "rewriting", "rewritten", changes=(VIA, LINE)), located=(HOME,)))
+    assert found.summary.startswith("Hop 1 (192.168.88.1) rewrites SIP on UDP 5060 (Via in requests; by it or another box: SDP c= in requests)")
+
+
+def test_a_hop_that_rewrites_is_not_blamed_for_answers_that_another_may_spoil() -> None:
+    seen = observed(probe("INVITE", "destructive", "rewritten", "rewritten", changes=(VIA, REFUSED), harms=(REFUSAL,)), located=(HOME,))
+    found, _ = judged(seen)
+    assert found.summary.startswith("Something on the path destroys SIP on UDP 5060: the answer 200 became 403; ")
+    assert found.summary.endswith(" At hop 1 (192.168.88.1) was seen: Via in requests.")
+    assert CHECK.summarize(seen, judged(seen)).startswith("something destroys SIP (the answer 200 became 403) on UDP 5060")
+
+
+@pytest.mark.parametrize(("where", "who"), [("Via", "Hop 1 (192.168.88.1) rewrites"), ("sdp c=", "Something on the path rewrites")])
+def test_who_gets_it_wrong_is_who_changed_what_is_wrong(where: str, who: str) -> None:
+    harm = Harm(level="inconsistent", direction="request", text=f"{where} names 100.64.0.2", where=where)
+    found, _ = judged(observed(probe("INVITE", "inconsistent", "rewritten", changes=(VIA, LINE), harms=(harm,)), located=(HOME,)))
+    assert found.id == "sip-alg.inconsistent"
+    assert found.summary.startswith(who)
+
+
+@pytest.mark.parametrize(("back", "who"), [((), "Hop 1"), ((msgspec.structs.replace(VIA, direction="response"),), "Something on the path")])
+def test_an_answer_repeats_what_the_request_said_unless_it_was_changed_too(back: tuple[Change, ...], who: str) -> None:
+    harm = Harm(level="inconsistent", direction="response", text="the answer comes back with another Via branch", where="Via")
+    found, _ = judged(observed(probe("INVITE", "inconsistent", "rewritten", changes=(VIA, *back), harms=(harm,)), located=(HOME,)))
+    assert found.summary.startswith(who)
+
+
+def test_a_drop_is_the_hops_doing_for_the_request_that_was_followed() -> None:
+    rows = [probe(method, "destructive", "lost", "undecided", reason=f"{method}: none of 12 arrived") for method in ("OPTIONS", "INVITE")]
+    there = Located(hop=1, address="192.168.88.1", where=("message",), message="OPTIONS", up_to_hop=2, up_to_address="203.0.113.14")
+    rows = [msgspec.structs.replace(row, messages=(msgspec.structs.replace(row.messages[0], request="lost"),)) for row in rows]
+    found, _ = judged(observed(*rows, located=(there,)))
+    assert found.summary.startswith("Hop 1 (192.168.88.1), hop 2 (203.0.113.14) or a box between them destroys SIP on UDP 5060: no OPTIONS arrives")
+    assert "; by it or another box: no INVITE arrives" in found.summary
+
+
 def test_a_drop_says_what_no_longer_works() -> None:
     seen = observed(probe("INVITE", "destructive", "lost", "undecided", reason="INVITE: none of 12 arrived"), probe("OPTIONS"))
     found = judged(seen)[0]
@@ -183,6 +225,6 @@ def test_the_summary_is_one_sentence() -> None:
     rewriting = observed(
         probe("INVITE", "rewriting", "rewritten", changes=(VIA, LINE)), located=(Located(hop=1, address="192.168.88.1", where=("Via",)),)
     )
-    assert told(rewriting) == "hop 1 (192.168.88.1) rewrites Via and SDP c= on UDP 5060; TCP 5060, TLS 5061, UDP 5080 and TCP 5080 pass untouched"
+    assert told(rewriting) == "hop 1 (192.168.88.1) rewrites Via (by it or another box: SDP c=) on UDP 5060; TCP 5060, TLS 5061, UDP 5080 and TCP 5080 pass untouched"
     lost = observed(probe("INVITE", "destructive", "lost", "undecided"))
     assert told(lost).startswith("something drops INVITE on UDP 5060; TCP 5060")

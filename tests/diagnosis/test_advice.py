@@ -113,6 +113,13 @@ def test_the_way_round_an_alg_is_one_that_was_seen_to_work():
     assert "untouched" not in step
 
 
+def test_a_way_on_which_anything_else_is_the_matter_is_no_way_round():
+    ways = (("udp", 5060, "rewritten"), ("tls", 5061, "unchanged"), ("tcp", 5060, "unchanged"))
+    opened = result(finding("sip-alg.certificate-replaced", "fail", "TLS 5061"))
+    (step, *_) = [one for one in advice(alg("UDP 5060", ways=ways), opened) if "Or move" in one]
+    assert "Or move the phones and trunks to TCP 5060: SIP passed untouched there." in step
+
+
 def test_one_probe_that_was_touched_spoils_a_way():
     ways = (("tcp", 5060, "unchanged"), ("tcp", 5060, "rewritten"))
     assert "untouched" not in advice(alg("UDP 5060", ways=ways))[0]

@@ -72,7 +72,60 @@ def test_a_router_of_which_nothing_is_known_leaves_the_list_by_vendor():
 def test_an_alg_that_was_not_located_may_be_elsewhere():
     (step,) = advice(alg("UDP 5060", located=False), topology(NETGEAR))
     assert "NETGEAR" in step
-    assert "another box on the way does it" in step
+    assert "another box on the way does it: a second router, the provider, or what stands before the echo server." in step
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_an_alg_that_was_not_located_may_be_elsewhere_whatever_the_router(loaded):
+    host = result(finding("host.fine", "pass", "this machine"), observation={"machine": {"sip_helper_loaded": loaded}})
+    (step,) = advice(alg("UDP 5060", located=False), host)
+    assert "Netgear: WAN Setup" in step
+    assert "Should that change nothing, another box on the way does it: a second router, the provider, " in step
+    assert ("or this machine itself (the kernel's SIP helper is loaded here)." in step) is loaded
+
+
+def two_channels(hop, address, **more):
+    """UDP was followed to its hop, TCP was not."""
+    return result(
+        finding("sip-alg.rewritten", "fail", "UDP 5060", f"Hop {hop} ({address}) rewrites SIP on UDP 5060."),
+        finding("sip-alg.rewritten", "fail", "TCP 5060", "Something on the path rewrites SIP on TCP 5060."),
+        observation={"located": [{"hop": hop, "address": address, "where": ["Via"], **more}], "probes": []},
+    )
+
+
+def test_a_router_is_not_cleared_of_what_was_not_followed():
+    (step,) = advice(two_channels(2, "100.64.0.1"), topology(NETGEAR))
+    assert "not your own router" not in step
+    assert step.startswith("100.64.0.1 (hop 2) does it: ask whoever runs it")
+    assert "\nWho does it on TCP 5060 was not seen. Switch the SIP ALG off in NETGEAR, Inc. R7000" in step
+
+
+def test_a_router_is_not_the_only_one_that_may_do_what_was_not_followed():
+    (step,) = advice(two_channels(1, "192.168.1.1"), topology(NETGEAR))
+    assert step.count("Switch the SIP ALG off") == 1
+    assert "\nWho does it on TCP 5060 was not seen: should it stay, another box on the way does it: a second router, " in step
+
+
+def test_a_box_with_the_servers_own_address_is_no_part_of_this_network():
+    seen = result(
+        finding("sip-alg.rewritten", "fail", "UDP 5060", f"Hop 4 ({SERVER.address}) rewrites SIP on UDP 5060."),
+        observation={"located": [{"hop": 4, "address": SERVER.address, "where": ["Request-URI"], "before_server": True}], "probes": []},
+    )
+    headline, (step,) = diagnose([seen], PROFILE, SERVER)[1:3]
+    assert f"{SERVER.address} (before the echo server) rewrites SIP" in headline
+    assert step.startswith(f"{SERVER.address} (hop 4) is the echo server's own address: this box stands before the echo server")
+    assert "Switch the SIP ALG off in the router" not in step
+    assert "provider, if" not in step
+
+
+def test_the_last_router_before_the_server_may_be_the_servers_own_edge():
+    seen = result(
+        finding("sip-alg.rewritten", "fail", "UDP 5060", "Hop 3 (192.0.2.9) rewrites SIP on UDP 5060."),
+        observation={"located": [{"hop": 3, "address": "192.0.2.9", "where": ["Via"], "before_server": True}], "probes": []},
+    )
+    (step,) = advice(seen)
+    assert step.startswith("192.0.2.9 (hop 3) does it, not your own router: ask whoever runs it (the provider, if it is no second router of yours; ")
+    assert "it may be the server's own edge" in step
 
 
 def test_an_alg_at_the_provider_is_no_matter_of_this_router():

@@ -89,7 +89,9 @@ def test_sdp_is_named_where_it_is_touched():
     touched = alg("UDP 5060")
     probes = [{"transport": "udp", "server_port": 5060, "changes": [{"direction": "request", "where": "sdp c=", "action": "rewritten"}]}]
     touched = msgspec.structs.replace(touched, observation={**touched.observation, "probes": probes})
-    assert "192.168.1.1 rewrites SIP and SDP on UDP 5060" in headline(touched)
+    assert "192.168.1.1 rewrites SIP on UDP 5060 (SDP is rewritten, too)." in headline(touched), "who rewrites SDP was not seen"
+    somebody = msgspec.structs.replace(alg("UDP 5060", located=False), observation={"probes": probes})
+    assert "something on the path rewrites SIP and SDP on UDP 5060" in headline(somebody)
 
 
 def test_a_failure_without_a_rule_stands_beside_the_others():
@@ -202,6 +204,23 @@ def test_sip_that_arrives_cut_up_is_not_called_dropped():
     gone = finding("sip-alg.destroyed", "fail", "UDP 5060", "Something on the path destroys SIP.", observed="none of 12 copies arrived")
     assert "something on the path cuts up SIP on TCP 5060." in headline(result(cut))
     assert "something on the path drops SIP on UDP 5060, and something on the path cuts up SIP on TCP 5060." in headline(result(gone, cut))
+
+
+def test_an_answer_that_is_turned_into_another_is_not_called_dropped():
+    spoiled = finding("sip-alg.destroyed", "fail", "UDP 5060", "Something on the path destroys SIP.", observed="the answer 200 became 403")
+    assert "something on the path spoils SIP on UDP 5060 (the answer 200 became 403)." in headline(result(spoiled))
+    lost = [{"transport": "udp", "server_port": 5060, "method": "INVITE", "request": "lost", "response": "undecided"}]
+    assert "something on the path drops SIP on UDP 5060." in headline(result(spoiled, observation={"incoming": lost}))
+
+
+def test_a_box_is_not_blamed_for_what_another_may_do_beside_it():
+    """It was seen to rewrite Via; who turns answers into refusals was not seen."""
+    summary = "Something on the path destroys SIP on UDP 5060: the answer 200 became 403. At hop 1 (192.168.1.1) was seen: Via in requests."
+    spoiled = result(
+        finding("sip-alg.destroyed", "fail", "UDP 5060", summary, observed="the answer 200 became 403"),
+        observation={"located": [{"hop": 1, "address": "192.168.1.1", "where": ["Via"]}]},
+    )
+    assert "192.168.1.1" not in headline(spoiled)
 
 
 def test_tls_is_offered_for_signaling_alone_where_udp_does_not_get_out():

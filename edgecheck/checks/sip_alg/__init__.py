@@ -7,8 +7,8 @@ makes a loss a drop.
 """
 
 from edgecheck.checks.sip_alg.judge import judge, summarize
+from edgecheck.checks.sip_alg.judge_one_sided import known_so_far
 from edgecheck.checks.sip_alg.observation import SipAlgObservation
-from edgecheck.checks.sip_alg.one_sided import known_so_far
 from edgecheck.checks.sip_alg.probe import probe_network
 from edgecheck.model.check import Check
 

@@ -8,7 +8,7 @@ from edgecheck.checks.sip_alg.locate import WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller
 from edgecheck.checks.sip_alg.observation import Located, RoundTrip, SipAlgObservation, Taken
-from edgecheck.checks.sip_alg.taken import TIMED, Climb, Make, place
+from edgecheck.checks.sip_alg.taken import TIMED, Climb, Make, hops_of, place
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
 
@@ -32,7 +32,8 @@ async def look_for_whoever_answers(net: Network, log: ChannelLog, seen: SipAlgOb
             await climbing.time(TIMED)
     finally:
         socket.close()
-    located, reason = await _place(net, climbing, taken)
+    placed, reason = await _place(net, climbing, taken)
+    located = tuple(msgspec.structs.replace(one, message=method) for one in placed) if placed else None
     trips = (*climbing.round_trips(), RoundTrip(of="the server", by="server", samples=TIMED, least_ms=round(net.rtt * 1000, 2)))
     return msgspec.structs.replace(seen, located=located, located_reason=reason, taken=(taken,), round_trips=trips)
 
@@ -45,7 +46,7 @@ async def _place(net: Network, climbing: Climb, taken: Taken) -> tuple[tuple[Loc
         return None, f"the server's account of SIP could not be had ({mirrored})"
     near = climbing.tokens(taken.hops)
     if any(token in record.data for record in mirrored.records for token in near if record.direction == "received"):
-        return None, f"a request that lives for {taken.hops} hops reaches the server as well"
+        return None, f"a request that lives for {hops_of(taken.hops)} reaches the server as well"
     found = place(taken, (await net.machine()).gateways)
     return (None if found is None else (found,)), ""
 

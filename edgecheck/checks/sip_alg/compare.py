@@ -120,7 +120,7 @@ def _values(where: str, ours: list[_Value], theirs: list[_Value]) -> tuple[list[
         elif one is not None and other is not None:
             pairs.append((one, other))
             if one.text != other.text:
-                action: Action = "reformatted" if _same_meaning(where, one.text, other.text) else "rewritten"
+                action: Action = "reformatted" if same_meaning(where, one.text, other.text) else "rewritten"
                 out.append(Difference(where, action, one.text, other.text))
     if not out and [value.raw for value in ours] != [value.raw for value in theirs]:
         # The same values, written otherwise: name, white space, folding, lists joined or split.
@@ -132,7 +132,8 @@ def _lines(values: Sequence[_Value]) -> str:
     return " | ".join(dict.fromkeys(_visible(value.raw) for value in values))
 
 
-def _same_meaning(where: str, one: str, other: str) -> bool:
+def same_meaning(where: str, one: str, other: str) -> bool:
+    """Whether two values of this header or line differ in the way they are written alone."""
     if where == "Content-Length" and one.isdigit() and other.isdigit():
         return int(one) == int(other)
     return _squeeze(one) == _squeeze(other)

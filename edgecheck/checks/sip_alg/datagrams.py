@@ -43,7 +43,7 @@ def source_difference(expected: Endpoint, seen: Endpoint) -> Difference:
 def harm_of_moving(difference: Difference) -> Harm:
     """What it does to phones that the source differs."""
     text = f"SIP leaves from {difference.arrived} and all else of the same socket from {difference.sent}: STUN tells phones the wrong one"
-    return Harm(level="rewriting", direction="request", text=text)
+    return Harm(level="rewriting", direction="request", text=text, where=difference.where)
 
 
 def absorbed(ends: BothEnds, sents: Sequence[Sent]) -> Difference | None:

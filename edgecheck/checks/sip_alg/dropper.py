@@ -40,7 +40,8 @@ async def look_for_whoever_drops(net: Network, log: ChannelLog, seen: SipAlgObse
         socket.close()
     near = climbing.trial(last).router if last else "this machine"
     located, reason = place_drop(last, near, climbing.trial(last + 1))
-    return msgspec.structs.replace(seen, located=located, located_reason=reason)
+    told = tuple(msgspec.structs.replace(one, message=method) for one in located) if located else None
+    return msgspec.structs.replace(seen, located=told, located_reason=reason)
 
 
 def place_drop(last: int, near: str | None, there: HopTrial) -> tuple[tuple[Located, ...] | None, str]:

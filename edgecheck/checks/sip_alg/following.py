@@ -9,10 +9,11 @@ from itertools import pairwise
 import msgspec
 
 from edgecheck.checks.sip_alg import interference
-from edgecheck.checks.sip_alg.compare import Action
-from edgecheck.checks.sip_alg.locate import Stage, check_owners, lines_named, locate, walk, with_neighbors, written
+from edgecheck.checks.sip_alg.compare import Action, same_meaning
+from edgecheck.checks.sip_alg.locate import Stage, check_owners, differences, lines_named, locate, walk, with_neighbors, written
 from edgecheck.checks.sip_alg.observation import Change, Located, Proof, SipAlgObservation, SipProbe
 from edgecheck.checks.sip_alg.reading import as_text, level_of
+from edgecheck.checks.sip_alg.rewriter import unsteady
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.wire.address import Endpoint
 
@@ -22,18 +23,23 @@ async def follow(net: Network, socket: UdpSocket, server: Endpoint, request: byt
     stages, _ = await walk(net, socket, server, request)
     located, reason = locate(request, stages, None)
     if located is None:
-        return msgspec.structs.replace(seen, located_reason=reason)
-    changed = located
+        return with_quotes(seen, server, request, stages, None, reason)
+    doubt = await unsteady(net, socket, server, request, stages, located)
+    shown = with_quotes(seen, server, request, stages, located, doubt or reason)  # that it is rewritten is so, whoever does it
+    if doubt:
+        return msgspec.structs.replace(shown, located=None)
     located = await check_owners(net, located, written(request, stages, None))
     located = with_neighbors(located, stages, (await net.machine()).gateways)
-    return msgspec.structs.replace(with_quotes(seen, server, request, stages, changed, reason), located=located)
+    return msgspec.structs.replace(shown, located=located)
 
 
 def with_quotes(
-    seen: SipAlgObservation, server: Endpoint, request: bytes, stages: Sequence[Stage], located: tuple[Located, ...], reason: str
+    seen: SipAlgObservation, server: Endpoint, request: bytes, stages: Sequence[Stage], located: tuple[Located, ...] | None, reason: str
 ) -> SipAlgObservation:
     """The observation with what the quotes show of the OPTIONS over UDP. Pure."""
-    changes = quoted_changes(request, stages, located)
+    changes = quoted_changes(request, stages)
+    if not changes:
+        return msgspec.structs.replace(seen, located=located, located_reason=reason)
     probes = tuple(_with_changes(one, changes, request, stages) if _is_asked(one, server) else one for one in seen.probes)
     levels = [level for level in (seen.interference, *(one.interference for one in probes)) if level is not None]
     return msgspec.structs.replace(
@@ -45,15 +51,16 @@ def _is_asked(one: SipProbe, server: Endpoint) -> bool:
     return (one.transport, one.server_port, one.method) == ("udp", server.port, "OPTIONS")
 
 
-def quoted_changes(request: bytes, stages: Sequence[Stage], located: Sequence[Located]) -> tuple[Change, ...]:
-    """What each of them changed, from one quote to the next. Pure."""
+def quoted_changes(request: bytes, stages: Sequence[Stage]) -> tuple[Change, ...]:
+    """What was changed from one quote to the next, whether or not it is known by which hop. Pure."""
     points = [Stage(hop=0, address=None, text=request), *(stage for stage in stages if stage.text)]
     out = []
     for here, there in pairwise(points):
-        names = next((one.where for one in located if one.hop == here.hop), ())
-        for name in names:
+        for name in differences(here.text, there.text):
             before, after = (b", ".join(lines_named(text, name)).decode("utf-8", "replace") for text in (here.text, there.text))
             action: Action = "added" if not before else "removed" if not after else "rewritten"
+            if action == "rewritten" and same_meaning(name, before, after):
+                action = "reformatted"
             message = f"OPTIONS, as hop {there.hop} quotes it"
             out.append(Change(direction="request", where=name, action=action, sent=before, arrived=after, message=message))
     return tuple(out)

@@ -155,7 +155,8 @@ def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tup
             # A router that does not count itself as a hop (some firewalls do not) stands before the first that does.
             found.append(Located(hop=0, address=here.address, where=changed, up_to_hop=1, up_to_address=there.address))
         elif changed and there.hop == here.hop + 1:
-            found.append(Located(hop=here.hop, address=here.address, where=changed))
+            last = at_server is not None and there is points[-1]
+            found.append(Located(hop=here.hop, address=here.address, where=changed, before_server=last))
         elif changed:
             first = f"hop {here.hop}" if here.hop else "this machine"
             gaps.append(f"{', '.join(changed)} changed somewhere from {first} to hop {there.hop - 1}: not all of them quote")

@@ -41,6 +41,8 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
     direction: Direction
     text: str
     """A clause: ``the Contact names 203.0.113.1:5062, but the server saw 203.0.113.1:1024``."""
+    where: str = ""
+    """What was changed, that does it: as in ``Change``. Empty: not one thing alone."""
 
 
 class MessageFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,7 +308,11 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     """0 = this machine."""
     address: str | None
     where: tuple[str, ...]
-    """Headers; ``answer``: it answers in the server's place."""
+    """Headers; ``answer``: it answers in the server's place; ``message``: it drops the request."""
+    message: str = ""
+    """The request that was followed: what becomes of others was not."""
+    before_server: bool = False
+    """The next hop is the server itself: this one may be its own edge."""
     up_to_hop: int | None = None
     """It is this hop, or one up to that one, or a box between them that does not show itself; None = it is ``hop``."""
     up_to_address: str | None = None

@@ -2,9 +2,10 @@
 
 What proves that something on the path reads SIP:
 
-- The answer's Via, Call-ID, From or CSeq is not the request's: every server repeats them, or no phone could use it.
-- ``received`` is this machine's own private address, and over another transport the same server, with a public address, saw another one:
-  there is a NAT on the way, so somebody turned it back.
+- The answer's Via, Call-ID, From or CSeq names something else than the request's: every server repeats them, or no phone could use it.
+  (What a server may do to them by itself, and what it does over TLS as well, is a hint: ``echoes``.)
+- ``received`` is this machine's own private address, ``rport`` its own port, and over another transport the same server, with a public
+  address, saw another one: there is a NAT on the way, so somebody turned it back.
 - Somebody answers for an address where nobody is.
 
 What is a hint only: ``received`` is this machine's private address, and nothing else tells of a NAT: a PBX in the router, a server at this
@@ -15,14 +16,15 @@ server does not tell. Where the same server tells on another transport, the firs
 What proves nothing: a clean answer. An ALG that turns all back on the way home leaves no trace here. So ``none`` is never said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edgecheck.checks.sip_alg import interference, judge_taken
-from edgecheck.checks.sip_alg.authorship import echo_differences, turned_back
+from edgecheck.checks.sip_alg import echoes, interference, judge_taken
+from edgecheck.checks.sip_alg.authorship import turned_back
 from edgecheck.checks.sip_alg.compare import Difference
-from edgecheck.checks.sip_alg.datagrams import source_difference
+from edgecheck.checks.sip_alg.datagrams import SOURCE_ADDRESS, SOURCE_PORT, source_difference
+from edgecheck.checks.sip_alg.echoes import Own
 from edgecheck.checks.sip_alg.log import first_line_of, is_final
 from edgecheck.checks.sip_alg.observation import (
     Against,
@@ -38,20 +40,13 @@ from edgecheck.checks.sip_alg.observation import (
 )
 from edgecheck.checks.sip_alg.reading import as_change, as_text, level_of
 from edgecheck.checks.sip_alg.taken import Nearer
-from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import control, sip
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
 
+FROM_ELSEWHERE = (SOURCE_ADDRESS, SOURCE_PORT)
+"""``where`` of an answer that comes from another socket than was asked."""
 NO_ACCOUNT = "this server keeps no account for us: what arrived there is not known"
-ANOTHER = (
-    "Ask a SIP server that is known to answer, your provider's for one, or the same by another way: "
-    "edgecheck alg --against 'sip:HOST;transport=tcp', or tls."
-)
-CANNOT = (
-    "From one side alone, SDP, calls that come in and opened ports cannot be seen, nor requests that are rewritten and turned back in the "
-    "answer, but over UDP where routers quote them. With an echo server outside (edgecheck run sip-alg edge://...) they can."
-)
 
 
 class Heard(NamedTuple):
@@ -91,10 +86,12 @@ class Tried:
 def read(target: str, ways: Sequence[Tried], nobody: Tried, nearer: Nearer) -> SipAlgObservation:
     """The facts."""
     located = judge_taken.whereabouts(nearer)
+    over_tls = [(tried.requests[method], heard.data) for tried, method, heard in _heard(ways) if tried.transport == "tls"]
+    own = echoes.of_the_server(over_tls)
     probes = tuple(
-        _probe(tried, method, _translated(tried, ways)) for tried in ways if tried.local is not None for method in tried.requests
+        _probe(tried, method, _translated(tried, ways), own) for tried in ways if tried.local is not None for method in tried.requests
     )
-    answers = tuple(_answer(tried, method, heard) for tried in ways for method in tried.answers for heard in tried.answers[method])
+    answers = tuple(_answer(tried, method, heard) for tried, method, heard in _heard(ways))
     levels = [probe.interference for probe in probes if probe.interference not in (None, "none")]
     stranger = next((heard for heard_all in nobody.answers.values() for heard in heard_all), None)
     levels += ["rewriting"] if nearer.taken is not None and nearer.taken.taken else []
@@ -111,7 +108,7 @@ def read(target: str, ways: Sequence[Tried], nobody: Tried, nearer: Nearer) -> S
             target=target,
             server=ways[0].server.host,
             answers=answers,
-            hints=(*_hints(ways), *judge_taken.hints(nearer)),
+            hints=(*_hints(ways), *_odd(ways, own), *judge_taken.hints(nearer)),
             nobody_answered=None if nobody.not_tested or nobody.local is None else stranger is not None,
             nobody=str(nobody.server),
             nobody_said=first_line_of(stranger.data) if stranger is not None else "",
@@ -119,6 +116,42 @@ def read(target: str, ways: Sequence[Tried], nobody: Tried, nearer: Nearer) -> S
         round_trips=nearer.round_trips,
         taken=tuple(one for one in (nearer.taken, nearer.nobody) if one is not None),
     )
+
+
+def _heard(ways: Sequence[Tried]) -> Iterator[tuple[Tried, str, Heard]]:
+    for tried in ways:
+        for method, answers in tried.answers.items():
+            for heard in answers:
+                yield tried, method, heard
+
+
+def _odd(ways: Sequence[Tried], own: Own) -> tuple[str, ...]:
+    """What an answer's echo may owe to the server itself."""
+    pairs = [(tried.name, echoes.odd(tried.requests[method], heard.data, own)) for tried, method, heard in _heard(ways)]
+    hints = [
+        f"{name}: in the answer {odd}: either something on the path does it, or this server writes its answers so"
+        for name, odd in dict.fromkeys((name, odd) for name, found in pairs for odd in found)
+    ]
+    turned = {
+        tried.name: rport
+        for tried, method, heard in _heard(ways)
+        if tried.local is not None
+        and _translated(tried, ways)
+        and turned_back(tried.requests[method], heard.data, tried.local, tried.server) is not None
+        and (rport := _other_port(tried.local, heard.data))
+    }
+    hints += [
+        f"{name}: received names this machine's own private address, and rport={port} is not its port: either something on the path turned "
+        "received back, or the server stands behind a box that has that very address"
+        for name, port in turned.items()
+    ]
+    return tuple(hints)
+
+
+def _other_port(local: Endpoint, answer: bytes) -> str:
+    """What ``rport`` says, where it is not this machine's own port; empty: it is, or says nothing."""
+    rport = (_via(answer) or {}).get("rport") or ""
+    return rport if rport != str(local.port) else ""
 
 
 def _translated(tried: Tried, ways: Sequence[Tried]) -> str:
@@ -141,25 +174,24 @@ def _received(tried: Tried) -> list[str]:
     return [received for heard in finals if (received := (_via(heard.data) or {}).get("received"))]
 
 
-def _probe(tried: Tried, method: str, translated: str) -> SipProbe:
+def _probe(tried: Tried, method: str, translated: str, own: Own) -> SipProbe:
     assert tried.local is not None
     request, heard = tried.requests[method], tried.answers.get(method, [])
     changes: dict[tuple[str, str], Change] = {}
     harms: list[Harm] = []
     proofs: list[Proof] = []
     for answer in heard:
-        found: list[tuple[Direction | None, Difference]] = [
-            (None, d) for d in echo_differences(request, answer.data) if not _same_meaning(d)
-        ]
-        if translated and (turned := turned_back(request, answer.data, tried.local, tried.server)) is not None:
+        found: list[tuple[Direction | None, Difference]] = [(None, one) for one in echoes.proofs(request, answer.data, own)]
+        turned = turned_back(request, answer.data, tried.local, tried.server) if translated else None
+        if turned is not None and not _other_port(tried.local, answer.data):
             found.append(("response", turned))
         if answer.source != tried.server:
             found.append(("response", source_difference(tried.server, answer.source)))
             text = f"the answer comes from {answer.source} instead of {tried.server}: many phones never see it"
-            harms.append(Harm(level="inconsistent", direction="response", text=text))
-        if (_via(answer.data) or {}).get("received") == tried.local.host and translated and found:
+            harms.append(Harm(level="inconsistent", direction="response", text=text, where=found[-1][1].where))
+        if turned is not None and ("response", turned) in found:
             text = f"received was turned back to {tried.local.host}, this machine's private address, while on {translated}"
-            harms.append(Harm(level="rewriting", direction="response", text=text))
+            harms.append(Harm(level="rewriting", direction="response", text=text, where="Via"))
         if found:
             harms += interference.response_harms(request, None, answer.data, [one for _, one in found])
             proofs.append(Proof(direction="response", message=f"answer to {method}", sent=as_text(request), arrived=as_text(answer.data)))
@@ -171,8 +203,10 @@ def _probe(tried: Tried, method: str, translated: str) -> SipProbe:
     else:
         reason = f"{method}: no answer to {copies} {'copy' if copies == 1 else 'copies'}"
     unique = tuple({(harm.level, harm.text): harm for harm in harms}.values())
-    response: State = "rewritten" if any(change.direction for change in changes.values()) else "undecided"
-    level = level_of("undecided", response, list(changes.values()), unique)
+    # A server may answer from another socket by itself: that alone is nobody's interference.
+    touched = [change for change in changes.values() if change.where not in FROM_ELSEWHERE]
+    response: State = "rewritten" if any(change.direction for change in touched) else "undecided"
+    level = level_of("undecided", response, touched, [harm for harm in unique if harm.where not in FROM_ELSEWHERE]) if touched else None
     return SipProbe(
         transport=tried.transport,
         server_port=tried.server.port,
@@ -185,14 +219,6 @@ def _probe(tried: Tried, method: str, translated: str) -> SipProbe:
         reason=reason,
         proofs=tuple(proofs[:1]),
     )
-
-
-def _same_meaning(difference: Difference) -> bool:
-    """A From written anew by the server: angle brackets or a display name more or less."""
-    if difference.where != "From":
-        return False
-    sent, told = difference.sent, difference.arrived
-    return sip.address_uri(sent) == sip.address_uri(told) and sip.parameters(sent).get("tag") == sip.parameters(told).get("tag")
 
 
 def _via(data: bytes) -> dict[str, str] | None:
@@ -266,158 +292,3 @@ def _hints(ways: Sequence[Tried]) -> tuple[str, ...]:
                 "wants: either something rewrites Via and turns it back, or this server never says so"
             )
     return tuple(hints)
-
-
-def judge_against(seen: SipAlgObservation, expected: Verdict) -> tuple[Finding, ...]:
-    """Gravest first. Nothing here passes: one side cannot say that nothing is there."""
-    against = seen.against
-    assert against is not None
-    answered = [f"{one.transport.upper()} {one.server_port}" for one in seen.channels if not one.silent and one.not_tested is None]
-    findings = []
-    who = f"{judge_taken.sentence(judge_taken.names(seen.located))} answers" if seen.located else "Something on the path answers"
-    if against.nobody_answered:
-        findings.append(
-            Finding(
-                id="sip-alg.answered-by-other",
-                verdict=Verdict.FAIL,
-                subject=f"UDP {against.nobody.rpartition(':')[2]}",
-                summary=f"{who} SIP for everybody: {against.nobody}, where no host can be, answered "
-                f"{against.nobody_said!r}. What any server on this port says may be its word.",
-                expected="silence from an address that nobody has",
-                observed=against.nobody_said,
-                evidence=(
-                    f"OPTIONS sent to {against.nobody} (kept for documentation, RFC 5737), answered {against.nobody_said!r}",
-                    *judge_taken.trial_lines(seen.taken[1:]),
-                ),
-                reference="RFC 5737",
-            )
-        )
-    findings += judge_taken.findings(seen, expected)
-    for channel in seen.channels:
-        findings += _touched(seen, channel, answered, expected)
-    findings += [
-        Finding(
-            id="sip-alg.hint",
-            verdict=Verdict.INCONCLUSIVE,
-            subject=hint.partition(":")[0],
-            summary=f"There may be an ALG on {hint}. An echo server tells which.",
-            expected="answers as the server itself gives them, from where it is",
-            evidence=(*_lines(against, hint.partition(":")[0]), *judge_taken.lines(seen, hint.partition(":")[0])),
-            reference="RFC 3261 section 18.2.1; RFC 3581 section 4",
-        )
-        for hint in against.hints
-        if hint.partition(":")[0] not in {finding.subject for finding in findings}
-    ]
-    told = {finding.subject for finding in findings}
-    clean = [name for name in answered if name not in told]
-    if clean:
-        findings.append(
-            Finding(
-                id="sip-alg.no-trace",
-                verdict=Verdict.INCONCLUSIVE,
-                subject=", ".join(clean),
-                summary=f"The answers on {' and '.join(clean)} show no trace of an ALG, which does not prove that there is none.",
-                expected="an answer repeats Via, From, Call-ID and CSeq as they were sent",
-                observed="it does",
-                evidence=(*(line for name in clean for line in _lines(against, name)), CANNOT),
-                reference="RFC 3261 section 8.2.6.2",
-            )
-        )
-    silent = [one for one in seen.channels if one.silent]
-    beside = f" {' and '.join(answered)} answered." if answered else ""
-    for one in silent:
-        name = f"{one.transport.upper()} {one.server_port}"
-        why = one.not_tested or "; ".join(one.errors) or "no answer"
-        findings.append(
-            Finding(
-                id="sip-alg.undecided" if one.not_tested is None and not answered else "sip-alg.not-tested",
-                verdict=Verdict.INCONCLUSIVE if one.not_tested is None and not answered else Verdict.SKIPPED,
-                subject=name,
-                summary=_why_silent(one, name) + beside,
-                evidence=(why,),
-                remedies=(ANOTHER,),
-            )
-        )
-    order = (Verdict.FAIL, Verdict.WARN, Verdict.INCONCLUSIVE, Verdict.SKIPPED)
-    return tuple(sorted(findings, key=lambda finding: order.index(finding.verdict)))
-
-
-def _why_silent(channel: Channel, name: str) -> str:
-    """What fits."""
-    if channel.not_tested is not None:
-        return f"{name} could not be tried: {channel.not_tested.rstrip('.')}."
-    if any("refused" in error for error in channel.errors):
-        return f"{name} is refused: nobody listens there, or a firewall rejects it."
-    why = "; ".join(channel.errors).rstrip(".") or "no answer"
-    return f"{name} told nothing ({why}): nobody listens there, it is blocked, or packets are dropped."
-
-
-def known_so_far(seen: SipAlgObservation) -> str:
-    """Of a run that was cut short: who answered."""
-    answered = dict.fromkeys(f"{one.transport.upper()} {one.server_port}" for one in (seen.against.answers if seen.against else ()))
-    return f"{' and '.join(answered)} answered" if answered else ""
-
-
-def _touched(seen: SipAlgObservation, channel: Channel, answered: Sequence[str], expected: Verdict) -> list[Finding]:
-    assert seen.against is not None
-    name = f"{channel.transport.upper()} {channel.server_port}"
-    probes = [one for one in seen.probes if (one.transport, one.server_port) == (channel.transport, channel.server_port) and one.changes]
-    if not probes:
-        return []
-    every = [change for probe in reversed(probes) for change in probe.changes]
-    changes = list({(change.direction, change.where, change.action): change for change in every}.values())
-    hit = {f"{one.transport.upper()} {one.server_port}" for one in seen.probes if one.changes}
-    others = [other for other in answered if other not in hit]
-    level = interference.gravest(probe.interference for probe in probes if probe.interference is not None)
-    where = ", ".join(dict.fromkeys(change.where for change in changes))
-    came_back = ", ".join(dict.fromkeys(change.where for change in changes if change.direction != "request"))
-    quoted = ", ".join(dict.fromkeys(change.where for change in changes if change.direction == "request"))
-    shown = [f"{came_back} came back otherwise than a server may return it"] if came_back else []
-    shown += [f"{quoted} already changed in what routers quote of a request that expired on its way"] if quoted else []
-    who = judge_taken.sentence(judge_taken.names(seen.located)) if quoted else "Something on the path"
-    does = "rewrite" if quoted and len(seen.located or ()) > 1 else "rewrites"
-    harms = "; ".join(dict.fromkeys(harm.text for probe in probes for harm in probe.harms))
-    beside = f" The answers on {' and '.join(others)} show no such thing." if others else ""
-    moved = all(change.where in ("source address", "source port") for change in changes)
-    if moved:
-        summary = (
-            f"Answers on {name} come from elsewhere ({harms}): something on the path, or a server that answers from another socket.{beside}"
-        )
-        verdict = Verdict.INCONCLUSIVE
-    else:
-        tail = f": {harms}" if harms else ""
-        summary = f"{who} {does} SIP on {name} ({'; '.join(shown)}){tail}.{beside}"
-        verdict = Verdict.FAIL if level in ("inconsistent", "destructive") else expected
-    lines = [
-        f"{change.message}: {change.where} {change.action}: sent {change.sent!r}, "
-        f"{'quoted' if change.direction == 'request' else 'came back'} {change.arrived!r}"
-        for change in changes
-    ]
-    cause = "inconsistent" if level in ("inconsistent", "destructive") and not moved else "rewritten"
-    return [
-        Finding(
-            id="sip-alg.hint" if moved else f"sip-alg.{cause}",
-            verdict=verdict,
-            subject=name,
-            summary=summary,
-            expected="an answer repeats Via, From, Call-ID and CSeq as they were sent",
-            observed=where,
-            evidence=(*lines, *_lines(seen.against, name)),
-            reference="RFC 3261 section 8.2.6.2",
-        )
-    ]
-
-
-def _lines(against: Against, name: str) -> tuple[str, ...]:
-    """What was answered there."""
-    return tuple(
-        f"{name}, {one.method}: {one.status!r} from {one.source} after {one.after_ms:g} ms, received={one.received or 'none'}, "
-        f"rport={one.rport or 'none'}{f', by {one.server!r}' if one.server else ''}"
-        for one in against.answers
-        if f"{one.transport.upper()} {one.server_port}" == name
-    ) or (f"asked {against.target} on {name}",)
-
-
-def summarize_against(findings: tuple[Finding, ...]) -> str:
-    """One sentence."""
-    return findings[0].summary.partition(". ")[0].rstrip(".") if findings else "nothing was tested"

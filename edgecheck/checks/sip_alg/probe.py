@@ -13,7 +13,7 @@ from edgecheck.checks.sip_alg.dropper import look_for_whoever_drops
 from edgecheck.checks.sip_alg.incoming import read_incoming
 from edgecheck.checks.sip_alg.knocking import ask_mirror
 from edgecheck.checks.sip_alg.listening_phone import ListeningPhone
-from edgecheck.checks.sip_alg.locate import WALKED, check_owners, locate, walk, with_neighbors, written
+from edgecheck.checks.sip_alg.locate import WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
 from edgecheck.checks.sip_alg.observation import Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, ViaPort
@@ -21,6 +21,7 @@ from edgecheck.checks.sip_alg.phone import Phone
 from edgecheck.checks.sip_alg.phone_log import PhoneLog
 from edgecheck.checks.sip_alg.pinholes import read_pinholes
 from edgecheck.checks.sip_alg.reading import read_channel, read_probe, read_step
+from edgecheck.checks.sip_alg.rewriter import look_for_whoever_rewrites
 from edgecheck.checks.sip_alg.stream import StreamTraffic
 from edgecheck.checks.sip_alg.stream_phone import StreamPhone
 from edgecheck.checks.sip_alg.udp import UdpTraffic
@@ -138,34 +139,7 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
     if not net.sees_quotes:
         return msgspec.structs.replace(seen, located_reason="this platform shows a program without privileges no quotes of expired packets")
     log = next(log for log in logs if (log.transport, log.server.port) == ("udp", touched[0].server_port))
-    try:
-        socket = await net.open_udp()
-    except LocalFailure as failure:
-        return msgspec.structs.replace(seen, located_reason=str(failure))
-    try:
-        caller = Caller(
-            transport="udp",
-            local=socket.local,
-            server=log.server,
-            session=net.session,
-            series=net.new_series(),
-            channel=log.number,
-            media_port=_media_port(net, profile, _MOST_CHANNELS - 1),
-        )
-        request = WALKED[touched[0].method](caller)
-        stages, arrived = await walk(net, socket, log.server, request.data)
-    finally:
-        socket.close()
-    mirrored = await ask_mirror(net) if arrived else ""
-    marker = caller.marker(request.step).encode()
-    received = [one.data for one in getattr(mirrored, "records", ()) if one.direction == "received" and marker in one.data]
-    at_server = received[0] if received else None
-    located, reason = locate(request.data, stages, at_server)
-    if located is not None:
-        gateways = (await net.machine()).gateways
-        located = await check_owners(net, located, written(request.data, stages, at_server))
-        located = with_neighbors(located, stages, gateways)
-    return msgspec.structs.replace(seen, located=located, located_reason=reason)
+    return await look_for_whoever_rewrites(net, log, seen, touched[0].method, _media_port(net, profile, _MOST_CHANNELS - 1))
 
 
 def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:

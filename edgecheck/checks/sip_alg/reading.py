@@ -147,7 +147,7 @@ def _read_response(ends: BothEnds, sents: Sequence[Sent], foreign: list[Answer],
             found.append(Difference(STATUS_LINE, "added", "", line))
             _add(out, "response", NAMES[out.step], found[-1:])
             text = f"{line!r} came, which the server did not send: whatever wrote it reads SIP, and may answer for good another time"
-            out.harms.append(Harm(level="rewriting", direction="response", text=text))
+            out.harms.append(Harm(level="rewriting", direction="response", text=text, where=STATUS_LINE))
         out.proofs.append(Proof(direction="response", message=NAMES[out.step], sent="", arrived=as_text(answer.data)))
     found += _swallowed(ends, sents, sent_by_server, ours, out)
     if out.response is not None or not (out.arrived or out.answers):
@@ -171,7 +171,7 @@ def _read_answer(ends: BothEnds, sent: Sent, answer: Answer, records: Sequence[b
     if answer.source != ends.log.server:
         differences.append(datagrams.source_difference(ends.log.server, answer.source))
         text = f"answers come from {answer.source} instead of {ends.log.server}: many phones never see them"
-        out.harms.append(Harm(level="inconsistent", direction="response", text=text))
+        out.harms.append(Harm(level="inconsistent", direction="response", text=text, where=differences[-1].where))
     name = f"{status_of(original or answer.data) or 'answer'} to {NAMES[out.step]}"
     _add(out, "response", name, differences)
     if original is not None:
@@ -196,7 +196,7 @@ def _swallowed(
             found.append(Difference(STATUS_LINE, "removed", first_line_of(copies[0]), ""))
             missing.discard(status)
             effect = _SWALLOWED.get(status, "the caller is left in the dark")
-            out.harms.append(Harm(level="rewriting", direction="response", text=f"{effect}: {status} is swallowed"))
+            out.harms.append(Harm(level="rewriting", direction="response", text=f"{effect}: {status} is swallowed", where=STATUS_LINE))
     out.missing_statuses = frozenset(missing)
     _add(out, "response", NAMES[out.step], found)
     return found
