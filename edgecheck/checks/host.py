@@ -87,8 +87,9 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
         warn(
             "container",
             seen.source,
-            "This runs in a container behind the container bridge's own NAT, which is one more layer of NAT and rewrites ports: "
-            "run it on the host, or with the host's network (docker run --network host).",
+            f"This runs in a container, and its address ({seen.source}) is one of those that container bridges take: behind such a bridge "
+            "there is one more layer of NAT, which may change ports. Then run it on the host, or with the host's network (docker run "
+            "--network host); where the address is one of your own network's, all is well.",
             f"the source address is {seen.source}, and the system shows the marks of a container",
         )
     rivals = _rival_routes(machine)
@@ -123,8 +124,8 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
         warn(
             "sip-helper-loaded",
             "nf_conntrack_sip",
-            "The kernel's SIP ALG (nf_conntrack_sip) is loaded on this machine; whether it is in force only root can see. "
-            "If sip-alg finds something, look here first.",
+            "The kernel's SIP ALG (nf_conntrack_sip) is loaded on this machine; whether it is in force could not be seen "
+            f"({machine.reasons.get('sip_helper_bound', 'its rules were not read')}). If sip-alg finds something, look here first.",
             f"the module nf_conntrack_sip is loaded; {machine.reasons.get('sip_helper_bound', 'its rules were not read')}",
         )
     if machine.conntrack is not None and machine.conntrack[1] and machine.conntrack[0] >= TABLE_FULL * machine.conntrack[1]:

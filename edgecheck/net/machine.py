@@ -31,13 +31,13 @@ async def machine(source: str) -> Machine:
     reasons: dict[str, str] = {}
     interface = _interface_of(source)
     routes = await default_routes()
-    firewall, rules = await _firewall()
+    firewall, rules = await _firewall(6 if ":" in source else 4)
     if firewall is None:
         reasons["firewall"] = _no_firewall()
     loaded = _helper_loaded() if linux else None
     bound = _helper_bound(loaded, rules) if linux else None
     if linux and loaded and bound is None:
-        reasons["sip_helper_bound"] = "its rules may only be read by root" if rules is None else "rules of iptables' are not shown in full"
+        reasons["sip_helper_bound"] = "rules of iptables' are not shown in full" if _is_root() else "its rules may only be read by root"
     for name in ("sip_helper_loaded", "sip_helper_bound", "conntrack", "udp_buffers") if not linux else ():
         reasons[name] = _LINUX_ONLY
     conntrack = _numbers("/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/netfilter/nf_conntrack_max") if linux else None
@@ -163,9 +163,22 @@ def _helper_bound(loaded: bool | None, rules: str | None) -> bool | None:
     with contextlib.suppress(OSError, ValueError):
         if int(Path("/proc/sys/net/netfilter/nf_conntrack_helper").read_text()):
             return True
-    if rules is None:
-        return None
-    return True if "--helper sip" in rules else _nft_sets_sip(rules) if rules.startswith("{") else False
+    told = None
+    if rules is not None:
+        told = True if "--helper sip" in rules else _nft_sets_sip(rules) if rules.startswith("{") else False
+    return False if told is None and _held_by_nobody() else told
+
+
+def _held_by_nobody() -> bool:
+    """Whoever sets the helper by a rule holds its module (the kernel's ``nf_conntrack_helper_try_module_get``); other modules are listed."""
+    module = Path("/sys/module/nf_conntrack_sip")
+    with contextlib.suppress(OSError, ValueError):
+        return int((module / "refcnt").read_text()) == len(list((module / "holders").iterdir()))
+    return False
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _nft_sets_sip(text: str) -> bool | None:
@@ -210,15 +223,18 @@ def _synchronized() -> bool | None:
     return True if Path("/run/systemd/timesync/synchronized").exists() else None
 
 
-async def _firewall() -> tuple[Firewall | None, str | None]:
-    """The packet filter, and its rules in full where they may be read."""
+async def _firewall(family: int) -> tuple[Firewall | None, str | None]:
+    """The packet filter as it treats this family, and its rules in full where they may be read."""
     if sys.platform != "linux":
         return None, None
     if os.geteuid() == 0:
         rules = await _output("nft", "-j", "list", "ruleset")
         old = await _output("iptables-save") if rules is None else None
         if rules is not None:
-            return Firewall(name="nftables", inbound=_nft_inbound(rules)), rules
+            inbound = _nft_inbound(rules, family)
+            if _has_older_tables():  # nft does not show them
+                return Firewall(name="nftables and iptables", inbound=inbound if inbound == "drops" else None), None
+            return Firewall(name="nftables", inbound=inbound), rules
         if old is not None:
             drops = any(line.startswith((":INPUT DROP", ":INPUT REJECT")) for line in old.splitlines())
             return Firewall(name="iptables", inbound="drops" if drops else None), old
@@ -238,24 +254,43 @@ def _no_firewall() -> str:
     return "no packet filter's rules could be read" if os.geteuid() == 0 else "its rules may only be read by root"
 
 
-def _nft_inbound(text: str) -> Any:
-    """Whether a chain for packets to this machine drops by policy, or ends in a rule that drops whatever comes. None: rules decide."""
+def _has_older_tables() -> bool:
+    """Whether rules of iptables' older kind (not those that iptables keeps in nftables) are in force here."""
+    with contextlib.suppress(OSError):
+        return any(Path(f"/proc/net/{family}_tables_names").read_text().strip() for family in ("ip", "ip6"))
+    return False
+
+
+_SEES_BEFORE = ("netdev", "bridge")
+"""Families whose chains see packets to this machine as well, under other hooks."""
+
+
+def _nft_inbound(text: str, family: int = 4) -> Any:
+    """Whether a chain for packets of this family to this machine drops by policy, or ends in a rule that drops whatever comes.
+
+    None: rules decide.
+    """
     try:
         entries = json.loads(text).get("nftables", ())
     except (ValueError, AttributeError):
         return None
-    chains = [entry["chain"] for entry in entries if isinstance(entry, dict) and entry.get("chain", {}).get("hook") == "input"]
-    ended = {(chain["family"], chain["table"], chain["name"]): chain.get("policy") == "drop" for chain in chains if "name" in chain}
-    ruled = False
+    chains = [entry["chain"] for entry in entries if isinstance(entry, dict) and entry.get("chain", {}).get("hook") in ("input", "ingress")]
+    ours = [chain for chain in chains if chain.get("hook") == "input" and chain.get("family") in ("inet", "ip6" if family == 6 else "ip")]
+    drops = {(chain["family"], chain["table"], chain["name"]): chain.get("policy") == "drop" for chain in ours if "name" in chain}
+    ruled = any(chain.get("family") in _SEES_BEFORE or chain.get("hook") == "ingress" for chain in chains)
+    settled = set()
+    """Chains with a rule for whatever comes: what stands after it is never met."""
     for entry in entries:
         rule = entry.get("rule") if isinstance(entry, dict) else None
         place = (rule.get("family"), rule.get("table"), rule.get("chain")) if rule else None
-        if rule and place in ended:
+        if rule and place in drops:
             ruled = True
             words = [name for statement in rule.get("expr", ()) for name in statement]
-            if words and words[-1] in ("drop", "reject") and set(words[:-1]) <= {"counter", "log", "limit"}:
-                ended[place] = True
-    if any(ended.values()):
+            always = bool(words) and set(words[:-1]) <= {"counter", "log"} and words[-1] in ("accept", "drop", "reject")
+            if always and place not in settled:
+                settled.add(place)
+                drops[place] = words[-1] != "accept"
+    if any(drops.values()):
         return "drops"
     return None if ruled else "accepts"
 

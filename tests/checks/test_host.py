@@ -122,12 +122,12 @@ def nft(*entries: dict[str, Any]) -> str:
     return json.dumps({"nftables": [{"metainfo": {}}, *entries]})
 
 
-def chain(policy: str, hook: str = "input") -> dict[str, Any]:
-    return {"chain": {"family": "inet", "table": "t", "name": "c", "hook": hook, "type": "filter", "policy": policy}}
+def chain(policy: str, hook: str = "input", family: str = "inet") -> dict[str, Any]:
+    return {"chain": {"family": family, "table": "t", "name": "c", "hook": hook, "type": "filter", "policy": policy}}
 
 
-def rule(*expressions: dict[str, Any]) -> dict[str, Any]:
-    return {"rule": {"family": "inet", "table": "t", "chain": "c", "expr": list(expressions)}}
+def rule(*expressions: dict[str, Any], family: str = "inet") -> dict[str, Any]:
+    return {"rule": {"family": family, "table": "t", "chain": "c", "expr": list(expressions)}}
 
 
 MATCH = {"match": {"op": "==", "left": {}, "right": 5060}}
@@ -142,12 +142,43 @@ MATCH = {"match": {"op": "==", "left": {}, "right": 5060}}
         (nft(chain("accept")), "accepts"),
         (nft(chain("accept"), rule(MATCH, {"accept": None}), rule({"counter": {}}, {"drop": None})), "drops"),
         (nft(chain("accept"), rule(MATCH, {"drop": None})), None),  # some are dropped: which, its rules say
+        (nft(chain("drop", family="ip")), "drops"),
+        (nft(chain("drop", family="ip6")), "accepts"),  # of IPv4 nothing is dropped
+        (nft(chain("drop", family="arp")), "accepts"),  # no packets of anybody's
+        (nft(chain("accept", "ingress", "netdev"), rule(MATCH, {"drop": None}, family="netdev")), None),  # before any other chain
+        (nft(chain("drop", family="bridge")), None),
+        (nft(chain("drop"), rule({"accept": None})), None),  # the policy is never reached
+        (nft(chain("accept"), rule({"accept": None}), rule({"drop": None})), None),  # nor is this rule
+        (nft(chain("accept"), rule({"limit": {}}, {"drop": None})), None),  # some of it
         ("no JSON", None),
         ("[]", None),
     ],
 )
 def test_what_a_packet_filter_does_to_the_unnamed(rules: str, inbound: str | None) -> None:
     assert reading._nft_inbound(rules) == inbound
+
+
+def test_of_the_other_family_another_chain_speaks() -> None:
+    assert reading._nft_inbound(nft(chain("drop", family="ip6")), 6) == "drops"
+    assert reading._nft_inbound(nft(chain("drop", family="ip")), 6) == "accepts"
+
+
+@pytest.mark.parametrize(("tables", "firewall"), [("filter\n", ("nftables and iptables", None)), ("", ("nftables", "accepts"))])
+def test_iptables_older_tables_are_not_overlooked(tables: str, firewall: tuple[str, str | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """nft shows nothing of them, so it cannot be said that nothing is dropped, nor that no rule sets the SIP helper."""
+    (tmp_path / "ip_tables_names").write_text(tables)
+    monkeypatch.setattr(reading, "Path", lambda name: tmp_path / name.rpartition("/")[2])
+    monkeypatch.setattr(reading.sys, "platform", "linux")
+    monkeypatch.setattr(reading.os, "geteuid", lambda: 0)
+
+    async def output(*command: str) -> str | None:
+        return nft() if command[0] == "nft" else None
+
+    monkeypatch.setattr(reading, "_output", output)
+    found, rules = asyncio.run(reading._firewall(4))
+    assert found is not None
+    assert (found.name, found.inbound) == firewall
+    assert (rules is None) == bool(tables)
 
 
 HELPER = {"ct helper": {"family": "inet", "table": "t", "name": "h", "type": "sip", "protocol": "udp"}}
@@ -174,6 +205,29 @@ BY_A_MAP = {"ct helper": {"map": {"key": {"payload": {"protocol": "udp", "field"
 def test_whether_a_rule_sets_the_helper(rules: str | None, bound: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(reading, "Path", lambda name: tmp_path / "none")  # no kernel that sets it by itself
     assert reading._helper_bound(True, rules) is bound
+
+
+@pytest.mark.parametrize(
+    ("references", "holders", "bound"),
+    [
+        (1, ("nf_nat_sip",), False),  # its companion alone: no rule sets it
+        (2, ("nf_nat_sip",), None),  # somebody does, in this namespace or another
+        (0, (), False),
+        (None, (), None),  # built into the kernel
+    ],
+)
+def test_a_module_that_nobody_holds_is_set_by_no_rule(
+    references: int | None, holders: tuple[str, ...], bound: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a user without rights may read: nobody is warned of a module that does nothing."""
+    module = tmp_path / "nf_conntrack_sip"
+    for holder in holders:
+        (module / "holders" / holder).mkdir(parents=True)
+    (module / "holders").mkdir(parents=True, exist_ok=True)
+    if references is not None:
+        (module / "refcnt").write_text(f"{references}\n")
+    monkeypatch.setattr(reading, "Path", lambda name: tmp_path / name.rpartition("/")[2])
+    assert reading._helper_bound(True, None) is bound
 
 
 def test_routes_as_ip_tells_them() -> None:
