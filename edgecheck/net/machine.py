@@ -170,7 +170,7 @@ def _helper_bound(loaded: bool | None, rules: str | None) -> bool | None:
 
 
 def _held_by_nobody() -> bool:
-    """Whoever sets the helper by a rule holds its module (the kernel's ``nf_conntrack_helper_try_module_get``); other modules are listed."""
+    """Who sets the helper by a rule holds its module (the kernel's ``nf_conntrack_helper_try_module_get``); other modules are listed."""
     module = Path("/sys/module/nf_conntrack_sip")
     with contextlib.suppress(OSError, ValueError):
         return int((module / "refcnt").read_text()) == len(list((module / "holders").iterdir()))
