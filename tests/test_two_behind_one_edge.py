@@ -7,6 +7,7 @@ import pytest
 
 from edgecheck.checks import nat_behavior, port_forwarding, rtp_range
 from edgecheck.model.profile import PortNeed, Profile
+from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
 from tests.fakes.edge import Edge
 from tests.fakes.memory import SharedMemory
@@ -24,6 +25,22 @@ PROFILE = Profile(
 CHECKS = (nat_behavior, port_forwarding, rtp_range)
 
 
+class Neighbor(Edge):
+    """The second machine: what is let in because a port of the first one has sent comes to that one."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sent: set[int] = set()
+
+    def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
+        self.sent.add(port)
+        super().from_client(port, data, to)
+
+    def admits(self, transport: str, source: Endpoint, port: int) -> int | None:
+        local = super().admits(transport, source, port)
+        return None if self.nat.filtering == "address-dependent" and local not in self.sent else local
+
+
 async def all_three(edge: Edge, memory: Any = None) -> list[Any]:
     network = edge.network(memory)
     network.gate.open()
@@ -39,7 +56,7 @@ def second(nat: dict[str, Any], pause: float = 60.0, own: Any = None) -> list[An
         await asyncio.sleep(pause)
         if own is not None:
             own.clock += pause
-        other = Edge(edge.nat, server=edge.server)
+        other = Neighbor(edge.nat, server=edge.server) if own is None else Edge(edge.nat, server=edge.server)
         other._next_port = 50_000
         return await all_three(other, own)
 

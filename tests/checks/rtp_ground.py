@@ -99,12 +99,18 @@ class Guarded(Edge):
         self.known.add((to, seen.port))
         super()._at_server(seen, data, to)
 
+    def admits(self, transport: str, source: Endpoint, port: int) -> int | None:
+        return super().admits(transport, source, port) if self._passes(transport, source, port) else None
+
     def _at_edge(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
-        if (source, destination.port) not in self.known:
-            who = "anyone" if self.global_ban else str(source) if self.each_port else source.host
-            self.begun[who] += 1
-            if self.begun[who] > self.most:
-                return
-            if ("udp", destination.port) in self.nat.forwarded:
-                self.known.add((source, destination.port))
-        super()._at_edge(source, destination, data)
+        if self._passes("udp", source, destination.port):
+            super()._at_edge(source, destination, data)
+
+    def _passes(self, transport: str, source: Endpoint, port: int) -> bool:
+        if (source, port) in self.known:
+            return True
+        who = "anyone" if self.global_ban else str(source) if self.each_port else source.host
+        self.begun[who] += 1
+        if self.begun[who] <= self.most and super().admits(transport, source, port) is not None:
+            self.known.add((source, port))
+        return self.begun[who] <= self.most

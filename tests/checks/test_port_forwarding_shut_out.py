@@ -78,6 +78,21 @@ def test_the_witness_is_one_of_this_session_alone() -> None:
     clock.run(work())
 
 
+@pytest.mark.parametrize("most", [3, 5, 8, 20])
+@pytest.mark.parametrize("end", [10_000, 10_199])
+def test_an_end_of_the_rtp_range_is_a_witness_where_sip_has_no_rule(end: int, most: int) -> None:
+    """The first packets of all go there: who is shut out afterwards was let in once."""
+    seen = seen_behind(lambda: Banning(most, **PORT_RESTRICTED, forwarded={("udp", end): end, **({} if most < 8 else SIP)}))
+    assert "blocked" not in {row.state for row in seen.ports}
+    assert any(f"let in at UDP {end} before and no longer is" in row.reason or row.state == "forwarded" for row in seen.ports)
+
+
+@pytest.mark.parametrize("rtp", [{}, {("udp", 10_000): 10_000}])
+def test_an_end_of_the_rtp_range_that_is_open_hides_no_missing_rule(rtp: dict[tuple[str, int], int]) -> None:
+    seen = seen_behind(lambda: Nat(**PORT_RESTRICTED, forwarded=rtp))
+    assert {row.state for row in seen.ports} == {"blocked"}
+
+
 def test_what_was_not_reached_is_no_witness() -> None:
     seen = seen_behind(lambda: Nat(**PORT_RESTRICTED))
     assert witness_of(seen.ports) is None
@@ -139,7 +154,7 @@ def test_what_was_let_in_while_the_canaries_were_shut_out_proves_no_rule() -> No
     """The port is used, and this NAT lets anyone in on a used port; the canaries that would have shown it came too late."""
 
     def make() -> Edge:
-        edge = Edge(Banning(1, filtering="endpoint-independent"))
+        edge = Edge(Banning(3, filtering="endpoint-independent"))  # both ends of the RTP range were sent to before
         edge.nat.outbound("udp", 5060, Endpoint("203.0.113.77", 5060))
         return edge
 

@@ -147,7 +147,11 @@ def test_answers_that_do_not_come_back_are_no_missing_rule_alone() -> None:
 def test_a_stretch_that_nobody_examined_has_no_cause() -> None:
     said = judged(((10_010, 10_010), (10_100, 10_199)), row(10_150, **RULED_OUT))
     assert [finding.observed for finding in said.findings] == ["10100-10199: no-rule", "10010"]
-    assert said.findings[1].summary == "RTP to 10010 never arrives from outside; 99 of 200 ports receive."
+    assert said.findings[1].summary == (
+        "RTP to 10010 never arrives from outside; 99 of 200 ports receive. "
+        "Its cause was not looked for: only the longest stretches are examined, 5 ports at most."
+    )
+    assert "10010 never arrives (cause not looked for)" in said.summary
 
 
 def test_open_ports_of_the_same_address_leave_out_carrier_grade_nat() -> None:

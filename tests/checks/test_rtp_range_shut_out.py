@@ -7,13 +7,15 @@ import pytest
 
 from echo_server.sessions.limits import TOKEN_LIMITS
 from edgecheck.checks import rtp_range
+from edgecheck.checks.unsolicited import LET_IN
 from edgecheck.model.errors import RequestDeclined
 from edgecheck.model.verdict import Verdict
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
 from tests.checks.probing import look, say
-from tests.checks.rtp_ground import Guarded, forwarded_range
-from tests.fakes.edge import ALTERNATE, Weather
+from tests.checks.rtp_ground import WHOLE, Guarded, forwarded_range
+from tests.fakes.edge import ALTERNATE, Edge, Weather
+from tests.fakes.memory import SharedMemory
 from tests.fakes.nat import Nat
 
 EARLIER = {(Endpoint(ALTERNATE, number), port) for number in (3478, 3479) for port in range(10_000, 10_200)}
@@ -42,6 +44,9 @@ def test_who_is_shut_out_finds_nothing_blocked(most: int, each_port: bool, pace:
     for seed, loss in ((0, 0.0), (1, 0.05)):
         seen = look(rtp_range, guarded(most, each_port=each_port, seed=seed, loss=loss), pace=pace)
         nothing_is_blocked(seen)
+        if not each_port and not loss:
+            assert seen.inbound_open == most
+            assert "no longer is: something on the way shuts out" in seen.reasons["undecided"]
 
 
 @pytest.mark.parametrize("pace", [0, 1000])
@@ -57,6 +62,28 @@ def test_a_rule_that_ends_early_is_told_where_nobody_is_shut_out() -> None:
     seen = look(rtp_range, guarded(100_000, (10_000, 10_099)))
     assert (seen.inbound_blocked, seen.inbound_undecided) == (((10_100, 10_199),), ())
     assert set(port_ranges.expand(seen.inbound_blocked)) == set(range(10_100, 10_200))
+
+
+@pytest.mark.parametrize("pace", [0, 1000])
+def test_an_examination_that_was_shut_out_tells_no_cause(pace: int) -> None:
+    """The rounds have proved that ports are blocked; then the prober is shut out, and what the examination meets is that alone."""
+    told = set()
+    for most in range(602, 668, 6):
+        made: list[Guarded] = []
+
+        def edge(most: int = most, made: list[Guarded] = made) -> Guarded:
+            made.append(guarded(most, (10_000, 10_099))())
+            return made[0]
+
+        seen = look(rtp_range, edge, pace=pace)
+        assert set(port_ranges.expand(seen.inbound_blocked)) <= set(range(10_100, 10_200))
+        assert set(range(10_000, 10_100)) >= set(port_ranges.expand(seen.inbound_undecided)) or not seen.inbound_blocked
+        out = made[0].begun[ALTERNATE] > most
+        assert (seen.examined is None) == out or not seen.inbound_blocked
+        if out and seen.inbound_blocked:
+            told.add(say(rtp_range.CHECK, seen).finding("inbound-blocked").summary)
+    assert told
+    assert all("Its cause could not be told: the server's alternate address was let in at UDP 10000 before" in words for words in told)
 
 
 OLD = msgspec.structs.replace(TOKEN_LIMITS, fresh_ports=0)
@@ -89,3 +116,61 @@ def test_a_server_that_has_no_port_left_is_asked_for_none() -> None:
     seen = look(rtp_range, lambda: edge((10_000, 10_099), 100_000))
     assert (seen.inbound_blocked, seen.inbound_undecided) == (((10_100, 10_199),), ())
     nothing_is_blocked(look(rtp_range, lambda: edge((10_000, 10_199), 50)))
+
+
+# ---- nothing at all gets in: what the primary address tells
+
+
+def banned(rule: tuple[int, int] | None, **options: Any) -> Any:
+    """The alternate address has been shut out before: by what came first in this run, or by an earlier one."""
+
+    def edge() -> Guarded:
+        nat = Nat(**{"per_destination_ports": True, **options}, forwarded=forwarded_range(*rule) if rule else {})
+        made = Guarded(nat, most=30)
+        made.begun[ALTERNATE] = 30
+        return made
+
+    return edge
+
+
+@pytest.mark.parametrize("rule", [(10_000, 10_199), (10_000, 10_009), (10_180, 10_199), (10_100, 10_149)])
+@pytest.mark.parametrize("pace", [0, 1000])
+def test_who_was_shut_out_before_finds_nothing_blocked(rule: tuple[int, int], pace: int) -> None:
+    seen = look(rtp_range, banned(rule), pace=pace)
+    nothing_is_blocked(seen)
+    assert seen.inbound_undecided == WHOLE
+    assert "shuts out" in seen.reasons["undecided"]
+    assert "primary address" in seen.reasons["undecided"]
+
+
+@pytest.mark.parametrize("options", [{}, {"remembers_hosts": True}, {"filtering": "endpoint-independent"}, {"filtering": "address-dependent"}])
+def test_where_the_primary_address_is_let_in_by_no_rule_none_is_invented(options: dict[str, Any]) -> None:
+    assert look(rtp_range, banned(None, **options), memory=SharedMemory()).inbound_blocked == WHOLE
+
+
+@pytest.mark.parametrize("filtering", ["address-dependent", "address-and-port-dependent"])
+def test_a_range_that_was_used_lately_is_no_rule(filtering: str) -> None:
+    """Where ports have sent to the primary address a minute ago it is let in there, by some NATs, though no rule is."""
+    memory, nat = SharedMemory(), Nat(filtering=filtering)  # type: ignore[arg-type]
+    for _ in range(2):
+        seen = look(rtp_range, lambda: Edge(nat), memory=memory)
+        assert (seen.inbound_blocked, seen.inbound_undecided) == (WHOLE, ())
+        memory.clock += 60
+
+
+def test_both_addresses_may_be_shut_out_from_the_start_of_a_later_run() -> None:
+    """Then nothing of this run shows it; what an earlier one saw does, for ten minutes."""
+    memory = SharedMemory()
+
+    def edge(most: int) -> Guarded:
+        return Guarded(Nat(per_destination_ports=True, forwarded=forwarded_range(10_000, 10_199)), most=most)
+
+    nothing_is_blocked(look(rtp_range, lambda: edge(50), memory=memory))
+    memory.clock += 120
+    memory.note(LET_IN, "")  # every session has a name of its own, but for those of tests
+    for _ in range(2):
+        seen = look(rtp_range, lambda: edge(0), memory=memory)
+        nothing_is_blocked(seen)
+        assert "in an earlier run, 2 minutes ago," in seen.reasons["undecided"]
+    memory.clock += 600
+    assert look(rtp_range, lambda: Edge(Nat(per_destination_ports=True)), memory=memory).inbound_blocked == WHOLE, "no rule, later"

@@ -113,10 +113,13 @@ class Nat:
         if self.allocation == "sequential":
             self._next += 1
             return self._next
-        candidate = self._random.randrange(20_000, 60_000)
-        if self.allocation == "parity":
-            candidate += (candidate - port) % 2
-        return candidate
+        taken = {public.port for public in self._mappings.values()}
+        while True:
+            candidate = self._random.randrange(20_000, 60_000)
+            if self.allocation == "parity":
+                candidate += (candidate - port) % 2
+            if candidate not in taken:
+                return candidate
 
     def inbound(self, transport: str, remote: Endpoint, port: int) -> int | None:
         """The local port that a packet to this public port reaches, or None when it is dropped."""

@@ -16,16 +16,16 @@ from edgecheck.model.errors import LocalFailure, RequestDeclined
 MOST_ASKED = 4
 """Ports of a transport: who is shut out is so at all of them, and few knocks shut out nobody."""
 _COPIES, _SPACING_MS, _PATIENCE_MS = 4, 20, 100
-_TO_CANARIES = 2
+_TO_CANARIES = 3
 """Copies: more would be the very knocking that shuts out."""
 
 
-async def led_in(net: Network, rows: Sequence[PortRow], avoid: Collection[int]) -> list[PortRow]:
-    """Those of these at which it is let in and only a rule explains it. ``avoid``: ports that are no canaries.
+async def led_in(net: Network, rows: Sequence[PortRow], avoid: Collection[int], most: int = MOST_ASKED) -> list[PortRow]:
+    """Those of these at which it is let in and only a rule explains it. ``avoid``: ports that are no canaries; ``most``: of a transport.
 
     None where it is let in at a canary as well: on any port, or on one that has contacted it.
     """
-    asked = [row for one in ("udp", "tcp") for row in [row for row in rows if row.transport == one][:MOST_ASKED]]
+    asked = [row for one in ("udp", "tcp") for row in [row for row in rows if row.transport == one][:most]]
     there = await let_in_at(net, asked)
     try:
         return [] if not there or await _lets_in_anyhow(net, avoid, {row.transport for row in there}) else there

@@ -11,6 +11,7 @@ import msgspec
 from edgecheck.checks.port_forwarding.examination import Rounds, examine
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, Path, PortRow, inbound
+from edgecheck.checks.port_forwarding.scouts import scout
 from edgecheck.checks.port_forwarding.shut_out import leave, weigh_silence, witness_of
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
 from edgecheck.checks.port_forwarding.udp import Shots, probe_udp
@@ -81,7 +82,9 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
 
     draft.leave(so_far)
     began, before = net.now(), net.counters()
-    shots, _ = await asyncio.gather(side_of_udp(), side_of_tcp())
+    with await scout(net, profile.rtp) as scouts:
+        shots, _ = await asyncio.gather(side_of_udp(), side_of_tcp())
+        scouted = scouts.witness
     rounds = Rounds(shots, udp, tcp, (before, net.counters()), began)
     needs = [need for need, _ in (*udp_wanted, *tcp_wanted)]
     held = await ask_holders(net, zip(needs, (*udp_rows, *tcp_rows), strict=True))
@@ -91,11 +94,11 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     elif udp.bare and not udp.exposed and not tcp.exposed:
         net.memory.note(f"exposed/{alternate.host}", "no")
     rows = weighed()
-    witness = witness_of(rows, "udp")  # as the RTP ports are
+    witness = witness_of(rows, "udp") or scouted  # as the RTP ports are
     if witness is not None:
         leave(net, witness)
     leaning = [transport for transport, canaries in (("udp", udp), ("tcp", tcp)) if canaries.kept_out]
-    rows = await weigh_silence(net, rows, avoid, leaning)
+    rows = await weigh_silence(net, rows, avoid, leaning, scouted)
     rows, path = await examine(net, rows, rounds, avoid) if profile.expect.forwarding != "ignore" else (rows, None)
     examined = rows
     draft.leave(lambda why: so_far(why, examined, path))

@@ -89,15 +89,18 @@ def reason_of_another(row: PortRow) -> str:
     )
 
 
-async def weigh_silence(net: Network, rows: list[PortRow], avoid: Collection[int], leaning: Collection[str] = ()) -> list[PortRow]:
+async def weigh_silence(
+    net: Network, rows: list[PortRow], avoid: Collection[int], leaning: Collection[str] = (), scouted: Witness | None = None
+) -> list[PortRow]:
     """The rows; where the prober was shut out, silence is doubted, and so is what was let in on the strength of silent canaries.
 
     ``avoid``: ports that are no canaries. ``leaning``: transports whose arrivals are told for proofs because canaries stayed silent.
+    ``scouted``: a port that was reached and is none of these.
     """
     out: dict[Witness, bool] = {}
     shut: dict[str, Witness] = {}
     for transport in ("udp", "tcp"):
-        witness = witness_of(rows, transport)
+        witness = witness_of(rows, transport) or scouted
         mine = [row for row in rows if row.transport == transport]
         leans = transport in leaning and witness is not None and witness.transport == transport
         if witness is None or not (leans or any(_silent(row) for row in mine)):

@@ -22,11 +22,13 @@ class Blocked(NamedTuple):
     """What the rule looks like, as a clause."""
     over_tcp: tuple[int, ...] = ()
     """Ports of these that are let in over TCP."""
+    left_out: bool = False
+    """Others were examined, and none of these."""
 
     @property
     def clause(self) -> str:
-        """The causes in brief: ``no rule; the rule ends at 10099``. Empty where none is known."""
-        words = plain(self.fits)
+        """The causes in brief: ``no rule; the rule ends at 10099``. Empty where none was looked for anywhere."""
+        words = plain(self.fits) if self.fits else "cause not looked for" * self.left_out
         return "; ".join(filter(None, (words, self.shape if self.fits == ("no-rule",) else "")))
 
     @property
@@ -79,6 +81,7 @@ def _together(seen: RtpObservation, examined: ForwardingObservation, fits: tuple
         tuple(row for stretch in members for row in _rows(examined, stretch)),
         "; ".join(shapes) if fits and all(shapes) and len(shapes) <= 2 else "",
         tuple(row.port for stretch in members for row in _rows(examined, stretch, "tcp")),
+        left_out=not any(_rows(examined, stretch) for stretch in members),
     )
 
 

@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from edgecheck.checks.port_forwarding.shut_out import Witness
 from edgecheck.checks.rtp_range.canaries import weigh
 from edgecheck.checks.rtp_range.listening import FEW_GUIDES, Listening, Run, count_probes, request, weigh_round
 from edgecheck.checks.rtp_range.rounds import Round, Tally, judge_range
+from edgecheck.checks.rtp_range.shut_out import out_now
 from edgecheck.checks.unsolicited import NO_CONTROL_FLOW, margin, open_bare
 from edgecheck.model.check import UdpSocket
 from edgecheck.model.errors import RequestDeclined
@@ -87,7 +89,13 @@ class Inbound:
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
                 return await self._round(listening, (contact, at), asked, guides, pace)
 
-            await judge_range(tally, fire, net.pace, run.dice, hopeless=at is None)
+            async def futile() -> bool:
+                port = min(tally.open)
+                with run.lent(listening, [port]):
+                    run.starved_by = await out_now(run, Witness("udp", port, False))
+                return bool(run.starved_by)
+
+            await judge_range(tally, fire, net.pace, run.dice, hopeless=at is None, futile=futile)
             if at is None and tally.missing():
                 run.reasons["undecided"] = NO_CONTROL_FLOW
             account = await net.account(self._series) if tally.blocked else None

@@ -3,6 +3,7 @@
 from edgecheck.checks.rtp_range.causes import Blocked, apart, blocked_inward, sentence
 from edgecheck.checks.rtp_range.evidence import dropped_at, evidence, evidence_of_cause, evidence_of_hops, short
 from edgecheck.checks.rtp_range.observation import RtpObservation
+from edgecheck.checks.rtp_range.stretches import MOST_EXAMINED
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports as port_ranges
@@ -49,7 +50,7 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
             summary = f"RTP to {text} {sentence(seen, group)}{rest}."
             add("inbound-blocked", inward, group.ranges, summary, "every port receives", f"{text}: {' or '.join(group.fits)}", group)
         else:
-            summary = f"RTP to {text} never arrives from outside{rest}."
+            summary = f"RTP to {text} never arrives from outside{rest}.{_unexamined(seen, group)}"
             add("inbound-blocked", inward, group.ranges, summary, "every port receives", text)
     if seen.outbound_blocked:
         vouched = set(port_ranges.expand(seen.outbound_vouched))
@@ -114,6 +115,13 @@ def judge(seen: RtpObservation, profile: Profile) -> tuple[Finding, ...]:
             summary = f"Of {size - len(busy)} {'free ' * bool(busy)}RTP ports {' and '.join(parts)}."
             add("open", Verdict.PASS, free, summary, "every port works", "open")
     return tuple(findings)
+
+
+def _unexamined(seen: RtpObservation, group: Blocked) -> str:
+    """Why no cause is told of these, as a sentence; empty where none was looked for anywhere."""
+    if group.left_out:
+        return f" Its cause was not looked for: only the longest stretches are examined, {MOST_EXAMINED} ports at most."
+    return f" Its cause could not be told: {seen.reasons['examined']}." if "examined" in seen.reasons else ""
 
 
 def untold_either_way(seen: RtpObservation) -> Ranges:

@@ -81,7 +81,11 @@ class Run:
         self.examined: ForwardingObservation | None = None
         """A few of the ports blocked inward, for their cause."""
         self.shut_out = ""
-        """Why silence proves nothing: the prober was let in before, and no longer is."""
+        """Why silence proves nothing: the prober was let in before, and no longer is, or another sender is in its place."""
+        self.starved_by = ""
+        """Why new flows to ports that are open were lost, where that could be told."""
+        self.cause_untold = ""
+        """Why nothing was examined, or the examination proves nothing."""
         self.traced: list[Traced] = []
 
     @property
@@ -122,9 +126,9 @@ def weigh_round(arrived: set[int], guides: list[int], fresh: Collection[int], co
     return Round(set(arrived), len(guides) + sent, known + came, failed, len(fresh), len(arrived.intersection(fresh)))
 
 
-def count_probes(net: Network, socket: UdpSocket, series: int) -> int:
-    """Probes of this series in a socket's inbox that the server's own addresses sent."""
-    senders = {sender(net, "A1"), sender(net, "BX")}
+def count_probes(net: Network, socket: UdpSocket, series: int, *who: control.Sender) -> int:
+    """Probes of this series in a socket's inbox that these sent; without any, the control's sender and the prober."""
+    senders = {sender(net, one) for one in who or ("A1", "BX")}
     count = 0
     for one in socket.inbox:
         offset = 0 if one.data.startswith(probe.MAGIC) else rtp.PROBE_OFFSET

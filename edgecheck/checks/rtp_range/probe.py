@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
 from edgecheck.checks.port_forwarding.primary import led_in
-from edgecheck.checks.port_forwarding.shut_out import Witness, is_shut_out, leave, left, reason, reason_of_another, shut_out_before
+from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, reason_of_another, shut_out_before
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
@@ -14,7 +14,8 @@ from edgecheck.checks.rtp_range.observation import RtpObservation, Traced
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.outward import trace
 from edgecheck.checks.rtp_range.rounds import Tally
-from edgecheck.checks.rtp_range.stretches import beside, representatives, shifts, stretches
+from edgecheck.checks.rtp_range.shut_out import note, noted, out_now
+from edgecheck.checks.rtp_range.stretches import MOST_BESIDE, beside, representatives, shifts, stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
 from edgecheck.model.check import Network
@@ -24,7 +25,7 @@ from edgecheck.wire.address import Endpoint
 
 STARVED = (
     "new flows to open ports were lost in the same rounds: there is too much loss, or this edge's table of connections is full, "
-    "or it takes only so many new flows a second"
+    "or it takes only so many new flows a second, or shuts out whoever begins many (scan or flood protection)"
 )
 MOST_TRACED = 2
 """Ports blocked on the way out that are followed hop by hop."""
@@ -44,7 +45,7 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
             outward.open_media_meanwhile(listening.ports)
             await inward.test(listening)
             chosen = _to_examine(run, inward, profile)
-            with run.lent(listening, [*chosen.examined, *chosen.beside]):
+            with run.lent(listening, sorted(chosen.ports.intersection(listening.ports))):
                 await _look_into(run, inward, profile, chosen)
             await outward.test(listening)
     else:
@@ -56,11 +57,6 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     reached = in_open - inward.doubtful
     if reached and left(net) is None:
         leave(net, Witness("udp", min(reached), False))
-    witness = left(net) if in_blocked and not in_open else None
-    if witness is not None and await is_shut_out(net, witness):
-        run.shut_out = reason(witness)
-    elif in_blocked and not in_open:
-        run.shut_out = run.shut_out or shut_out_before(net)
     answers = await alternate_answers(net) if in_blocked and not in_open and not inward.moved else None
     return _observed(run, inward, outward, answers)
 
@@ -87,20 +83,49 @@ class _Chosen(NamedTuple):
     examined: list[int] = []
     beside: list[int] = []
     """Others of the same stretches: what the primary address asks at meanwhile."""
+    witness: Witness | None = None
+    """A port that was open, here or in an earlier check."""
+
+    @property
+    def ports(self) -> set[int]:
+        """Those that nothing may hold meanwhile."""
+        known = {self.witness.port} if self.witness is not None and self.witness.transport == "udp" else set()
+        return known.union(self.examined, self.beside)
 
 
 def _to_examine(run: Run, inward: Inbound, profile: Profile) -> _Chosen:
     """Where a cause is wanted; several public addresses prove nothing blocked."""
+    opened, blocked, _ = _together(inward.tallies)
+    known = opened - inward.doubtful
+    witness = Witness("udp", min(known), False) if known else left(run.net)
     if profile.expect.rtp_inbound == "ignore" or run.leaves_from != run.net.observed:
-        return _Chosen()
-    found = stretches(port_ranges.compress(_together(inward.tallies)[1].difference(inward.moved)))
+        return _Chosen(witness=witness)
+    found = stretches(port_ranges.compress(blocked.difference(inward.moved)))
     examined = representatives(found)
-    return _Chosen(examined, beside(found, examined))
+    return _Chosen(examined, beside(found, examined), witness)
 
 
 async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen) -> None:
     """The cause, and whether there is none: who is shut out is silent wherever a rule leads."""
-    asking = asyncio.create_task(led_in(run.net, [_silent(port) for port in chosen.beside or chosen.examined], run.every))
+    opened, blocked, unsure = _together(inward.tallies)
+    if blocked and not opened and not inward.moved:
+        run.shut_out = await out_now(run, chosen.witness) or shut_out_before(run.net)
+    elif unsure and opened and not run.starved_by:
+        run.starved_by = await out_now(run, chosen.witness)
+    out = run.shut_out or run.starved_by
+    if not out and chosen.examined:
+        await _examine(run, inward, profile, chosen)
+        out = run.shut_out or await out_now(run, chosen.witness)
+    if out:
+        run.examined = None  # what was silent in the examination may have been so for that alone
+        run.cause_untold = out
+        note(run)
+    elif not opened:
+        run.shut_out = noted(run)
+
+
+async def _examine(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen) -> None:
+    asking = asyncio.create_task(led_in(run.net, [_silent(port) for port in chosen.beside or chosen.examined], run.every, MOST_BESIDE))
     try:
         if not chosen.beside:
             await asking  # it needs the same ports
@@ -164,11 +189,15 @@ def _observed(run: Run, inward: Inbound, outward: Outbound, answers: bool | None
     in_blocked |= moved.keys()
     in_unsure = (in_unsure | doubtful).difference(run.busy, moved)
     out_unsure = (out_unsure | unsure_return | outward.unheard).difference(run.busy)
+    if in_unsure and run.starved_by:
+        reasons.setdefault("undecided", run.starved_by)
     for name, direction in (("undecided", inward), ("outbound_undecided", outward)):
         if any(tally.starved for tally in direction.tallies):
             reasons.setdefault(name, STARVED)
     if out_unsure & outward.unsendable:
         reasons.setdefault("outbound_undecided", "this machine's own system refuses to send from some of these ports: look at its firewall")
+    if in_blocked and run.cause_untold:
+        reasons["examined"] = run.cause_untold
     tallies = [*inward.tallies, *outward.tallies, *outward.back]
     return RtpObservation(
         range=run.whole,

@@ -47,6 +47,8 @@ SIGMAS = 5.0
 UNPACED_RETRY = 4000
 """Probes a second of the next round, when one was unpaced and lost something that the pace may be to blame for."""
 SLOWEST = 100
+DEAD_ROUNDS = 4
+"""Rounds in a row, each slower than the one before, in which no new flow passed."""
 SAMPLE = 64
 """When nothing at all arrives: so many ports, tried again slowly, stand for all. Their silence has no random cause."""
 SAMPLE_PACE = 400
@@ -84,6 +86,8 @@ class Round:
 
 Fire = Callable[[list[int], list[int], int], Awaitable[Round]]
 """(ports asked, guides, probes a second) -> what came of it."""
+Futile = Callable[[], Awaitable[bool]]
+"""Whether it is known that no further round can tell anything."""
 
 
 @dataclass
@@ -176,11 +180,13 @@ def _better(slow: tuple[int, int], fast: tuple[int, int]) -> bool:
     return slow[1] / slow[0] - fast[1] / fast[0] > SIGMAS * spread
 
 
-async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random, *, hopeless: bool = False) -> None:
+async def judge_range(
+    tally: Tally, fire: Fire, pace: int, dice: random.Random, *, hopeless: bool = False, futile: Futile | None = None
+) -> None:
     """Rounds until every port is open or blocked, or the rounds are used up: what is left then is undecided.
 
     ``hopeless``: no control flow could be set up, so whatever stays silent is undecided in the end; a sample comes first, and every
-    port is tried only if something of it arrives.
+    port is tried only if something of it arrives. ``futile``: as in ``judge_rest``.
     """
     if not tally.missing():
         return
@@ -193,7 +199,7 @@ async def judge_range(tally: Tally, fire: Fire, pace: int, dice: random.Random, 
         first = await _fire(tally, fire, missing, [], pace)
         _count_first(tally, missing, first)
     innocent = await _pace_is_innocent(tally, fire, pace, dice)
-    await judge_rest(tally, fire, pace if innocent else _slower(pace), dice)
+    await judge_rest(tally, fire, pace if innocent else _slower(pace), dice, futile=futile)
 
 
 def _slower(pace: int) -> int:
@@ -212,14 +218,15 @@ async def _pace_is_innocent(tally: Tally, fire: Fire, pace: int, dice: random.Ra
     return result.healthy and len(result.arrived.intersection(sample)) <= PACE_TO_BLAME * len(sample)
 
 
-async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random) -> None:
+async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random, *, futile: Futile | None = None) -> None:
     """The rounds for what is still missing, with known-good ports as guides.
 
-    After a round that proved nothing a sample is asked first, where much is missing.
+    After a round that proved nothing a sample is asked first, where much is missing. ``futile``: asked after so many rounds in a row in
+    which no new flow passed; they end where it says so.
     """
     if not tally.open:
         await _judge_silence(tally, fire, pace, dice)
-    faster, share_before, steady, healthy = 0, 0.0, False, True
+    faster, share_before, steady, healthy, dead = 0, 0.0, False, True, 0
     for _ in range(MOST_ROUNDS):
         missing = tally.missing()
         if not missing or not tally.open:
@@ -229,6 +236,9 @@ async def judge_rest(tally: Tally, fire: Fire, pace: int, dice: random.Random) -
         guides = dice.sample(known, min(GUIDES, len(known)))
         result = await _fire(tally, fire, asked, guides, pace)
         healthy = result.healthy
+        dead = 0 if result.fresh_arrived or not result.fresh_sent else dead + 1
+        if futile is not None and dead == DEAD_ROUNDS and await futile():
+            return
         if healthy:
             tally.weigh(asked, result, every=asked is missing)
         if result.share >= CALM or (steady and healthy):

@@ -9,6 +9,8 @@ from edgecheck.wire.ports import Ranges
 
 MOST_EXAMINED = MOST_PORTS - 1
 """Ports that are examined: what is weighed in one train, beside a port that no rule names."""
+MOST_BESIDE = 8
+"""Ports at which the primary address asks: fewer than any protection against scans counts."""
 _LEAST_OF_ONE_PARITY = 4
 """Every other port, so many times, is no chance."""
 
@@ -73,9 +75,15 @@ def representatives(found: Collection[Stretch], most: int = MOST_EXAMINED) -> li
 
 
 def beside(found: Collection[Stretch], chosen: Collection[int]) -> list[int]:
-    """Of each stretch in which one was chosen, the next member that was not."""
-    mine = (iter(stretch.members) for stretch in found if any(port in stretch.members for port in chosen))
-    return [port for members in mine for port in [next((one for one in members if one not in chosen), None)] if port is not None]
+    """Others of the stretches in which one was chosen: both ends of each, where rules begin and end, then evenly between. The first of
+    every stretch come first."""
+    mine = [[one for one in stretch.members if one not in chosen] for stretch in found if any(port in stretch.members for port in chosen)]
+    out: dict[int, None] = {}
+    for eighths in (0, 8, 4, 2, 6, 1, 3, 5, 7):
+        for members in filter(None, mine):
+            if len(out) < MOST_BESIDE:
+                out.setdefault(members[(len(members) - 1) * eighths // 8])
+    return list(out)
 
 
 def shape(stretch: Stretch, whole: tuple[int, int], open_ports: Collection[int]) -> str:
