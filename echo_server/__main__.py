@@ -19,7 +19,12 @@ _MOST_REACH = 16
 _USAGE = 64
 """Exit status of a command line that is wrong, as everywhere in edgecheck."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.add_typer(commands, name="reports")
 
 

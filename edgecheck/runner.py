@@ -27,6 +27,11 @@ DEFAULT_PACE = 1000
 """Probes a second: a home router's NAT table and its flood protection survive it."""
 
 
+_USUAL_S = {"port-forwarding": 7, "mapping-lifetime": 190, "sip-alg": 3, "topology": 3}
+"""Seconds that a check usually takes over a line without trouble; others: one."""
+_QUICK_S = 55
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What was asked for."""
@@ -66,6 +71,14 @@ class Settings:
     def rate(self) -> int:
         """The pace in force."""
         return DEFAULT_PACE if self.pace is None else self.pace
+
+    def expected_s(self) -> int:
+        """How long the run will take, about, seconds: what is paced can be counted, what is silent has to be asked again."""
+        usual = {**_USUAL_S, **({"mapping-lifetime": _QUICK_S} if self.quick else {})}
+        planned = [check.id for check in self.plan()]
+        media = self.profile.rtp if "rtp-range" in planned else None
+        paced = 2 * (media[1] - media[0] + 1) / self.rate() if media and self.rate() else 0
+        return round(sum(usual.get(check, 1) for check in planned) + paced)
 
     def plan(self) -> list[Check]:
         """The checks, in the order in which they must run."""

@@ -1,11 +1,12 @@
 """The runner over the whole world in memory: the order of the checks, what is not tried, reports read back."""
 
 import time
+from typing import Any
 
 import msgspec
 import pytest
 
-from edgecheck import judging, runner
+from edgecheck import judging, profiles, runner
 from edgecheck.model.check import Network, Observation
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Verdict
@@ -168,3 +169,19 @@ def test_a_run_takes_no_longer_than_it_says(world: World) -> None:
     report = world.run(Edge(Nat()), checks=("nat-behavior",))
     assert 0 <= report.duration_s <= time.monotonic() - began + 0.001
     assert report.started_at.endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("more", "least", "most"),
+    [
+        ({}, 25, 40),
+        ({"pace": 200}, 105, 120),
+        ({"pace": 0}, 5, 20),
+        ({"checks": ("nat-behavior",)}, 1, 1),
+        ({"checks": ("mapping-lifetime",)}, 180, 200),
+        ({"checks": ("mapping-lifetime",), "quick": True}, 50, 60),
+    ],
+)
+def test_how_long_a_run_takes_is_told_before_it(more: dict[str, Any], least: int, most: int) -> None:
+    settings = runner.Settings(target=Target("h"), profile=profiles.load("asterisk"), **more)
+    assert least <= settings.expected_s() <= most

@@ -5,6 +5,7 @@ Only what ``--help`` needs is imported before a command is known: typer, and no 
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
@@ -48,7 +49,7 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="edgecheck", standalone_mode=False, complete_var=completion.VARIABLE)
     except command_line_wrong as error:
-        return _complain(cast(Any, error).format_message(), status.USAGE)
+        return _complain(_plain(cast(Any, error)), status.USAGE)
     except UsageError as error:
         return _complain(str(error), status.USAGE, error)
     except EdgecheckError as error:
@@ -68,6 +69,22 @@ def invoke(arguments: Sequence[str]) -> int:
     if code == _INTERRUPTED:
         return _complain(_STOPPED, status.UNDECIDED)
     return code if isinstance(code, int) else status.FINE
+
+
+def _plain(error: Any) -> str:
+    """A usage error without a library's own words for numbers; where something is missing, with where to read what."""
+    message = str(error.format_message())
+    for words, plain in _NUMBERS:
+        message = re.sub(words, plain, message)
+    command = getattr(getattr(error, "ctx", None), "command_path", "")
+    return f"{message} ({command} --help)" if message.startswith("Missing") and command else message
+
+
+_NUMBERS = (
+    (r"Input should be a valid integer.*", "a whole number is wanted."),
+    (r"Input should be a valid number.*", "a number is wanted."),
+    (r"Input should be greater than or equal to (\S+?)\.?$", r"\1 or more is wanted."),
+)
 
 
 def _unwritten(error: OSError) -> str:

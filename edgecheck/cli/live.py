@@ -21,7 +21,12 @@ _STYLES = {
     Verdict.INCONCLUSIVE: "bold magenta",
     Verdict.SKIPPED: "dim",
 }
-_BAR = 20
+_BAR, _LEAST_BAR = 20, 6
+"""Columns."""
+_GAPS = 6
+"""Columns between a line's parts."""
+_ECHO = 3
+"""Columns left free at the end: the terminal writes ^C there, and a line that it makes too long would stay behind."""
 
 
 class _Line:
@@ -49,6 +54,8 @@ class Count:
 
     def __str__(self) -> str:
         text = f"{self.done:,}/{self.total:,}" + (f" {self.note}" if self.note else "")
+        if self.note == "seconds":
+            return f"{text}, {self.total - self.done:,} s left at most"
         elapsed = self._now - self._since
         if elapsed >= 0.5 and self.done > self._before:
             rate = (self.done - self._before) / elapsed
@@ -62,7 +69,8 @@ class Count:
 class Live:
     """Implements the runner's ``Show``. Erased at the end: the report follows."""
 
-    def __init__(self, no_color: bool) -> None:
+    def __init__(self, no_color: bool, intro: str = "") -> None:
+        self._intro = intro
         self._console = Console(stderr=True, no_color=no_color or None, highlight=False)
         self._lines: dict[str, _Line] = {}
         self._spinner = Spinner("dots")
@@ -94,18 +102,23 @@ class Live:
         self._console.print(Text(safe(text)))
 
     def _render(self) -> Group:
+        verdicts = max((len(line.result.verdict.value) if line.result else 1 for line in self._lines.values()), default=1)
+        ids = max(map(len, self._lines), default=0)
         table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, min_width=verdicts)
+        table.add_column(no_wrap=True, min_width=ids)
+        room = max(_BAR, self._console.width - verdicts - ids - _GAPS - _ECHO)
+        table.add_column(no_wrap=True, overflow="ellipsis", max_width=room)
         for id, line in self._lines.items():
             if line.result is not None:
                 verdict = line.result.verdict
                 table.add_row(Text(verdict.value, _STYLES[verdict]), id, Text(safe(line.result.summary)))
             elif line.count is not None:
+                told = Text(str(line.count), no_wrap=True, overflow="ellipsis")
+                bar = max(_LEAST_BAR, min(_BAR, room - len(told) - 1))
                 counted = Table.grid(padding=(0, 1, 0, 0))
-                counted.add_row(ProgressBar(line.count.total, line.count.done, width=_BAR), Text(str(line.count)))
+                counted.add_row(ProgressBar(line.count.total, line.count.done, width=bar), told)
                 table.add_row(self._spinner, id, counted)
             else:
                 table.add_row(self._spinner, id, Text(line.question))
-        return Group(table)
+        return Group(Text(safe(self._intro)), table) if self._intro else Group(table)

@@ -70,7 +70,7 @@ def run(asked: Asked, output: Output) -> int:
         settings = settings_of(asked)
         end_as_by_ctrl_c()
         with contextlib.ExitStack() as stack:
-            report = _checked(settings, live(output, stack))
+            report = _checked(settings, live(output, stack, _intro(settings)))
     code = history.keep_and_write(report, output, asked.history)
     if asked.share and settings is not None:
         sys.stdout.flush()
@@ -116,6 +116,13 @@ def _on_this_machine(asked: Asked, output: Output) -> Report:
         pace = 0 if asked.pace is None else asked.pace
         settings = _settings(asked._replace(pace=pace), server.target, server.source, (), local_only=True)
         return _checked(settings, show)
+
+
+def _intro(settings: "Settings") -> str:
+    """What is about to happen, for the one who waits: against what, how much, how long."""
+    count = len(settings.plan())
+    checks = f"{count} check{'' if count == 1 else 's'} against {settings.target.authority}, profile {settings.profile.name}"
+    return f"{checks}: about {settings.expected_s()} s (Ctrl-C stops)"
 
 
 def _settings(asked: Asked, target: Target, source: str | None, left_out: tuple[str, ...], local_only: bool = False) -> "Settings":
@@ -252,8 +259,8 @@ def source_of(text: str | None, family: int | None) -> str | None:
     return source
 
 
-def live(output: Output, stack: contextlib.ExitStack) -> "Show":
-    """Progress on stderr: live lines where a person looks, else only what must be said."""
+def live(output: Output, stack: contextlib.ExitStack, intro: str = "") -> "Show":
+    """Progress on stderr: live lines, led by ``intro``, where a person looks, else only what must be said."""
     from edgecheck.cli.progress import Quiet, Words
 
     if output.quiet:
@@ -262,4 +269,4 @@ def live(output: Output, stack: contextlib.ExitStack) -> "Show":
         return Words()
     from edgecheck.cli.live import Live
 
-    return stack.enter_context(Live(output.no_color))
+    return stack.enter_context(Live(output.no_color, intro))

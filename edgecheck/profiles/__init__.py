@@ -83,7 +83,8 @@ def _wrong(text: str, file: str, path: str, message: str) -> UsageError:
         path = f"{path}.{key}" if "field" in message else path
     line = line_of(text, path)
     where = f", line {line}" if line else ""
-    return UsageError(f"Profile {file}{where}, key {path.removeprefix('$').lstrip('.') or '(top)'}: {message}.")
+    end = "" if message.endswith("?") else "."
+    return UsageError(f"Profile {file}{where}, key {path.removeprefix('$').lstrip('.') or '(top)'}: {message}{end}")
 
 
 def _check(profile: Profile, text: str, file: str) -> None:

@@ -39,7 +39,8 @@ def validate(ranges: Sequence[Sequence[int]], lowest: int = 1, highest: int = 65
     """Check ranges that came from a peer or a file: pairs, in order, within bounds. Raises ``Malformed``."""
     for pair in ranges:
         if len(pair) != 2 or not lowest <= pair[0] <= pair[1] <= highest:
-            raise Malformed(f"{list(pair)} is not a port range within {lowest}-{highest}")
+            told = "-".join(map(str, pair))
+            raise Malformed(f"{told} is not a port range: the lower port comes first, and both are within {lowest}-{highest}")
     return tuple((low, high) for low, high in ranges)
 
 
@@ -56,5 +57,5 @@ def parse(string: str) -> Ranges:
         try:
             out.append((parse_port(low.strip()), parse_port((high if dash else low).strip())))
         except Malformed as error:
-            raise Malformed(f"{part.strip()[:40]!r} is not a port or a range LO-HI") from error
+            raise Malformed(f"{part.strip()[:40]!r} is not a port or a range LO-HI within 1-65535") from error
     return validate(out)

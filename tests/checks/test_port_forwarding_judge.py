@@ -62,6 +62,8 @@ def test_an_optional_port_is_worth_a_warning_at_most() -> None:
     both = judged(row("tcp", 5060, "blocked"), row("tcp", 5061, "blocked", required=False))
     assert [(finding.subject, finding.verdict) for finding in both.findings] == [("TCP 5060", Verdict.FAIL), ("TCP 5061", Verdict.WARN)]
     assert both.summary == "5060/tcp, 5061/tcp never arrive"
+    apart = judged(row("tcp", 5060, "refused", answered_by="203.0.113.1"), row("tcp", 5061, "blocked", required=False), row("udp", 5060, "forwarded"))
+    assert apart.summary == "5060/udp arrives; 5060/tcp is refused; optional: 5061/tcp never arrives", "what is needed comes first"
 
 
 def test_another_program_that_answers_is_not_this_test() -> None:

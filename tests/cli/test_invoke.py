@@ -45,6 +45,11 @@ def test_what_first_contact_names_exists(capsys):
         assert outcome(capsys, command, "--help")[0] == 0
 
 
+def test_no_librarys_own_words_for_a_number(capsys):
+    for wrong in (("--pace", "fast"), ("--pace", "-1"), ("--timeout", "soon")):
+        assert "Input" not in outcome(capsys, "run", *wrong)[2]
+
+
 def test_version(capsys):
     assert outcome(capsys, "--version") == (0, f"edgecheck {__version__}\n", "")
 
@@ -57,6 +62,7 @@ def test_version(capsys):
         (["run", "--nope"], "No such option"),
         (["run", "--pace", "fast"], "--pace"),
         (["run", "--pace", "-1"], "--pace"),
+        (["run", "--timeout", "soon"], "--timeout"),
         (["run", "--timeout", "0"], "--timeout takes seconds"),
         (["run", "--timeout", "nan"], "--timeout takes seconds"),
         (["run", "-4", "-6"], "contradict"),
@@ -75,7 +81,7 @@ def test_version(capsys):
         (["run", "--profile", "asterix"], "did you mean asterisk?"),
         (["run", "--json", "-", "--junit", "-"], "Only one report can go to stdout"),
         (["run", "--json", "/nowhere/at/all/r.json"], "There is no folder /nowhere/at/all"),
-        (["explain"], "Missing argument"),
+        (["explain"], "(edgecheck explain --help)"),
         (["explain", "sip-alg.rewriten"], "did you mean sip-alg.rewritten?"),
         (["explain", "missing.json"], "cannot be read"),
         (["profiles", "asterix"], "did you mean asterisk?"),

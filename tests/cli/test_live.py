@@ -42,6 +42,31 @@ def test_a_new_round_begins_anew():
     assert str(count) == "10/10 ports, 5/s"
 
 
+def test_seconds_that_pass_have_no_rate():
+    assert counted(4, 50, "seconds", 4.0) == "4/50 seconds, 46 s left at most"
+
+
+def test_what_is_about_to_happen_is_said_first():
+    live = Live(no_color=True, intro="Against h:8443: 2 checks.")
+    live.check_started("rtp-range", "Does every RTP port work?")
+    assert shown(live)[0] == "Against h:8443: 2 checks."
+    assert len(shown(live)) == 2
+
+
+def test_a_name_is_never_cut_and_ctrl_c_fits_on_the_line():
+    live = Live(no_color=True)
+    live._console = Console(file=io.StringIO(), width=80)
+    live.check_finished(result(finding("port-preservation.preserved", "inconclusive", summary="word " * 100)))
+    live.check_started("rtp-range", "Does every RTP port work?")
+    for done in (5000, 15000):
+        live.progress("rtp-range", done, 20002, "ports")
+    told = shown(live, 80)
+    assert len(told) == 2, "a line a check"
+    assert "15,000/20,002 ports" in told[1]
+    assert told[0].startswith("inconclusive  port-preservation  word")
+    assert max(map(len, told)) <= 80 - len("^C")
+
+
 def test_one_line_a_check_replaced_in_place():
     live = Live(no_color=True)
     live.check_started("rtp-range", "Does every RTP port work?")

@@ -24,7 +24,7 @@ def said(*results: CheckResult, profile=PROFILE) -> tuple[str, tuple[str, ...]]:
 def test_interrupted() -> None:
     first, steps = said(nat(), cut("rtp-range"))
     assert first == "The run was not finished (interrupted): rtp-range could not be told; nothing is known to be wrong."
-    assert steps == ("Run it again and let it finish, without --timeout or with a longer one.",)
+    assert steps == ("Run it again and let it finish; where --timeout was given, with a longer one.",)
 
 
 def test_what_was_undecided_anyway_comes_first() -> None:

@@ -127,6 +127,7 @@ def test_what_is_wrong_is_told_with_line_and_key(was, becomes, line, key, words)
     assert was in GOOD
     told = refusal(GOOD.replace(was, becomes, 1))
     assert told.startswith(f"Profile mine.toml, line {line}, key {key}: "), told
+    assert not told.endswith("?."), told
     assert words in told
 
 

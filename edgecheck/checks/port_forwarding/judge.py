@@ -166,7 +166,8 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
     }
     if "blocked" in unneeded:
         words["blocked"] = ("does not come in unasked", "do not come in unasked")
-    parts = []
+    parts: list[str] = []
+    optional: list[str] = []
     for state, (one, many) in words.items():
         rows = [row for row in seen.ports if _told_as(row) == state]
         fits = {row: () if state == "moved" or state in unneeded else causes(seen, row) for row in rows}
@@ -174,8 +175,12 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
             ports = [f"{row.port}/{row.transport}" for row in rows if fits[row] == why]
             verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
             verb += f" ({plain(why)})" * bool(why)
-            parts.append(f"{', '.join(ports[:6])}{' ...' if len(ports) > 6 else ''} {verb}")
-    return "; ".join(parts)
+            spare = state not in _FINE and not any(row.required for row in rows if fits[row] == why)
+            (optional if spare else parts).append(f"{', '.join(ports[:6])}{' ...' if len(ports) > 6 else ''} {verb}")
+    return "; ".join([*parts, *(f"optional: {part}" if parts else part for part in optional)])
+
+
+_FINE = ("forwarded", "here")
 
 
 def _told_as(row: PortRow) -> str:
