@@ -120,14 +120,6 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
             "Take it off (modprobe -r nf_nat_sip nf_conntrack_sip, and the rule that sets it).",
             "the module is loaded, and a rule or the kernel's own setting puts it on traffic",
         )
-    elif machine.sip_helper_loaded and machine.sip_helper_bound is None:
-        warn(
-            "sip-helper-loaded",
-            "nf_conntrack_sip",
-            "The kernel's SIP ALG (nf_conntrack_sip) is loaded on this machine; whether it is in force could not be seen "
-            f"({machine.reasons.get('sip_helper_bound', 'its rules were not read')}). If sip-alg finds something, look here first.",
-            f"the module nf_conntrack_sip is loaded; {machine.reasons.get('sip_helper_bound', 'its rules were not read')}",
-        )
     if machine.conntrack is not None and machine.conntrack[1] and machine.conntrack[0] >= TABLE_FULL * machine.conntrack[1]:
         warn(
             "conntrack-full",
@@ -153,7 +145,24 @@ def judge(seen: HostObservation, profile: Profile) -> tuple[Finding, ...]:
             "itself. Raise net.core.rmem_default.",
             f"net.core.rmem_default is {machine.udp_buffers[0]}",
         )
-    return tuple(out) or (_fine(seen),)
+    return (*(out or (_fine(seen),)), *_notes(machine))
+
+
+def _notes(machine: Machine) -> tuple[Finding, ...]:
+    """What does no harm by itself, and is worth knowing where another check finds some."""
+    if not machine.sip_helper_loaded or machine.sip_helper_bound is not None:
+        return ()
+    why = machine.reasons.get("sip_helper_bound", "its rules were not read")
+    return (
+        Finding(
+            id="host.sip-helper-loaded",
+            verdict=Verdict.PASS,
+            subject="nf_conntrack_sip",
+            summary="The kernel's SIP ALG (nf_conntrack_sip) is loaded on this machine; whether a rule puts it in force here could not be "
+            f"seen ({why}). What becomes of SIP, sip-alg measures; should it find something, look here, too.",
+            evidence=(f"the module nf_conntrack_sip is loaded; {why}",),
+        ),
+    )
 
 
 def _rival_routes(machine: Machine) -> list[str]:
@@ -204,13 +213,15 @@ def _facts(seen: HostObservation) -> tuple[str, ...]:
         said = {"drops": "drops", "accepts": "accepts", None: "could not be told: rules decide"}[machine.firewall.inbound]
         out.append(f"firewall: {machine.firewall.name}; what no rule names: {said}")
     if machine.sip_helper_loaded is not None:
-        out.append(f"the kernel's SIP helper is {'loaded, and on no traffic' if machine.sip_helper_loaded else 'not loaded'}")
+        force = "loaded, and on no traffic" if machine.sip_helper_bound is False else "loaded; whether on any traffic could not be read"
+        out.append(f"the kernel's SIP helper is {force if machine.sip_helper_loaded else 'not loaded'}")
     return tuple(out)
 
 
 def summarize(seen: HostObservation, findings: tuple[Finding, ...]) -> str:
     """The first warning; else that nothing is in the way."""
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    warnings = sum(finding.verdict is not Verdict.PASS for finding in findings)
+    more = f" (and {warnings - 1} more)" if warnings > 1 else ""
     return f"{findings[0].summary.rstrip('.')}{more}"
 
 

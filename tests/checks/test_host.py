@@ -45,7 +45,6 @@ def causes(machine: Machine, **more: Any) -> list[str]:
         ({"default_routes": (DSL, route(family=6))}, "fine"),  # one each
         ({"sip_helper_loaded": True, "sip_helper_bound": True}, "sip-helper"),
         ({"sip_helper_loaded": True, "sip_helper_bound": False}, "fine"),
-        ({"sip_helper_loaded": True, "sip_helper_bound": None}, "sip-helper-loaded"),
         ({"sip_helper_loaded": False, "sip_helper_bound": False}, "fine"),
         ({"conntrack": (60_000, 65_536)}, "conntrack-full"),
         ({"conntrack": (50_000, 65_536)}, "fine"),
@@ -62,6 +61,20 @@ def causes(machine: Machine, **more: Any) -> list[str]:
 )
 def test_one_fact(facts: dict[str, Any], expected: str) -> None:
     assert causes(Machine(**facts)) == [expected]
+
+
+def test_a_helper_that_is_merely_loaded_is_told_and_warns_nobody() -> None:
+    """The rule that holds it may be a container's; what becomes of SIP here, ``sip-alg`` measures."""
+    loaded = {"sip_helper_loaded": True, "sip_helper_bound": None}
+    seen = HostObservation(source="192.168.1.2", machine=Machine(**loaded))  # type: ignore[arg-type]
+    said = say(host.CHECK, seen, PROFILE)
+    assert (said.verdict, said.ids) == (Verdict.PASS, ["fine", "sip-helper-loaded"])
+    assert "the kernel's SIP helper is loaded; whether on any traffic could not be read" in said.findings[0].evidence
+    assert host.CHECK.summarize(seen, said.findings).startswith("Nothing that could be read of this machine stands in the way")
+    beside = HostObservation(source="192.168.1.2", machine=Machine(interface="wg0", tunnel=True, **loaded))  # type: ignore[arg-type]
+    said = say(host.CHECK, beside, PROFILE)
+    assert said.ids == ["vpn", "sip-helper-loaded"]
+    assert "more)" not in host.CHECK.summarize(beside, said.findings)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,18 @@ def via_public(data: bytes, edge: Edge) -> bytes:
     return edit(data, "Via|v", lambda text: to_public(text, edge), 1)
 
 
+_KNOWN: set[bytes] = set()
+
+
+@mutation("R1-again", "out")
+def via_public_again(data: bytes, edge: Edge) -> bytes:
+    """Via rewritten in every copy of a request but the first: what is new takes another way through the box."""
+    if data not in _KNOWN:
+        _KNOWN.add(data)
+        return data
+    return via_public(data, edge)
+
+
 @mutation("R2", "out")
 def via_added(data: bytes, edge: Edge) -> bytes:
     """A Via of the router's own on top, Max-Forwards one less: a proxy that does not say so."""

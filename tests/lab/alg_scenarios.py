@@ -70,6 +70,8 @@ def _both(out: tuple[str, ...], back: tuple[str, ...]) -> dict[str, Any]:
 LOST: dict[str, Any] = {"request": "lost", "response": one_of("lost", "undecided", "unchanged")}
 CASES: tuple[Case, ...] = (
     Case(mutations=("R1",), **_request(("Via", "rewritten"))),
+    # On a clean path only the ACK leaves twice. Whoever follows the INVITE meets the other copies: nobody must be named for it.
+    Case(mutations=("R1-again",), **_request(("Via", "rewritten"))),
     Case(mutations=("R2",), **_request(("Via", "added"), ("Max-Forwards", "rewritten"))),
     Case(mutations=("R3",), **_request(("Via", "rewritten"))),
     Case(mutations=("R4",), **_request(("Via", "rewritten"))),

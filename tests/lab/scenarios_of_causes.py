@@ -277,6 +277,24 @@ LOOKALIKES: tuple[Scenario, ...] = (
         Truth(causes=(_REWRITTEN,), hops=(2,)),
     ),
     _case(
+        "alg that rewrites what is sent again",
+        "the first copy of each request passes untouched: followed hop by hop, it looks as if a later router did it",
+        Plan(home=UserRouter(nat={"mapping": "endpoint-independent"}, alg={"mutations": ["R1-again", "R5"]}), path=UserRouter(weather={"delay_ms": 5})),
+        Truth(causes=(_REWRITTEN,), fits=SILENT, hops=(1,), must_locate=False),
+    ),
+    _case(
+        "alg at home, another that refuses calls at the provider",
+        "the home router rewrites Via, which harms little; somebody else turns 200 into 403",
+        Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), path=UserRouter(alg={"mutations": ["A5"]})),
+        Truth(causes=("sip-alg.destroyed",), also=_PINHOLE, hops=(1, 2), must_locate=False),
+    ),
+    _case(
+        "alg on tcp at home, on udp at the provider",
+        "two boxes, a transport each",
+        Plan(home=KernelRouter(forwards=PBX, sip_alg=("tcp",)), path=UserRouter(alg={"mutations": ["R8"], "transports": ["udp"]})),
+        Truth(causes=(_REWRITTEN,), also=_PINHOLE, hops=(2,)),
+    ),
+    _case(
         "alg, and a tenth lost",
         "what is lost is not destroyed",
         Plan(home=KernelRouter(forwards=PBX, sip_alg=("udp",)), loss=10),

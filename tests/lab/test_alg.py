@@ -24,6 +24,7 @@ CALL = (
 
 # id -> (message, text that went, text that came in its place); an empty "came" = only gone
 REPLACED = [
+    ("R1-again", ACK, f"Via: SIP/2.0/UDP {HOST}:5060", f"Via: SIP/2.0/UDP {PUBLIC}:20001"),
     ("R1", INVITE, f"Via: SIP/2.0/UDP {HOST}:5060", f"Via: SIP/2.0/UDP {PUBLIC}:20001"),
     (
         "R2",
@@ -94,6 +95,8 @@ _OTHERWISE = {"R19", "R22", "A6"}
 
 
 def run(name: str, data: bytes) -> Fate:
+    if name == "R1-again":
+        apply((name,), "out", data, EDGE)  # the first copy
     return apply((name,), MUTATIONS[name].direction, data, EDGE)
 
 

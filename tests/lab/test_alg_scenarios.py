@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import runs
+from tests.lab import far_end, runs
 from tests.lab.alg import MUTATIONS
 from tests.lab.alg_scenarios import CASES, UNSEEN, Case
 from tests.lab.conftest import AT_ONCE, Laboratory
@@ -78,6 +78,8 @@ def test_mutation(play: Play, case: Case) -> None:
     at_home = [(row["hop"], row["up_to_hop"]) for row in seen["located"] or ()]
     if case.mutations[0] in ("R16", "R16-all", "R21", "A5-busy"):  # behind the home router's look at the TTL
         found += [] if at_home == [(1, 2)] else [f"located at {at_home}"]
+    if "R1-again" in case.mutations:
+        found += [] if not at_home else [f"located at {at_home}, though the copies differ"]
     if case.found:
         told = {finding["id"] for check in report["checks"] for finding in check["findings"]}
         found += [] if f"sip-alg.{case.found}" in told else [f"no {case.found}"]
@@ -141,6 +143,25 @@ def test_the_kernels_alg_in_depth(laboratory: Laboratory) -> None:
             assert (clean["request"], clean["response"], clean["changes"]) == ("unchanged", "unchanged", [])
     findings = {(finding["id"], finding["subject"]) for finding in report["checks"][0]["findings"]}
     assert {("sip-alg.pinhole", "UDP 5060"), ("sip-alg.via-port", "UDP 5060"), ("sip-alg.inconsistent", "TCP 5060")} <= findings
+
+
+def test_an_alg_before_the_server_is_not_laid_to_this_network(laboratory: Laboratory) -> None:
+    """Two boxes: the home router rewrites SIP over TCP, and the server's own router over UDP."""
+    directory = laboratory.directory("alg far end")
+    with laboratory.stand(Plan(home=KernelRouter(sip_alg=("tcp",))), "alg far end") as topology:
+        far_end.serve(topology, directory)
+        report = runs.run(topology, SERVER, directory, "sip-alg")
+    assert not runs.faults(report), "\n".join(runs.faults(report))
+    seen = runs.observations(report)["sip-alg"]
+    (located,) = seen["located"]
+    assert (located["hop"], located["address"], located["where"]) == (2, SERVER.address, ["Request-URI", "To"]), runs.told(report)
+    told = {finding["subject"]: finding for finding in report["checks"][0]["findings"][::-1]}  # the gravest of each
+    assert told["UDP 5060"]["summary"].startswith(f"Hop 2 ({SERVER.address}) rewrites SIP"), runs.told(report)
+    assert told["TCP 5060"]["summary"].startswith("Something on the path rewrites SIP"), runs.told(report)
+    assert f"{SERVER.address} (before the echo server) rewrites SIP" in report["headline"]
+    steps = report["advice"][0].splitlines()
+    assert steps[0].startswith(f"{SERVER.address} (hop 2) is the echo server's own address")
+    assert steps[1].startswith("Who does it on TCP 5060 was not seen. Switch the SIP ALG off in the router")
 
 
 def test_every_mutation_has_its_case() -> None:

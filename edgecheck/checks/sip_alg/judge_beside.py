@@ -24,8 +24,9 @@ def _size(size: Size) -> Finding:
         id="sip-alg.large-datagrams-lost",
         verdict=Verdict.WARN,
         subject=f"UDP {size.server_port} ({size.bytes} bytes)",
-        summary=f"Datagrams of {size.bytes} bytes do not {_WAYS[way]}, SIP or not: that is no ALG. Either fragments "
-        "are dropped on the way, or whatever is that long. SIP messages of that size (many codecs, video, ICE) need TCP or TLS here.",
+        summary=f"Datagrams of {size.bytes} bytes do not {_WAYS[way]} on UDP {size.server_port}, SIP or not: it is their size, and not "
+        "what they hold. Either fragments are dropped on the way, or whatever is that long, or a box that looks at this port alone takes "
+        "no more. SIP messages of that size (many codecs, video, ICE) need TCP or TLS here.",
         expected="datagrams pass whatever their size",
         observed=counts,
         evidence=(
