@@ -16,6 +16,7 @@ CAUSES = {
     "wrong-host": "the router's rule leads to another machine",
     "held-by-another": "another device holds the port in the router",
     "wrong-port": "the router's rule leads to another port of this machine",
+    "led-on-here": "this machine's own rules lead it on",
     "no-listener": "nothing listens there on this machine",
     "host-firewall": "this machine's own firewall drops it",
     "carrier-grade-nat": "the provider translates addresses, too (carrier-grade NAT)",

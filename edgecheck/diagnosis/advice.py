@@ -95,7 +95,7 @@ def _where(facts: Facts, topic: knowledge.Topic) -> str:
 
 def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
-    other = _ELSE.get(finding.id, "")
+    other = _ELSE.get(finding.id, "") if not all(map(facts.optional, same)) else ""
     tell = _telling(finding)
     if tell:
         return (_see_the_rule(facts, fitting(finding)), *tell)
@@ -287,6 +287,13 @@ def _untold_port(facts: Facts, finding: Finding) -> tuple[str, ...]:
     shut = _shut_out(facts, finding)
     if shut:
         return shut
+    if "its answers do not get back" in finding.summary:
+        return (
+            f"See by which line what answers {finding.subject} leaves: a router with several lines must answer on the one on which a "
+            f"connection came. And look at what this machine's own firewall lets out ({_FIREWALLS}).",
+        )
+    if "to a container or a virtual machine" in finding.summary:
+        return (f"See which container of this machine publishes {finding.subject} (docker ps); run this check in it, or take that off.",)
     if "this machine's own firewall" in finding.summary:
         return (f"Look at this machine's own firewall for {finding.subject} ({_FIREWALLS}), and run this again.",)
     if "run as an administrator" in finding.summary:
@@ -376,9 +383,11 @@ def _open(facts: Facts) -> str:
 
 _ELSE = {
     "port-forwarding.blocked": "; if there is such a rule, look at this machine's own firewall",
+    "port-forwarding.no-rule": "; if there is such a rule, see whether it is for certain senders alone (a trunk's own: as it should be), "
+    "or whether a filter of the router's stands before it",
     "port-forwarding.refused": "; if there is a rule, see whether it points to another machine",
 }
-"""Where the cause is not known, what else to look at."""
+"""What else to look at."""
 _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.blocked": _forward,
     "port-forwarding.no-rule": _forward,

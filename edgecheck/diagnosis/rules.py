@@ -114,6 +114,7 @@ _FITTING = {
     "wrong-host": "the rule leads to another machine",
     "held-by-another": "another device holds it in the router",
     "wrong-port": "the rule changes the port",
+    "led-on-here": "this machine's own rules lead it on",
     "no-listener": "nothing listens where the rule leads",
     "host-firewall": "this machine's firewall drops it",
     "carrier-grade-nat": "carrier-grade NAT",
@@ -192,8 +193,9 @@ def _both_routers(facts: Facts, found: Found) -> str:
 
 
 def _behind_two(rtp: Finding) -> bool:
-    """No RTP port at all is let in (or else nobody would take the outer router for the provider's), and a rule is what lacks."""
-    return {"no-rule", "carrier-grade-nat"} <= set(fitting(rtp))
+    """No RTP port at all is let in, and a rule is what lacks, at the one router or the other."""
+    causes = fitting(rtp)
+    return "no-rule" in causes and len(causes) > 1 and " ports receive" not in rtp.summary
 
 
 def _lifetime(facts: Facts, found: Found) -> str:
@@ -320,6 +322,13 @@ RULES: tuple[Rule, ...] = (
         ("port-forwarding.wrong-port",),
         Effect.CLOSED,
         _port("arrives at another port of this machine", "arrive at other ports of this machine"),
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
+        ("port-forwarding.led-on-here",),
+        Effect.CLOSED,
+        lambda facts, found: f"this machine's own rules lead {subjects(found)} on to a container or a virtual machine",
         _NOT_REACHED,
         _same_subject,
     ),

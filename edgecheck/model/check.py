@@ -147,6 +147,12 @@ class Counters(msgspec.Struct, frozen=True):
     """Datagrams that nobody here listened for."""
     resets_sent: int = 0
     """TCP resets that left: what a connection to a closed port is answered with."""
+    led_on: int = 0
+    """Packets that came in for somebody else, and were led on."""
+    read_udp: int = 0
+    """Datagrams that programs have read."""
+    accepted_tcp: int = 0
+    """Connections that were accepted."""
 
 
 class Sightings(Protocol):

@@ -42,6 +42,9 @@ def parse(snmp: str, netstat: str, snmp6: str | None = None) -> Counters:
             undelivered=told["Ip6InReceives"] - told["Ip6InDelivers"] - told["Ip6OutForwDatagrams"],
             no_listener_udp=told["Udp6NoPorts"],
             resets_sent=four["Tcp:OutRsts"],
+            led_on=told["Ip6OutForwDatagrams"],
+            read_udp=told["Udp6InDatagrams"],
+            accepted_tcp=four["Tcp:PassiveOpens"],
         )
     whole = four["Ip:InReceives"] - four["Ip:ReasmReqds"] + four["Ip:ReasmOKs"]
     return Counters(
@@ -49,6 +52,9 @@ def parse(snmp: str, netstat: str, snmp6: str | None = None) -> Counters:
         undelivered=whole - four["Ip:InDelivers"] - four["Ip:ForwDatagrams"],
         no_listener_udp=four["Udp:NoPorts"],
         resets_sent=four["Tcp:OutRsts"],
+        led_on=four["Ip:ForwDatagrams"],
+        read_udp=four["Udp:InDatagrams"],
+        accepted_tcp=four["Tcp:PassiveOpens"],
     )
 
 

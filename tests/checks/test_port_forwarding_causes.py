@@ -61,19 +61,22 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         ({"passed_on": False, "punched": True, **NOTHING_HERE}, OUTER, ["no-rule", "carrier-grade-nat"]),
         ({"passed_on": False, **NOTHING_HERE}, FAR, ["no-rule", "provider-drops", "carrier-grade-nat"]),
         ({"passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
-        ({"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall"]),
+        ({"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall", "wrong-port"]),
+        ({"passed_on": True, "here": "undropped"}, NEAR, ["wrong-host", "filtered-behind", "wrong-port"]),
         ({"passed_on": True, **NOTHING_HERE}, msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2), ["no-rule", "wrong-host", "filtered-behind"]),
         (NOTHING_HERE, NEAR, ["no-rule", "wrong-host", "filtered-behind", "provider-drops"]),
         ({"punched": True, **NOTHING_HERE}, NEAR, ["no-rule", "wrong-host", "filtered-behind"]),
-        ({}, FAR, ["no-rule", "wrong-host", "filtered-behind", "provider-drops", "host-firewall", "carrier-grade-nat"]),
+        ({}, FAR, ["no-rule", "wrong-host", "filtered-behind", "provider-drops", "host-firewall", "wrong-port", "carrier-grade-nat"]),
         # whoever has the address leads other ports on to here
-        ({}, msgspec.structs.replace(FAR, let_in=True), ["no-rule", "wrong-host", "filtered-behind", "provider-drops", "host-firewall"]),
+        ({}, msgspec.structs.replace(FAR, let_in=True), ["no-rule", "wrong-host", "filtered-behind", "provider-drops", "host-firewall", "wrong-port"]),
         ({"passed_on": True, **NOTHING_HERE}, Path(cgnat=True, owner_hop=2, behind_owner=2, let_in=True), ["no-rule", "wrong-host", "filtered-behind"]),
         # the default router counts itself as no hop: who is one hop away may be anybody
         ({"passed_on": False, "punched": True, **NOTHING_HERE}, UNSEEN, ["no-rule", "carrier-grade-nat"]),
         # here
         ({"here": "dropped", "passed_on": True}, NEAR, ["host-firewall"]),
         ({"here": "nobody-listens", "passed_on": True}, NEAR, ["no-listener"]),
+        ({"here": "taken", "passed_on": True}, NEAR, ["wrong-port"]),
+        ({"lands_on": 5061}, NEAR, ["wrong-port"]),
         # told late that there is no such machine
         ({"icmp": icmp(3, 1), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
         ({"icmp": icmp(3, 1), **NOTHING_HERE}, NEAR, ["wrong-host"]),
@@ -101,6 +104,13 @@ def test_silence(facts: dict[str, Any], path: Path, expected: list[str]) -> None
         ({"icmp": icmp(3, 13, ttl=62), "passed_on": True, "refused_by_box": False, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
         ({"icmp": icmp(3, 3, ttl=120), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
         ({"icmp": icmp(3, 1), "passed_on": True, "refused_by_box": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
+        # a router between may refuse in the words of a machine
+        (
+            {"icmp": icmp(3, 3, ttl=62), "passed_on": True, "refused_by_box": False, **NOTHING_HERE},
+            OUTER,
+            ["no-rule", "wrong-host", "filtered-behind"],
+        ),
+        ({"icmp": icmp(3, 3, ttl=61), "passed_on": True, "here": "led-on"}, NEAR, ["led-on-here"]),
         # a machine behind whose errors the router leaves under their own address
         ({"icmp": icmp(3, 3, OTHER, 62), "passed_on": True, "refused_by_box": False, **NOTHING_HERE}, NEAR, ["wrong-host"]),
         ({"icmp": icmp(3, 3), "passed_on": False, **NOTHING_HERE}, NEAR, ["router-refuses"]),
@@ -184,7 +194,7 @@ def judged(*rows: PortRow, path: Path = NEAR, expectation: str = "fail") -> Said
 
 @pytest.mark.parametrize("cause", sorted(CAUSES))
 def test_every_cause_reads_as_a_sentence_alone_and_beside_others(cause: str) -> None:
-    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "5070"}
+    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070"}
     assert CAUSES[cause].says.format(**words).endswith(".")
     for part in CAUSES[cause][1:]:
         assert not part.format(**words).endswith(".")
@@ -257,6 +267,8 @@ QUIET = (Rise(0, 0), Rise(0, 0))
         (Rise(24, 0), (Rise(20, 0), Rise(25, 0)), 1.0, None),
         (Rise(24, 0), (Rise(0, 0), Rise(9, 0)), 1.0, None),
         (Rise(24, 24), QUIET, 1.0, None),
+        (Rise(0, 0, 24), QUIET, 1.0, "led-on"),
+        (Rise(0, 0, 24), (Rise(0, 0, 9), Rise(0, 0, 0)), 1.0, None),
         (Rise(0, 0), (Rise(0, 0), Rise(0, 30)), 1.0, None),
         # with most of it lost on the way, a little noise is as much as the burst, and next to none of it is no proof of none
         (Rise(3, 0), QUIET, 0.1, None),
@@ -273,13 +285,16 @@ def test_a_burst_against_the_quiet(burst: Rise, quiet: tuple[Rise, ...], kept: f
 @pytest.mark.parametrize(
     ("facts", "path", "expected"),
     [
-        ({"passed_on": True}, NEAR, ["wrong-host"]),
+        ({"passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
+        ({"passed_on": True}, NEAR, []),  # another service of this machine, or a container's, as far as it shows
+        ({"passed_on": True, "lands_on": 22}, NEAR, ["wrong-port"]),
+        ({"passed_on": True, "here": "led-on"}, NEAR, []),
         ({"passed_on": False}, NEAR, []),  # the router's own service, or something before it
         ({}, NEAR, []),
         ({"passed_on": True}, FAR, []),  # a second router between may be the one that answers
-        ({"passed_on": True, "arrived": 1}, NEAR, []),  # it came here as well: something between answers, too
-        ({"passed_on": True, "unbound": "port-in-use"}, NEAR, []),
-        ({"passed_on": True}, msgspec.structs.replace(NEAR, cgnat=True), []),
+        ({"passed_on": True, "arrived": 1, **NOTHING_HERE}, NEAR, []),  # it came here as well: something between answers, too
+        ({"passed_on": True, "unbound": "port-in-use", **NOTHING_HERE}, NEAR, []),
+        ({"passed_on": True, **NOTHING_HERE}, msgspec.structs.replace(NEAR, cgnat=True), []),
     ],
 )
 def test_who_answers_behind_the_router(facts: dict[str, Any], path: Path, expected: list[str]) -> None:
@@ -287,7 +302,7 @@ def test_who_answers_behind_the_router(facts: dict[str, Any], path: Path, expect
 
 
 def test_another_machine_that_answers_is_a_rule_to_the_wrong_host() -> None:
-    (finding,) = judged(row("answered", "tcp", answered_by="another PBX", passed_on=True)).findings
+    (finding,) = judged(row("answered", "tcp", answered_by="another PBX", passed_on=True, here="nothing")).findings
     assert (finding.id, finding.verdict) == ("port-forwarding.wrong-host", Verdict.FAIL)
     assert finding.summary == "TCP 5060 (SIP) is answered by another machine than this one (another PBX): the router leads it there."
     (finding,) = judged(row("answered", "tcp", answered_by="another PBX")).findings

@@ -57,6 +57,7 @@ def test_rtp_that_is_led_elsewhere_needs_no_new_rule():
         ("provider-drops", "Ask the provider whether it filters UDP 12000-20000; "),
         ("carrier-grade-nat", "Ask the provider for a public address of your own: "),
         ("no-listener", "In the router's rule, make the internal port equal to the external one"),
+        ("led-on-here", "See which container publishes the port (docker ps)"),
         ("wrong-port", "In the router's rule, make the internal port equal to the external one"),
     ],
 )
@@ -193,7 +194,7 @@ def closed(*found, cause="no-rule"):
 @pytest.mark.parametrize(
     ("cause", "step"),
     [
-        ("no-rule", "In the router, forward UDP 5060 (and, if used, UDP 4569 and TCP 8089) to 192.168.1.20."),
+        ("no-rule", "In the router, forward UDP 5060 (and, if used, UDP 4569 and TCP 8089) to 192.168.1.20; if there is such a rule,"),
         ("wrong-host", "Let the router's rule for UDP 5060 (and, if used, UDP 4569 and TCP 8089) lead to 192.168.1.20, this machine."),
         ("host-firewall", "In this machine's own firewall, let in UDP 5060 (and, if used, UDP 4569 and TCP 8089) (look at:"),
         (

@@ -160,7 +160,7 @@ def test_what_the_same_causes_fit_is_one_step_and_other_causes_another():
 def test_who_adds_the_missing_rule_hears_of_the_firewall_behind_it(inbound, told):
     machine = {"machine": {"firewall": {"name": "nftables", "inbound": inbound}}}
     steps = advice(ports(("no-rule", "UDP 5060")), result(finding("host.fine", "pass", "this machine"), observation=machine), nat())
-    assert steps[0].startswith("In the router, forward UDP 5060 to 192.168.1.20.")
+    assert steps[0].startswith("In the router, forward UDP 5060 to 192.168.1.20; if there is such a rule,")
     assert ("own firewall (nftables) drops what none of its rules admits" in steps[0]) is told
 
 

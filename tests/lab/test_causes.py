@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab import igd, runs
 from tests.lab.conftest import Laboratory
+from tests.lab.ground import python
 from tests.lab.hiding import hiding
 from tests.lab.igd import Igd
 from tests.lab.routers import Forward, KernelRouter
@@ -40,6 +41,42 @@ SIP = "th dport 5060-5061"
 UNTOLD_TCP = nft("home", "mute", "output", "icmp type time-exceeded @th,136,8 6 drop")
 """It says nothing of TCP segments that expire (byte 17 of the error: the quoted protocol), and tells of all else."""
 UNTOLD = nft("home", "mute", "output", "icmp type time-exceeded drop")
+TAKES_UDP = """
+import socket, sys
+taker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+taker.bind(("0.0.0.0", int(sys.argv[1])))
+print("ready", flush=True)
+while taker.recv(2048) is not None: pass
+"""
+SPEAKS = """
+import socketserver, sys
+class Greeting(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(b"SSH-2.0-here")
+        self.request.recv(64)
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+with socketserver.ThreadingTCPServer(("0.0.0.0", int(sys.argv[1])), Greeting) as speaker:
+    print("ready", flush=True)
+    speaker.serve_forever()
+"""
+CONTAINER = """ip netns add container
+ip link add docker0 netns client type veth peer name eth0 netns container
+ip -n client addr add 172.17.0.1/16 dev docker0
+ip -n client link set docker0 up
+ip -n container addr add 172.17.0.2/16 dev eth0
+ip -n container link set eth0 up
+ip -n container route add default via 172.17.0.1
+ip netns exec client sysctl -qw net.ipv4.ip_forward=1
+"""
+SECOND_LINE = """ip link add wan2 netns home type veth peer name edge2 netns core
+ip -n home addr add 192.0.3.2/24 dev wan2
+ip -n home link set wan2 up
+ip -n core addr add 192.0.3.1/24 dev edge2
+ip -n core link set edge2 up
+ip -n home rule add iif lan ipproto tcp sport 5060-5061 lookup 200
+ip -n home route add default via 192.0.3.1 table 200
+""" + nft("core", "sources", "prerouting", 'iifname "edge2" ip saddr != 192.0.3.0/24 drop', priority="-300")
+"""Answers to connections leave by it, and its provider lets out no foreign senders."""
 POOL = f"""ip -n core route add 203.0.113.129/32 via {WAN}
 ip netns exec home nft insert rule ip edge source oifname wan snat to 203.0.113.129
 ip -n home route add unreachable 203.0.113.129/32
@@ -56,6 +93,8 @@ class Case:
     plan: Plan = field(default_factory=Plan)
     more: str = ""
     """Shell, once the network stands."""
+    programs: tuple[tuple[str, tuple[str, str]], ...] = ()
+    """Namespace, program (Python) and its port: once it says ``ready`` it serves."""
     igd: Igd | None = None
     """The home router speaks UPnP; it has a public address that it takes for one."""
     claims: str = ""
@@ -72,6 +111,8 @@ class Case:
         """What the plan does not say."""
         if self.more:
             topology.ground.shell(self.more)
+        for namespace, (program, port) in self.programs:
+            topology.ground.spawn(namespace, *python("-c", program, port), ready="ready")
         if self.igd is not None:
             igd.own_public_address(topology)
             self.igd.start(topology, directory / "igd")
@@ -225,6 +266,29 @@ CASES = (
         causes=("no-listener",),
     ),
     Case(
+        name="rules that lead to other programs of this machine",
+        plan=routed(forwards=(Forward(ports="5060", transports=("tcp",)),)),
+        programs=(("client", (TAKES_UDP, "5070")), ("client", (SPEAKS, "5071"))),
+        more=nft(
+            "home",
+            "more",
+            "prerouting",
+            f'iifname "wan" udp dport 5060 dnat to {CLIENT}:5070',
+            f'iifname "wan" tcp dport 5061 dnat to {CLIENT}:5071',
+            priority="dstnat - 5",
+        ),
+        causes=("wrong-port",),
+        differing={"TCP 5060": ()},
+        besides=(),
+    ),
+    Case(
+        name="published by a container of this machine",
+        plan=routed(forwards=PBX),
+        more=CONTAINER + nft("client", "docker", "prerouting", f"fib daddr type local {BOTH} {SIP} dnat to 172.17.0.2", priority="dstnat"),
+        causes=("led-on-here",),
+        besides=(),
+    ),
+    Case(
         name="a rule that leads to another tested port",
         plan=routed(forwards=(Forward(ports="5060"),)),
         more=nft("home", "more", "prerouting", f'iifname "wan" tcp dport 5061 dnat to {CLIENT}:5060', priority="dstnat - 5"),
@@ -363,3 +427,16 @@ def test_cause(play: Play, case: Case) -> None:
     assert case.fits(told(report)), runs.told(report) + "\n".join(
         ["", str(told(report)), *(line for check in report["checks"] for finding in check["findings"] for line in finding["evidence"])]
     )
+
+
+@pytest.mark.slow
+def test_answers_that_leave_by_another_line(laboratory: Laboratory) -> None:
+    directory = laboratory.directory("cause second line")
+    with laboratory.stand(routed(forwards=PBX), "cause") as topology:
+        topology.ground.shell(SECOND_LINE)
+        runs.serve(topology, runs.Server(), directory)
+        report = runs.run(topology, runs.Server(), directory, "port-forwarding")
+    findings = {finding["subject"]: finding for finding in report["checks"][0]["findings"]}
+    assert findings["UDP 5060"]["id"] == "port-forwarding.forwarded", runs.told(report)
+    assert findings["TCP 5060-5061"]["id"] == "port-forwarding.undecided", runs.told(report)
+    assert "its answers do not get back" in findings["TCP 5060-5061"]["summary"], runs.told(report)

@@ -30,7 +30,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "wrong-host": Cause(
         "does not arrive: the router leads it to another machine than this one ({here}).",
-        "the router's rule leads to another machine than {here}, and that one says nothing",
+        "the router's rule leads to another machine than {here}",
         "compare the address in the rule with {here}",
     ),
     "held-by-another": Cause(
@@ -39,9 +39,14 @@ CAUSES: dict[str, Cause] = {
         "look at the router's list of UPnP mappings",
     ),
     "wrong-port": Cause(
-        "arrives at this machine, but at its port {lands}: the router's rule changes the port.",
+        "arrives at this machine, but at {lands}: the router's rule changes the port.",
         "the router's rule leads to another port of this machine",
         "compare the rule's internal port with the external one",
+    ),
+    "led-on-here": Cause(
+        "arrives at this machine, whose own rules lead it on: to a container or a virtual machine, where nothing listens.",
+        "this machine's own rules lead it on to a container or a virtual machine",
+        "look at what containers of this machine publish, and at its NAT rules",
     ),
     "no-listener": Cause(
         "arrives at this machine, but where nothing listens: the rule changes the port, or means another of this machine's addresses.",
@@ -92,6 +97,10 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         return ("host-firewall",)
     if row.here == "nobody-listens":
         return ("no-listener",)
+    if row.here == "taken":
+        return ("wrong-port",)
+    if row.here == "led-on":
+        return ("led-on-here",)
     if path.cgnat and not path.let_in:
         return ("carrier-grade-nat",)
     held = _is_held(row, here) and row.passed_on is not False
@@ -114,6 +123,9 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     watched = row.asked and row.transport == "udp" and row.state == "blocked"  # by a packet socket, before any firewall of this machine
     if row.here is None and not watched and "wrong-host" in found:
         found = (*found, "host-firewall", *(["no-listener"] if row.state == "refused" else []))
+    unseen = row.here is None and not watched and row.transport == "udp" and row.state == "blocked"
+    if "wrong-host" in found and (row.here == "undropped" or unseen):
+        found = (*found, "wrong-port")  # taken by another program of this machine
     elsewhere = path.nearby or path.let_in or row.passed_on is True or here == public  # whoever has the address leads ports on
     if not elsewhere and ("no-rule" in found or "router-refuses" in found):
         found = (*found, "carrier-grade-nat")
@@ -123,7 +135,7 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
 def _answered(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
     """Somebody else answered while this test listened: where the router beside us leads the port on, a machine behind it did."""
     beside = path.behind_owner == 1 and path.unseen_router is None and here != public and not path.cgnat
-    led_away = beside and row.passed_on and not row.arrived and row.unbound is None
+    led_away = beside and row.passed_on and row.here == "nothing" and not row.arrived and row.unbound is None
     return () if not led_away else ("held-by-another",) if _is_held(row, here) else ("wrong-host",)
 
 
@@ -155,7 +167,7 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
     usual = _as_usual(row, path)
     absent = _is_absent(row)
     if row.passed_on:
-        return _refused_behind(row, absent)
+        return _refused_behind(row, absent, path)
     if row.icmp is not None and row.icmp.offender != public:
         if row.icmp.offender in path.before_owner:
             return ("provider-drops",)
@@ -177,7 +189,7 @@ def _refused(row: PortRow, path: Path, public: str) -> tuple[str, ...]:
     return ("wrong-host", "no-rule", "filtered-behind", "router-refuses", *before)
 
 
-def _refused_behind(row: PortRow, absent: bool) -> tuple[str, ...]:
+def _refused_behind(row: PortRow, absent: bool, path: Path) -> tuple[str, ...]:
     """The box leads it on. A machine that is there answers a port where nobody listens with "port unreachable" or a reset; other words, and
     whatever is made by the box, are a filter's."""
     if absent and row.state == "blocked":
@@ -185,7 +197,8 @@ def _refused_behind(row: PortRow, absent: bool) -> tuple[str, ...]:
     if row.refused_by_box and not absent:
         return ("filtered-behind",)
     as_a_machine = row.icmp is None or (row.icmp.icmp_type, row.icmp.icmp_code) in _NOBODY_LISTENS
-    return ("wrong-host",) if as_a_machine and row.refused_by_box is False else ("wrong-host", "filtered-behind")
+    alone = as_a_machine and row.refused_by_box is False and path.nearby  # else a router between may be the one that refuses
+    return ("wrong-host",) if alone else ("wrong-host", "filtered-behind")
 
 
 def _refused_to_the_service(row: PortRow) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import msgspec
 from edgecheck.checks import topology
 from edgecheck.checks.port_forwarding.causes import fitting
 from edgecheck.checks.port_forwarding.crossing import NOTHING, Crossing, cross, of_the_box
+from edgecheck.checks.port_forwarding.elsewhere import LED_ON, look_elsewhere
 from edgecheck.checks.port_forwarding.here import look
 from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, Path, PortRow
 from edgecheck.checks.port_forwarding.punch import punch_tcp, punch_udp
@@ -58,6 +59,7 @@ async def examine(
     path = _path(await topology.walk(net), let_in or any(_reached(row) for row in rows))
     wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port), row.here)) for row in wanted] + strangers
     hopeless = path.cgnat and not path.let_in
+    wanted = [_led_on(row) for row in wanted]
     open_questions = [row for row in wanted if not hopeless and row.here in (None, "nothing")]
     if open_questions:
         crossing = NOTHING
@@ -75,9 +77,17 @@ async def examine(
             canary_passed_on=crossing.canary,
             canary_tcp=crossing.canary_tcp,
         )
-        wanted = await _punched(net, _crossed(wanted, crossing), path, rounds)
+        wanted = _crossed(wanted, crossing)
+        wanted = await look_elsewhere(net, wanted, kept) if patient and net.source != net.observed else wanted
+        wanted = await _punched(net, wanted, path, rounds)
         wanted = await _later(net, wanted, path, rounds) if patient else wanted
     return _with(rows, wanted), path
+
+
+def _led_on(row: PortRow) -> PortRow:
+    """Silence of whom this machine leads it on to says nothing."""
+    silent = row.here == "led-on" and row.state == "blocked"
+    return msgspec.structs.replace(row, state="undecided", reason=LED_ON) if silent else row
 
 
 def _kept(rounds: Rounds) -> float:
@@ -126,7 +136,7 @@ def _reset(row: PortRow) -> bool:
 async def _punched(net: Network, rows: list[PortRow], path: Path, rounds: Rounds) -> list[PortRow]:
     """Only what a rule does not lead on can be held up beyond the box; and a NAT that lets anyone in on a used port must not learn one."""
     held = [row for row in rows if row.state == "blocked" or _reset(row)]  # who resets bears whatever address it likes
-    asked = [row for row in held if row.passed_on is not True and row.here in (None, "nothing")]
+    asked = [row for row in held if row.passed_on is not True and row.here in (None, "nothing", "undropped") and row.lands_on is None]
     hops = _beyond(path)
     if not asked or hops is None or rounds.udp.mapped_reached is not False:
         return rows

@@ -17,7 +17,7 @@ from edgecheck.model.errors import LocalFailure
 from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.wire import control
 
-Here = Literal["dropped", "nobody-listens", "nothing"]
+Here = Literal["dropped", "nobody-listens", "led-on", "nothing"]
 QUIET = 2
 """Counts in all during the whole examination that are nobody's probes."""
 MOST_BURSTS = 4
@@ -31,27 +31,49 @@ class Rise(NamedTuple):
 
     undelivered: int
     nobody: int
+    led_on: int = 0
+    taken: int = 0
+    """Datagrams that programs have read, or connections that were accepted; see ``elsewhere``."""
 
     @classmethod
     def between(cls, before: Counters, after: Counters, transport: str) -> "Rise":
         """``nobody``: datagrams without a listener, or resets sent."""
-        udp = after.no_listener_udp - before.no_listener_udp
-        return cls(after.undelivered - before.undelivered, udp if transport == "udp" else after.resets_sent - before.resets_sent)
+        udp, tcp = after.no_listener_udp - before.no_listener_udp, after.resets_sent - before.resets_sent
+        read, accepted = after.read_udp - before.read_udp, after.accepted_tcp - before.accepted_tcp
+        over_udp = transport == "udp"
+        return cls(
+            after.undelivered - before.undelivered,
+            udp if over_udp else tcp,
+            after.led_on - before.led_on,
+            read if over_udp else accepted,
+        )
+
+    @property
+    def lost(self) -> tuple[int, int, int]:
+        """What no program of this machine got."""
+        return self.undelivered, self.nobody, self.led_on
 
 
-def read(sent: int, burst: Rise, quiet: tuple[Rise, ...], kept: float) -> Here | None:
+class Burst(NamedTuple):
+    """A burst, and the quiet around it."""
+
+    sent: int
+    rise: Rise
+    quiet: tuple[Rise, ...]
+
+
+def read(sent: int, rise: Rise, quiet: tuple[Rise, ...], kept: float) -> Here | None:
     """What a burst of ``sent``, of which a share ``kept`` was not lost on the way, says; None = nothing clear. Pure."""
     if _chance_of_so_few(int(sent / 8), sent, kept) >= WRONG_BY_CHANCE:
         return None  # so much is lost that a burst could not be told from noise
     enough, next_to_nothing = 0.75 * sent * kept, sent / 8
-    for one, other, means in (
-        ("undelivered", "nobody", "dropped"),
-        ("nobody", "undelivered", "nobody-listens"),
-    ):
-        clear = max((getattr(each, one) for each in quiet), default=0) <= next_to_nothing
-        if clear and getattr(burst, one) >= enough and getattr(burst, other) <= next_to_nothing:
-            return means  # type: ignore[return-value]
-    return "nothing" if max(*burst, *(count for each in quiet for count in each)) <= next_to_nothing else None
+    meanings: tuple[Here, ...] = ("dropped", "nobody-listens", "led-on")
+    for place, means in enumerate(meanings):
+        clear = max((each.lost[place] for each in quiet), default=0) <= next_to_nothing
+        others = [count for number, count in enumerate(rise.lost) if number != place]
+        if clear and rise.lost[place] >= enough and max(others) <= next_to_nothing:
+            return means
+    return "nothing" if max(*rise.lost, *(count for each in quiet for count in each.lost)) <= next_to_nothing else None
 
 
 async def look(
@@ -65,13 +87,14 @@ async def look(
     for transport in ("udp", "tcp"):
         mine = [row for row in rows if row.transport == transport and row.unbound is None]
         rise = Rise.between(before, after, transport)
-        if max(rise) <= QUIET:
+        if max(rise.lost) <= QUIET:
             # Had they come, they would be counted, unless all but that many were lost.
             found |= {(transport, row.port): "nothing" for row in mine if _chance_of_so_few(QUIET, row.copies, kept) < WRONG_BY_CHANCE}
         for row in [row for row in mine if (transport, row.port) not in found][:MOST_BURSTS]:
-            seen = await _burst(net, row, kept)
-            if seen is not None:
-                found[transport, row.port] = seen
+            seen = await burst(net, row)
+            means = read(seen.sent, seen.rise, seen.quiet, kept) if seen is not None and seen.sent else None
+            if means is not None:
+                found[transport, row.port] = means
     return found
 
 
@@ -80,7 +103,8 @@ def _chance_of_so_few(most: int, sent: int, kept: float) -> float:
     return sum(math.comb(sent, count) * kept**count * (1 - kept) ** (sent - count) for count in range(min(most, sent) + 1))
 
 
-async def _burst(net: Network, row: PortRow, kept: float) -> Here | None:
+async def burst(net: Network, row: PortRow) -> Burst | None:
+    """A burst to one port, with a quiet stretch before and after. None: no counters here, or the port is not to be had."""
     try:
         # Listening, or its own silence would look like nobody's.
         opened = await net.open_udp(row.port) if row.transport == "udp" else await net.listen_tcp(row.port)
@@ -98,11 +122,11 @@ async def _burst(net: Network, row: PortRow, kept: float) -> Here | None:
     finally:
         opened.close()
     first, second, third, fourth = marks
-    if first is None or second is None or third is None or fourth is None or not sent:
+    if first is None or second is None or third is None or fourth is None:
         return None
     between = (Rise.between(*pair, row.transport) for pair in ((first, second), (second, third), (third, fourth)))
-    quiet_before, burst, quiet_after = between
-    return read(sent, burst, (quiet_before, quiet_after), kept)
+    quiet_before, rise, quiet_after = between
+    return Burst(sent, rise, (quiet_before, quiet_after))
 
 
 async def _probes(net: Network, port: int) -> int:

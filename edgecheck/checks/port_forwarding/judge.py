@@ -66,7 +66,11 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
     if breach is Verdict.PASS:
         blocked, refused = "does not come in unasked, which this profile does not need.", ", which this profile does not need."
         fits = ()
-    if state == "answered" and fits:
+    if state == "answered" and row.lands_on is not None:
+        cause, verdict = "wrong-port", breach
+        whom = f"what listens at port {row.lands_on} of this machine ({row.answered_by})"
+        summary = f"{asked} is answered by {whom}: the router's rule changes the port."
+    elif state == "answered" and fits:
         cause, verdict = fits[0], breach
         how = f"it holds this port in the router, {_holder(row)}" if cause == "held-by-another" else "the router leads it there"
         summary = f"{asked} is answered by another machine than this one ({row.answered_by}): {how}."
@@ -126,7 +130,7 @@ def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
         "here": seen.local_address or "this machine",
         "public": seen.probed_address,
         "holder": _holder(row),
-        "lands": str(row.lands_on),
+        "lands": f"its port {row.lands_on}" if row.lands_on is not None else "another of its ports, where a program takes it",
     }
 
 
@@ -185,6 +189,6 @@ _FINE = ("forwarded", "here")
 
 def _told_as(row: PortRow) -> str:
     """The state, and for a port that something holds what became of asking it."""
-    if row.unused or row.lands_on is not None:
+    if row.unused or row.lands_on is not None or row.here == "taken":
         return "unused" if row.unused else "moved"
     return {True: "here", False: "another", None: row.state}[row.answered_here] if row.state == "answered" else row.state
