@@ -8,6 +8,16 @@ from edgecheck.diagnosis import alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import explained, rank
+from edgecheck.diagnosis.unclear_advice import (
+    FIREWALLS,
+    let_out_here,
+    no_session,
+    nothing_reached,
+    nothing_through,
+    second_address,
+    shut_out,
+    untold_port,
+)
 from edgecheck.diagnosis.words import fitting, join, subjects
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
@@ -157,15 +167,12 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-_FIREWALLS = "ufw status, firewall-cmd --list-all, nft list ruleset, iptables-save; FreePBX: Connectivity > Firewall"
-
-
 def _host_firewall(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """The ports by name, and RTP that does not arrive: whatever else keeps it out, it has to be let in there, too."""
     dropped = _ports(facts, finding)
     rtp = facts.ranges("inbound_blocked") and facts.profile.rtp
     also = f" and, for RTP, UDP {rtp[0]}-{rtp[1]}" if rtp else ""
-    return (f"In this machine's own firewall, let in {dropped}{also} (look at: {_FIREWALLS}), and run this again.",)
+    return (f"In this machine's own firewall, let in {dropped}{also} (look at: {FIREWALLS}), and run this again.",)
 
 
 def _how_to_forward(facts: Facts) -> str:
@@ -243,84 +250,6 @@ def _udp_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
 _FROM_ANOTHER = "Run this once from another network: if UDP arrives at the server from there, it is this network that lets none out."
 
 
-def _nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    """Only somebody else who reaches these ports shows whose firewall it is; running it again from here would not."""
-    if "nobody else is known" not in finding.summary:
-        return ()
-    return (
-        f"Run this once from another network against the same server: if {finding.subject} is reached from there, it is this network "
-        f"that does not let it out. Or look at the firewall in front of the server.{_meanwhile(facts)}",
-    )
-
-
-def _nothing_through(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    """A SIP port through which nothing gets at all: running it again would tell no more; which firewall it is, ``outbound`` may."""
-    if "nothing got through" not in finding.summary or not facts.untouched_ways():
-        return ()
-    if facts.having("outbound.undecided"):
-        return ()  # it says the same, and more
-    asked = any(result.id == "outbound" for result in facts.results)
-    ask = "" if asked else f"Nothing gets through to {finding.subject} of the server: run outbound, which looks for who closes it."
-    return (f"{ask}{_meanwhile(facts)}".strip(),)
-
-
-def _meanwhile(facts: Facts) -> str:
-    ways = facts.untouched_ways()
-    return f" Meanwhile SIP can use {join(ways)}: it passed there." if ways else ""
-
-
-def _shut_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    """The prober was shut out for knocking: running it again slower, or at once, meets the same."""
-    if "port scan protection" not in finding.summary:
-        return ()
-    known = [facts.server.address, facts.server.alternate] if facts.server else []
-    whom = f" ({' and '.join(address for address in known if address)})" if known else ""
-    limited = ("Look at the rule itself, too: one that names addresses from which it lets in must name these.",)
-    return (
-        f"Exempt the echo server{whom} from the port scan, flood or intrusion protection of the router or firewall, or switch that off for "
-        "the time of the test; wait until it has forgotten (mostly some minutes), and run this again.",
-        *(limited if "some addresses only" in finding.summary else ()),
-    )
-
-
-def _untold_port(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    shut = _shut_out(facts, finding)
-    if shut:
-        return shut
-    if "its answers do not get back" in finding.summary:
-        return (
-            f"See by which line what answers {finding.subject} leaves: a router with several lines must answer on the one on which a "
-            f"connection came. And look at what this machine's own firewall lets out ({_FIREWALLS}).",
-        )
-    if "to a container or a virtual machine" in finding.summary:
-        return (f"See which container of this machine publishes {finding.subject} (docker ps); run this check in it, or take that off.",)
-    if "this machine's own firewall" in finding.summary:
-        return (f"Look at this machine's own firewall for {finding.subject} ({_FIREWALLS}), and run this again.",)
-    if "run as an administrator" in finding.summary:
-        return (f"Run port-forwarding once as an administrator (root), or with the service stopped: so it is told for {finding.subject}.",)
-    return _second_address(facts, finding)
-
-
-def _no_session(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    """What the sentence asks for, and nothing that does not fit it."""
-    if "could not be resolved" in finding.summary:
-        return ("Check the spelling of the server's name, and this machine's DNS.",)
-    if "--source" in finding.summary:
-        return ("Change --source, -4 or -6 so that they fit both this machine and the server.",)
-    if "alternate address" in finding.summary:
-        return ("Run again with the server's primary address.",)
-    if "Log in to the network first" in finding.summary:
-        return ("Open a browser on this network and log in, then run this again. Should there be no portal: check the server's address.",)
-    port = finding.subject.rpartition(":")[2]
-    return (f"Check that edgecheck-server runs there and that its control port ({port}/tcp) is open in the firewall before it.",)
-
-
-def _second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    if facts.server is None or facts.server.alternate is not None:
-        return ()
-    return ("Give the echo server a second public address (edgecheck-server --alternate IP): one address cannot tell the rest.",)
-
-
 def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """By its cause; where none is known alone, there may be no rule, or a wrong one."""
     whole, blocked, causes = facts.profile.rtp, facts.ranges("inbound_blocked"), fitting(finding)
@@ -336,7 +265,7 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if causes == ("host-firewall",) and closed:
         return _host_firewall(facts, closed[0])
     if causes == ("host-firewall",):
-        return (f"In this machine's own firewall, let in {finding.subject} (look at: {_FIREWALLS}), and run this again.",)
+        return (f"In this machine's own firewall, let in {finding.subject} (look at: {FIREWALLS}), and run this again.",)
     tell = _telling(finding)
     if causes and "no-rule" not in causes:
         return (_see_the_rule(facts, causes), *tell) if "wrong-host" in causes else tell
@@ -368,13 +297,6 @@ def _typing_error(facts: Facts, finding: Finding, whole: tuple[int, int], blocke
     return f"RTP {some} is missing in the rule or taken by another one; {wanted}"
 
 
-def _let_out_here(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    """Asking again more slowly helps against loss, not against this machine's own firewall."""
-    if "own system refuses to send" not in finding.summary:
-        return ()
-    return (f"In this machine's own firewall, let out {finding.subject} (look at: {_FIREWALLS}), and run this again.",)
-
-
 def _open(facts: Facts) -> str:
     if facts.behind_nat is False:
         return "In the firewall before this machine (nothing translates addresses here), let in"
@@ -398,21 +320,21 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "topology.carrier-grade-nat": _public_address,
     "topology.double-nat": _both_routers,
     "port-forwarding.host-firewall": _host_firewall,
-    "control.unreachable": _no_session,
-    "outbound.undecided": _nothing_reached,
-    "outbound.refused": _let_out_here,
-    "sip-alg.undecided": _nothing_through,
+    "control.unreachable": no_session,
+    "outbound.undecided": nothing_reached,
+    "outbound.refused": let_out_here,
+    "sip-alg.undecided": nothing_through,
     "nat-behavior.udp-blocked": _udp_out,
     "outbound.udp-blocked": _udp_out,
     "rtp-range.inbound-blocked": _forward_rtp,
-    "rtp-range.undecided": lambda facts, finding: _shut_out(facts, finding) or _let_out_here(facts, finding),
+    "rtp-range.undecided": lambda facts, finding: shut_out(facts, finding) or let_out_here(facts, finding),
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,
     "nat-behavior.endpoint-dependent-mapping": _keep_ports,
     "mapping-lifetime.short": _keep_alive,
     "mapping-lifetime.very-short": _keep_alive,
-    "nat-behavior.undecided": _second_address,
-    "nat-behavior.filtering-undecided": _second_address,
-    "port-forwarding.undecided": _untold_port,
+    "nat-behavior.undecided": second_address,
+    "nat-behavior.filtering-undecided": second_address,
+    "port-forwarding.undecided": untold_port,
     **dict.fromkeys(alg_advice.IDS, switch_off),
 }

@@ -5,16 +5,17 @@ is as grave as the gravest of them. Only what follows of necessity is explained:
 both are told.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from fnmatch import fnmatch
 from typing import NamedTuple
 
 from edgecheck.checks.topology.judge import LED_ON
+from edgecheck.diagnosis import clauses
+from edgecheck.diagnosis.clauses import Told
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.on_the_way import told_better
-from edgecheck.diagnosis.words import clause, few, fitting, join, subjects, verb
+from edgecheck.diagnosis.words import subjects
 from edgecheck.model.verdict import Finding, Verdict
 
 
@@ -41,8 +42,6 @@ EFFECTS = {
 }
 CLOSED_AND_SILENT = "Calls from outside may not arrive, and calls may be silent"
 
-Found = Sequence[Finding]
-
 
 class Rule(NamedTuple):
     """One row of the table."""
@@ -50,7 +49,7 @@ class Rule(NamedTuple):
     causes: tuple[str, ...]
     """Finding ids; the rule holds where one of them is a failure or a warning."""
     effect: Effect
-    told: Callable[[Facts, Found], str]
+    told: Told
     """The cause as a clause, from the findings that hold."""
     explains: tuple[str, ...] = ()
     """Patterns of finding ids that follow from it."""
@@ -68,153 +67,6 @@ class Held(NamedTuple):
     """Of the gravest of both."""
 
 
-# ------------------------------------------------------------------------------------------------------------- words of the causes
-
-
-def _say(text: str) -> Callable[[Facts, Found], str]:
-    return lambda facts, found: text
-
-
-def _own(facts: Facts, found: Found) -> str:
-    return clause(found[0])
-
-
-def _port(one: str, many: str) -> Callable[[Facts, Found], str]:
-    return lambda facts, found: verb(subjects(found), one, many)
-
-
-def _without_rule(facts: Facts, found: Found) -> str:
-    if facts.behind_nat is False:
-        return verb(
-            subjects(found), "is not let in by the firewall before this machine", "are not let in by the firewall before this machine"
-        )
-    return verb(subjects(found), "is not forwarded", "are not forwarded")
-
-
-def _one_of_several(one: str, many: str) -> Callable[[Facts, Found], str]:
-    """Where several causes fit, all of them: ``blocked: no-rule or provider-drops``."""
-
-    def told(facts: Facts, found: Found) -> str:
-        parts = []
-        for fits in dict.fromkeys(map(fitting, found)):
-            names = verb(subjects(finding for finding in found if fitting(finding) == fits), one, many)
-            causes = " or ".join(_FITTING.get(cause, cause.replace("-", " ")) for cause in fits)
-            if len(fits) > _MOST_FITTING:
-                causes = f"{len(fits)} causes fit, see below"
-            parts.append(f"{names} ({causes})" if causes else names)
-        return join(parts)
-
-    return told
-
-
-_MOST_FITTING = 2
-"""Causes that the first line names; more, and nobody on a phone would follow it."""
-_FITTING = {
-    "no-rule": "no rule",
-    "wrong-host": "the rule leads to another machine",
-    "held-by-another": "another device holds it in the router",
-    "wrong-port": "the rule changes the port",
-    "led-on-here": "this machine's own rules lead it on",
-    "no-listener": "nothing listens where the rule leads",
-    "host-firewall": "this machine's firewall drops it",
-    "carrier-grade-nat": "carrier-grade NAT",
-    "provider-drops": "the provider turns it away",
-    "router-refuses": "the router refuses it itself",
-    "filtered-behind": "filtered behind the router's rule",
-}
-
-
-def _alg(one: str, many: str, what: str) -> Callable[[Facts, Found], str]:
-    def told(facts: Facts, found: Found) -> str:
-        located = [finding for finding in found if facts.blames_located(finding)]
-        others = [finding for finding in found if finding not in located]
-        parts = []
-        for who, group in ((facts.culprit or "", located), ("something on the path", others)):
-            if group:
-                seen = group is located
-                does = many if seen and len(facts.located) > 1 else one
-                sdp = does.startswith("rewrite") and facts.touches_sdp(group)
-                body = what.replace("SIP", "SIP and SDP") if sdp and not seen else what
-                # What routers quote ends before SDP: who touches that was not seen.
-                parts.append(f"{who} {does} {body} on {subjects(group)}{' (SDP is rewritten, too)' if sdp and seen else ''}")
-        return join(parts)
-
-    return told
-
-
-def _destroyed(facts: Facts, found: Found) -> str:
-    """What arrives cut up or turned into something else is not dropped."""
-    kinds: dict[tuple[str, str], list[Finding]] = {("drops", "drop"): [], ("cuts up", "cut up"): [], ("spoils", "spoil"): []}
-    for finding in found:
-        gone = facts.is_lost(finding) or "none of " in finding.observed
-        kind = ("drops", "drop") if gone else ("cuts up", "cut up") if finding.observed.startswith(_GARBLED) else ("spoils", "spoil")
-        kinds[kind].append(finding)
-    parts = []
-    for words, group in kinds.items():
-        deeds = list(dict.fromkeys(each.observed for each in group)) if words[0] == "spoils" else []
-        shown = f" ({deeds[0]})" if len(deeds) == 1 and 0 < len(deeds[0]) <= _SHORT_DEED else ""
-        parts += [f"{_alg(*words, 'SIP')(facts, group)}{shown}"] if group else []
-    return join(parts)
-
-
-_GARBLED = "what arrived is no SIP message"
-_SHORT_DEED = 60
-"""Characters: ``the answer 200 became 403``."""
-
-
-def _rtp_not_let_in(facts: Facts, found: Found) -> str:
-    """The ports of each cause, and the cause."""
-    if not any(map(fitting, found)):
-        return _rtp("inbound_blocked", "does not arrive")(facts, found)
-    told = _one_of_several("does not arrive", "do not arrive")(facts, found).replace("UDP ", "RTP ")
-    return re.sub(r"(RTP [0-9]+-[0-9]+) do not", r"\1 does not", told)
-
-
-def _rtp(field: str, does: str) -> Callable[[Facts, Found], str]:
-    def told(facts: Facts, found: Found) -> str:
-        span = few(facts.ranges(field)) or subjects(found).removeprefix("UDP ")
-        return f"RTP {span} {does}"
-
-    return told
-
-
-def _carrier(facts: Facts, found: Found) -> str:
-    """Some providers lead ports on: all of them, or those that were asked for."""
-    if any(LED_ON in finding.observed for finding in found):
-        return "the provider translates addresses too (carrier-grade NAT), and leads ports on to here"
-    return "the provider translates addresses too (carrier-grade NAT), so no port can be forwarded to here"
-
-
-def _both_routers(facts: Facts, found: Found) -> str:
-    blocked = [*facts.having(*_NOT_LET_IN), *filter(_behind_two, facts.having("rtp-range.inbound-blocked"))]
-    if not blocked:
-        return "two routers in a row translate addresses (double NAT)"
-    return f"two routers in a row translate addresses (double NAT), and {verb(subjects(blocked), 'does', 'do')} not arrive through both"
-
-
-def _behind_two(rtp: Finding) -> bool:
-    """No RTP port at all is let in, and a rule is what lacks, at the one router or the other."""
-    causes = fitting(rtp)
-    return "no-rule" in causes and len(causes) > 1 and " ports receive" not in rtp.summary
-
-
-def _lifetime(facts: Facts, found: Found) -> str:
-    return f"the {found[0].subject} lives {found[0].observed} only"
-
-
-def _symmetric(facts: Facts, found: Found) -> str:
-    return 'the public port changes with each destination ("symmetric" NAT)' + _rtp_too(facts)
-
-
-def _renumbered(facts: Facts, found: Found) -> str:
-    return "the NAT changes port numbers" + _rtp_too(facts)
-
-
-def _rtp_too(facts: Facts) -> str:
-    rtp = few(facts.ranges("remapped")) if facts.having("rtp-range.remapped") else ""
-    return f", RTP {rtp} too" if rtp else ""
-
-
 # --------------------------------------------------------------------------------------------------------------------- what follows
 
 
@@ -226,52 +78,48 @@ def _over_udp(cause: Finding, other: Finding) -> bool:
     return "TCP" not in other.subject and "TLS" not in other.subject
 
 
-def _in_its_place(facts: Facts, found: Found) -> str:
-    """A certificate of its own is told apart from other answers: there TLS inspection is to be looked for."""
-    parts = []
-    for shown, text in (
-        (True, "something on the path shows a certificate of its own on {}"),
-        (False, "somebody else answers on {} in the server's place"),
-    ):
-        kind = [finding for finding in found if (finding.observed == _ANOTHER_CERTIFICATE) is shown]
-        parts += [text.format(subjects(kind))] if kind else []
-    return join(parts)
-
-
-_ANOTHER_CERTIFICATE = "another certificate"
-
-
 def _same_certificate(cause: Finding, other: Finding) -> bool:
     """Both saw it, on the same port."""
-    return cause.observed == _ANOTHER_CERTIFICATE and other.subject in cause.subject.split(", ")
+    return cause.observed == clauses.ANOTHER_CERTIFICATE and other.subject in cause.subject.split(", ")
 
 
 _BY_AN_ALG = ("sip-alg.pinhole", "sip-alg.via-port")
 """What an ALG does besides."""
-_NOT_LET_IN = ("port-forwarding.blocked", "port-forwarding.no-rule", "port-forwarding.refused")
 _NOT_REACHED = ("port-forwarding.blocked", "port-forwarding.refused", "port-forwarding.undecided")
 RULES: tuple[Rule, ...] = (
     Rule(
         ("nat-behavior.udp-blocked",),
         Effect.NO_CALLS,
-        _own,
+        clauses.own,
         ("outbound.*", "rtp-range.*", "nat-behavior.*", "port-*", "sip-alg.undecided", "mapping-lifetime.*", "media-quality.*"),
         _over_udp,
     ),
-    Rule(("outbound.udp-blocked",), Effect.NO_CALLS, _own, ("outbound.*", "rtp-range.outbound-blocked", "sip-alg.undecided"), _over_udp),
+    Rule(
+        ("outbound.udp-blocked",),
+        Effect.NO_CALLS,
+        clauses.own,
+        ("outbound.*", "rtp-range.outbound-blocked", "sip-alg.undecided"),
+        _over_udp,
+    ),
     Rule(
         ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"),
         Effect.CLOSED,
-        _carrier,
-        (*_NOT_LET_IN, "port-forwarding.undecided", "rtp-range.inbound-blocked", "topology.double-nat", "topology.wan-address-differs"),
+        clauses.carrier,
+        (
+            *clauses.NOT_LET_IN,
+            "port-forwarding.undecided",
+            "rtp-range.inbound-blocked",
+            "topology.double-nat",
+            "topology.wan-address-differs",
+        ),
         lambda cause, other: LED_ON not in cause.observed or other.id.startswith("topology."),
     ),
     Rule(
         ("topology.double-nat",),
         Effect.CLOSED,
-        _both_routers,
-        (*_NOT_LET_IN, "topology.wan-address-differs", "rtp-range.inbound-blocked"),
-        lambda cause, other: other.id != "rtp-range.inbound-blocked" or _behind_two(other),
+        clauses.both_routers,
+        (*clauses.NOT_LET_IN, "topology.wan-address-differs", "rtp-range.inbound-blocked"),
+        lambda cause, other: other.id != "rtp-range.inbound-blocked" or clauses.behind_two(other),
     ),
     Rule(
         ("port-forwarding.host-firewall",),
@@ -280,48 +128,52 @@ RULES: tuple[Rule, ...] = (
         (*_NOT_REACHED, "host.firewall*"),
         lambda cause, other: other.id.startswith("host.") or _same_subject(cause, other),
     ),
-    Rule(("outbound.captive-portal",), Effect.BROKEN, _say("a captive portal or web proxy stands before the internet")),
-    Rule(("outbound.blocked",), Effect.BROKEN, _port("does not get out to the server", "do not get out to the server")),
-    Rule(("outbound.refused",), Effect.BROKEN, _port("is refused on its way out", "are refused on their way out")),
-    Rule(("outbound.intercepted",), Effect.BROKEN, _in_its_place, ("sip-alg.certificate-replaced",), _same_certificate),
-    Rule(("outbound.dns-intercepted",), Effect.BROKEN, _say("this network answers DNS itself, whoever is asked")),
-    Rule(("host.clock",), Effect.BROKEN, _say("this machine's clock is wrong")),
+    Rule(("outbound.captive-portal",), Effect.BROKEN, clauses.say("a captive portal or web proxy stands before the internet")),
+    Rule(("outbound.blocked",), Effect.BROKEN, clauses.port("does not get out to the server", "do not get out to the server")),
+    Rule(("outbound.refused",), Effect.BROKEN, clauses.port("is refused on its way out", "are refused on their way out")),
+    Rule(("outbound.intercepted",), Effect.BROKEN, clauses.in_its_place, ("sip-alg.certificate-replaced",), _same_certificate),
+    Rule(("outbound.dns-intercepted",), Effect.BROKEN, clauses.say("this network answers DNS itself, whoever is asked")),
+    Rule(("host.clock",), Effect.BROKEN, clauses.say("this machine's clock is wrong")),
     Rule(
         ("sip-alg.destroyed",),
         Effect.BROKEN,
-        _destroyed,
+        clauses.destroyed,
         (*_BY_AN_ALG, "outbound.blocked", "outbound.undecided"),
         _same_subject,
     ),
     Rule(
         ("sip-alg.answered-by-other",),
         Effect.BROKEN,
-        _alg("answers", "answer", "SIP itself"),
+        clauses.alg("answers", "answer", "SIP itself"),
         (*_BY_AN_ALG, "outbound.intercepted", "outbound.blocked", "outbound.undecided"),
         _same_subject,
     ),
     Rule(
-        ("sip-alg.taken-on-the-way",), Effect.BROKEN, _alg("takes", "take", "SIP before it reaches the server"), _BY_AN_ALG, _same_subject
+        ("sip-alg.taken-on-the-way",),
+        Effect.BROKEN,
+        clauses.alg("takes", "take", "SIP before it reaches the server"),
+        _BY_AN_ALG,
+        _same_subject,
     ),
-    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP inconsistently"), _BY_AN_ALG, _same_subject),
+    Rule(("sip-alg.inconsistent",), Effect.DAMAGED, clauses.alg("rewrites", "rewrite", "SIP inconsistently"), _BY_AN_ALG, _same_subject),
     Rule(
         ("sip-alg.certificate-replaced",),
         Effect.BROKEN,
         lambda facts, found: f"something on the path opens TLS and shows a certificate of its own on {subjects(found)}",
     ),
     Rule(("sip-alg.large-datagrams-lost",), Effect.BROKEN, lambda facts, found: f"long SIP messages are lost on {subjects(found)}"),
-    Rule(("sip-alg.rewritten",), Effect.DAMAGED, _alg("rewrites", "rewrite", "SIP"), _BY_AN_ALG, _same_subject),
+    Rule(("sip-alg.rewritten",), Effect.DAMAGED, clauses.alg("rewrites", "rewrite", "SIP"), _BY_AN_ALG, _same_subject),
     Rule(
         ("port-forwarding.wrong-host",),
         Effect.CLOSED,
-        _port("leads to another machine", "lead to another machine"),
+        clauses.port("leads to another machine", "lead to another machine"),
         _NOT_REACHED,
         _same_subject,
     ),
     Rule(
         ("port-forwarding.wrong-port",),
         Effect.CLOSED,
-        _port("arrives at another port of this machine", "arrive at other ports of this machine"),
+        clauses.port("arrives at another port of this machine", "arrive at other ports of this machine"),
         _NOT_REACHED,
         _same_subject,
     ),
@@ -339,52 +191,52 @@ RULES: tuple[Rule, ...] = (
         _NOT_REACHED,
         _same_subject,
     ),
-    Rule(("port-forwarding.no-rule",), Effect.CLOSED, _without_rule, _NOT_REACHED, _same_subject),
+    Rule(("port-forwarding.no-rule",), Effect.CLOSED, clauses.without_rule, _NOT_REACHED, _same_subject),
     Rule(
         ("port-forwarding.held-by-another",),
         Effect.CLOSED,
-        _port("is held by another device in the router", "are held by another device in the router"),
+        clauses.port("is held by another device in the router", "are held by another device in the router"),
         _NOT_REACHED,
         _same_subject,
     ),
     Rule(
         ("port-forwarding.provider-drops",),
         Effect.CLOSED,
-        _port("is turned away before the router", "are turned away before the router"),
+        clauses.port("is turned away before the router", "are turned away before the router"),
         _NOT_REACHED,
         _same_subject,
     ),
     Rule(
         ("port-forwarding.router-refuses",),
         Effect.CLOSED,
-        _port("is refused by the router itself", "are refused by the router itself"),
+        clauses.port("is refused by the router itself", "are refused by the router itself"),
         _NOT_REACHED,
         _same_subject,
     ),
     Rule(
         ("port-forwarding.filtered-behind",),
         Effect.CLOSED,
-        _port("is filtered behind the router's rule", "are filtered behind the router's rule"),
+        clauses.port("is filtered behind the router's rule", "are filtered behind the router's rule"),
         _NOT_REACHED,
         _same_subject,
     ),
-    Rule(("port-forwarding.blocked",), Effect.CLOSED, _one_of_several("does not arrive", "do not arrive")),
-    Rule(("port-forwarding.refused",), Effect.CLOSED, _one_of_several("is refused", "are refused")),
-    Rule(("rtp-range.inbound-blocked",), Effect.SILENT, _rtp_not_let_in),
-    Rule(("rtp-range.outbound-blocked",), Effect.SILENT, _rtp("outbound_blocked", "does not get out")),
-    Rule(("rtp-range.return-blocked",), Effect.SILENT, _rtp("return_blocked", "gets no answer back")),
+    Rule(("port-forwarding.blocked",), Effect.CLOSED, clauses.one_of_several("does not arrive", "do not arrive")),
+    Rule(("port-forwarding.refused",), Effect.CLOSED, clauses.one_of_several("is refused", "are refused")),
+    Rule(("rtp-range.inbound-blocked",), Effect.SILENT, clauses.rtp_not_let_in),
+    Rule(("rtp-range.outbound-blocked",), Effect.SILENT, clauses.rtp("outbound_blocked", "does not get out")),
+    Rule(("rtp-range.return-blocked",), Effect.SILENT, clauses.rtp("return_blocked", "gets no answer back")),
     Rule(
         ("nat-behavior.endpoint-dependent-mapping",),
         Effect.ONE_WAY,
-        _symmetric,
+        clauses.symmetric,
         ("rtp-range.remapped", "port-preservation.remapped", "port-preservation.one-port-remapped"),
     ),
-    Rule(("port-preservation.remapped",), Effect.ONE_WAY, _renumbered, ("rtp-range.remapped",)),
-    Rule(("rtp-range.remapped",), Effect.ONE_WAY, _rtp("remapped", "leaves by other ports")),
-    Rule(("sip-alg.only-sip-passes",), Effect.FORGOTTEN, _alg("drops", "drop", "keep-alives")),
+    Rule(("port-preservation.remapped",), Effect.ONE_WAY, clauses.renumbered, ("rtp-range.remapped",)),
+    Rule(("rtp-range.remapped",), Effect.ONE_WAY, clauses.rtp("remapped", "leaves by other ports")),
+    Rule(("sip-alg.only-sip-passes",), Effect.FORGOTTEN, clauses.alg("drops", "drop", "keep-alives")),
     Rule(("port-preservation.one-port-remapped",), Effect.ONE_WAY, lambda facts, found: f"{subjects(found)} leaves by another port"),
-    Rule(("mapping-lifetime.very-short", "mapping-lifetime.short"), Effect.FORGOTTEN, _lifetime),
-    Rule(("sip-alg.pinhole",), Effect.DAMAGED, _alg("opens", "open", "ports at SIP's word")),
+    Rule(("mapping-lifetime.very-short", "mapping-lifetime.short"), Effect.FORGOTTEN, clauses.lifetime),
+    Rule(("sip-alg.pinhole",), Effect.DAMAGED, clauses.alg("opens", "open", "ports at SIP's word")),
     Rule(
         ("sip-alg.via-port",),
         Effect.DAMAGED,
@@ -393,11 +245,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("nat-behavior.pooling", "topology.several-addresses"),
         Effect.ONE_WAY,
-        _say("this network leaves by several public addresses"),
+        clauses.say("this network leaves by several public addresses"),
     ),
-    Rule(("host.sip-helper",), Effect.DAMAGED, _say("this machine's own kernel has a SIP ALG in force")),
-    Rule(("topology.several-routes", "host.several-routes"), Effect.ONE_WAY, _say("this machine has several ways out")),
-    Rule(("topology.wan-address-differs",), Effect.ONE_WAY, _say("the router names a WAN address that nobody outside sees")),
+    Rule(("host.sip-helper",), Effect.DAMAGED, clauses.say("this machine's own kernel has a SIP ALG in force")),
+    Rule(("topology.several-routes", "host.several-routes"), Effect.ONE_WAY, clauses.say("this machine has several ways out")),
+    Rule(("topology.wan-address-differs",), Effect.ONE_WAY, clauses.say("the router names a WAN address that nobody outside sees")),
 )
 
 
