@@ -108,7 +108,8 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     other = _ELSE.get(finding.id, "") if not all(map(facts.optional, same)) else ""
     tell = _telling(finding)
     if tell:
-        return (_see_the_rule(facts, fitting(finding)), *tell)
+        unused = all(facts.optional(each) for each in same)  # nobody looks for the cause of what he may not need
+        return (_see_the_rule(facts, fitting(finding)), *(() if unused else tell))
     step = f"{_open(facts)} {_ports(facts, finding)} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}"
     return (_where_used(facts, same, step),)
 

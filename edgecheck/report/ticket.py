@@ -71,7 +71,8 @@ class _Text:
             yield from (self.item(self.quote(sentence)) for sentence in sentences)
 
     def _finding(self, finding: Finding) -> Iterator[str]:
-        yield self.item(f"{finding.verdict.value}: {self.quote(finding.subject)}: {self.quote(finding.summary)} ({self.quote(finding.id)})")
+        about = "" if finding.summary.startswith(finding.subject) else f"{self.quote(finding.subject)}: "
+        yield self.item(f"{finding.verdict.value}: {about}{self.quote(finding.summary)} ({self.quote(finding.id)})")
         for label, value in (("expected", finding.expected), ("observed", finding.observed), ("standard", finding.reference)):
             if value:
                 yield self.item(f"{label}: {self.quote(value)}", 1)
@@ -101,7 +102,9 @@ def _where_and_when(report: Report) -> Iterator[tuple[str, str]]:
     if here:
         yield "Tested from", here
     if report.client.gateway:
-        yield "Default gateway", report.client.gateway
+        router = report.client.router
+        name = " ".join(part for part in (router.manufacturer, router.model) if part) if router else ""
+        yield "Default gateway", report.client.gateway + (f" ({name}, as it calls itself)" if name else "")
     if report.server:
         second = f" and {report.server.alternate}" if report.server.alternate else ""
         yield "Tested against", f"an echo server at {report.server.address}{second}"

@@ -212,6 +212,12 @@ def test_nobody_is_told_to_open_what_is_optional_unless_it_is_used(cause, step):
     )
 
 
+def test_nobody_looks_for_the_cause_of_a_port_that_may_not_be_needed():
+    several = closed(("warn", "UDP 4569"), cause="no-rule or provider-drops")
+    (step,) = diagnose((several, nat()), OPTIONAL, SERVER)[2]
+    assert step.startswith("Only if you use it (UDP 4569: IAX2): see that there is a rule, and a right one: ")
+
+
 @pytest.mark.parametrize(
     ("sentence", "step"),
     [

@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgecheck.model.router import RouterName
 from edgecheck.model.verdict import ClientFacts, Verdict
 from edgecheck.report import html
 from edgecheck.report.html import lifetime, nat, rtp, sip
 from tests.report.browser import Browser
 from tests.reports import finding, report, result
+from tests.reports import nat as unremarkable
 
 STYLE = Path(html.__file__).parent / "templates" / "style.css"
 
@@ -85,6 +87,11 @@ def test_the_router_that_rewrites_is_named_in_the_path():
     assert re.search(
         r'class="guilty"><b>Netgear R7000</b><code>192.168.1.1</code>.*?<strong class="fail">rewrites SIP</strong>', page, re.DOTALL
     )
+
+
+def test_a_router_that_told_its_name_beside_the_checks_is_named_in_the_path():
+    client = ClientFacts(source="192.168.1.20", gateway="192.168.1.1", router=RouterName(protocol="upnp", manufacturer="Netgear", model="R7000"))
+    assert "<b>Netgear R7000</b><code>192.168.1.1</code>" in html.render(report(unremarkable(), client=client))
 
 
 def test_changed_bytes_are_marked_and_nothing_else():
@@ -281,6 +288,8 @@ def test_in_a_real_browser(tmp_path):
             for width, scheme in ((1100, "light"), (1100, "dark"), (360, "light")):
                 await browser.open(page, width=width, scheme=scheme)
                 assert await browser.ask("document.documentElement.scrollWidth <= window.innerWidth"), width
+                cell, table = [f"document.querySelector('.sides{inner}').clientWidth" for inner in (" td", "")]
+                assert await browser.ask(f"{cell} > 0.9 * {table}") is (width < 500), "on a phone what was touched has the whole line"
                 shots.append(await browser.screenshot())
             assert len(set(shots)) == 3
             assert await browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

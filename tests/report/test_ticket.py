@@ -2,8 +2,10 @@
 
 import re
 
+import msgspec
 import pytest
 
+from edgecheck.model.router import RouterName
 from edgecheck.model.verdict import ClientFacts
 from edgecheck.report import ticket
 from tests.reports import finding, nat, report, result
@@ -45,6 +47,15 @@ def test_what_support_asks_for(kind):
         "nat-behavior: endpoint-independent mapping",
     ):
         assert part in text, part
+
+
+def test_the_router_is_named_and_a_subject_stands_once():
+    router = RouterName(protocol="upnp", manufacturer="Netgear", model="R7000")
+    text = ticket.render_text(report(result(BROKEN), client=msgspec.structs.replace(CLIENT, router=router)))
+    assert "- Default gateway: 192.168.1.1 (Netgear R7000, as it calls itself)" in text
+    assert "- fail: UDP 5060 never arrives. (port-forwarding.no-rule)" in text
+    other = ticket.render_text(report(result(finding("sip-alg.via-port", "warn", "UDP 5060", "Something reads Via."))))
+    assert "- warn: UDP 5060: Something reads Via. (sip-alg.via-port)" in other
 
 
 def test_the_gravest_comes_first():

@@ -97,5 +97,7 @@ def _untraced(report: Report, guilty: Mapping[str, Any]) -> list[Box]:
     if facts(report, "nat-behavior").get("behind_nat") is True and report.client.public_address:
         does.append(f"this network is seen as {report.client.public_address}")
     elsewhere = tuple(f"{address} {_deed(box)}" for address, box in guilty.items() if address != gateway)
-    router = Box("Router", gateway, tuple(does), (_deed(guilty[gateway]),) if gateway in guilty else ())
+    named = report.client.router
+    title = " ".join(part for part in (named.manufacturer, named.model) if part) if named else ""
+    router = Box(title or "Router", gateway, tuple(does), (_deed(guilty[gateway]),) if gateway in guilty else ())
     return [router, Box("Provider and internet", "", (), elsewhere)]
