@@ -12,6 +12,7 @@ from edgecheck.checks.port_forwarding.held import was_delivered
 from edgecheck.checks.port_forwarding.marks import chance_of_strangers
 from edgecheck.model.errors import LocalFailure
 from edgecheck.model.evidence import WRONG_BY_CHANCE
+from edgecheck.model.machine import Machine
 from edgecheck.model.profile import PortNeed
 from edgecheck.model.verdict import Verdict
 from tests.checks.probing import PROFILE, SIP, look, say
@@ -64,6 +65,47 @@ def told(seen: Any) -> dict[tuple[str, int], tuple[str, bool | None]]:
 def verdicts(seen: Any) -> dict[str, tuple[str, Verdict]]:
     findings = say(port_forwarding.CHECK, seen).findings
     return {finding.subject: (finding.id.partition(".")[2], finding.verdict) for finding in findings}
+
+
+# ---- a container's published port, that nobody here holds
+
+
+def published(edge: Edge) -> None:
+    edge.taken -= set(HELD)
+    edge.led_on |= set(HELD)
+    edge.computer.owners = {}
+    edge.machine = Machine(interface="eth0", tunnel=False, bridges=("docker0",))
+
+
+@pytest.mark.parametrize(("windows", "tcp"), [(ROOT, True), ({"has_counters": True}, None)], ids=["privileged", "unprivileged"])
+@pytest.mark.parametrize("mute", [False, True])
+def test_what_this_machine_leads_on_is_no_other_machine(windows: dict[str, bool], tcp: bool | None, mute: bool) -> None:
+    """A listener of ours would hear nothing, and the router's right rule be called wrong; and the service be sent what is no SIP."""
+    services: list[Service] = []
+
+    def change(edge: Edge) -> None:
+        published(edge)
+        if mute:
+            edge.computer.services["udp", 5060].speaks_sip = False
+        services.extend(edge.computer.services.values())
+
+    seen = look(port_forwarding, edge_with(change, **windows))
+    udp = ("forwarded", None) if mute else ("answered", True)
+    assert told(seen) == {("udp", 5060): udp, ("tcp", 5060): ("answered", tcp), ("tcp", 5061): ("answered", tcp)}
+    assert {row.unbound for row in seen.ports} == {"led-on"}
+    assert not {"wrong-host", "blocked", "no-rule"} & {cause for cause, _ in verdicts(seen).values()}
+    assert all(b"SIP/2.0" in data for service in services for data in service.heard)
+
+
+def test_beside_containers_an_ordinary_port_is_borrowed_as_ever() -> None:
+    def change(edge: Edge) -> None:
+        published(edge)
+        edge.led_on.clear()
+        edge.computer.services = {}
+
+    seen = look(port_forwarding, edge_with(change))
+    assert told(seen) == dict.fromkeys(HELD, ("forwarded", None))
+    assert {row.unbound for row in seen.ports} == {None}
 
 
 # ---- the PBX answers

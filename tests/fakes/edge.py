@@ -95,6 +95,8 @@ class Edge:
         self.udp: dict[int, FakeUdp] = {}
         self.batches: list[FakeBatch] = []
         self.listeners: dict[int, FakeListener] = {}
+        self.led_on: set[tuple[str, int]] = set()
+        """(transport, port) that this machine's own rules lead on to a container's service; nobody holds it."""
         self.taken: set[tuple[str, int]] = set()
         """(transport, port) that another program of this machine holds."""
         self.computer = Computer()
@@ -175,8 +177,11 @@ class Edge:
         self.from_client(port, data, to)
 
     def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
-        if to.host == self.source and ("udp", to.port) in self.taken:
+        if to.host == self.source and ("udp", to.port) in self.taken | self.led_on:
             self._of_this_machine(port, data, to)
+            return
+        if to.host == self.source:
+            asyncio.get_running_loop().call_later(0.001, self._deliver, to.port, Arrival(0.0, Endpoint(self.source, port), data))
             return
         if to.host == self.nat.public and self.nat.translate:
             self._hairpin(port, data, to)
@@ -299,6 +304,10 @@ class Edge:
         return self.router
 
     def _connect_here(self, to: Endpoint, port: int, tls: bool) -> FakeStream:
+        if to.port in self.listeners and ("tcp", to.port) not in self.led_on:
+            mine = FakeStream(self, Endpoint(self.source, port), to, bytearray().extend)
+            self.listeners[to.port].accepted.append(FakeStream(self, to, mine.local, bytearray().extend))
+            return mine
         service = self.computer.services.get(("tcp", to.port))
         if service is None or (tls and service.certificate is None):
             raise LocalFailure("refused", f"Could not connect to {to}: the connection was refused.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from edgecheck.checks.port_forwarding.led_on import LED_ON
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.checks.port_forwarding.tcp import chance_of_tcp_silence
 from edgecheck.checks.port_forwarding.udp import unproved
@@ -128,6 +129,8 @@ def _whose(facts: Facts, best: InquiryRow) -> tuple[bool | None, str]:
         return False, "nothing of what was answered arrived at this machine" + (f", and {other}" if other else "")
     if other:
         return False, other
+    if facts.window == CONNECTIONS and facts.owner == LED_ON:
+        return None, "what is led on stands in no table of this machine's connections: run as an administrator"
     if facts.window == CONNECTIONS:
         return None, (
             "no such connection appeared in this machine's table of connections: another host is reached, "

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from edgecheck.checks.port_forwarding.dropped import MOST_PORTS, Window, drops, together
 from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, Facts, Local, conclude, was_delivered
+from edgecheck.checks.port_forwarding.led_on import LED_ON, UNBOUND
 from edgecheck.checks.port_forwarding.marks import Marks
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.checks.port_forwarding.udp import request
@@ -81,6 +82,9 @@ async def ask_holders(net: Network, rows: Iterable[tuple[PortNeed, PortRow]]) ->
             transport: await net.owners(transport, [row.port for _, row in pairs if row.transport == transport and _is_held(row)])
             for transport in ("udp", "tcp")
         }
+        for _, row in pairs:
+            if row.unbound == UNBOUND:
+                owners[row.transport][row.port] = LED_ON
         held = [index for index, (_, row) in enumerate(pairs) if _is_held(row)]
         prepared = await asyncio.gather(
             *(_prepare(net, *pairs[index], owners[pairs[index][1].transport].get(pairs[index][1].port)) for index in held)
@@ -106,7 +110,7 @@ async def ask_holders(net: Network, rows: Iterable[tuple[PortNeed, PortRow]]) ->
 
 
 def _is_held(row: PortRow) -> bool:
-    return row.unbound in ("port-in-use", "permission")
+    return row.unbound in ("port-in-use", "permission", UNBOUND)
 
 
 # --- Asking directly ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edgecheck.checks.port_forwarding.examination import Rounds, examine
+from edgecheck.checks.port_forwarding.led_on import led_on
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, Path, PortRow, inbound
 from edgecheck.checks.port_forwarding.scouts import scout
@@ -33,6 +34,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     avoid = {port for _, port in wanted} | set(range(profile.rtp[0], profile.rtp[1] + 1) if profile.rtp else ())
     udp_wanted = [(need, port) for need, port in wanted if need.transport == "udp"]
     tcp_wanted = [(need, port) for need, port in wanted if need.transport == "tcp"]
+    led = await led_on(net, {(need.transport, port) for need, port in wanted} if may_ask(net) else set())
     # Silent TCP canaries cost a second. They are needed where the router may remember the prober or a port that was used, or where no
     # UDP canary stands for them.
     tcp_used = any(remembered(net.memory.sent_from(port, "tcp")) for _, port in tcp_wanted)
@@ -73,12 +75,12 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
 
     async def side_of_udp() -> Shots | None:
         nonlocal udp_rows, udp
-        udp_rows, udp, shots = await probe_udp(net, udp_wanted, avoid)
+        udp_rows, udp, shots = await probe_udp(net, udp_wanted, avoid, led["udp"])
         return shots
 
     async def side_of_tcp() -> None:
         nonlocal tcp_rows, tcp
-        tcp_rows, tcp = await probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None, may_ask(net))
+        tcp_rows, tcp = await probe_tcp(net, tcp_wanted, avoid if tcp_canaries else None, may_ask(net), led["tcp"])
 
     draft.leave(so_far)
     began, before = net.now(), net.counters()

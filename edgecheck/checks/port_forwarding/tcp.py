@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from edgecheck.checks.port_forwarding.observation import Canaries, PortRow, State
 from edgecheck.checks.port_forwarding.udp import icmp_of, request, unproved
@@ -32,11 +33,18 @@ def chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int
 
 
 async def probe_tcp(
-    net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int] | None, inquires: bool = False
+    net: Network,
+    wanted: list[tuple[PortNeed, int]],
+    avoid: set[int] | None,
+    inquires: bool = False,
+    led_on: Mapping[int, LocalFailure] = MappingProxyType({}),
 ) -> tuple[list[PortRow], Canaries]:
-    """``avoid``: ports that are no canaries; None: no bare canaries. ``inquires``: ports that something else holds are left alone."""
+    """``avoid``: ports that are no canaries; None: no bare canaries. ``inquires``: ports that something else holds are left alone.
+
+    ``led_on``: what need not be opened.
+    """
     listeners: dict[int, Listener] = {}
-    failures: dict[int, LocalFailure] = {}
+    failures: dict[int, LocalFailure] = dict(led_on)
     bare: list[int] = []
     mapped: tuple[int, int] | None = None
     if not wanted:
@@ -46,7 +54,7 @@ async def probe_tcp(
     answering: set[asyncio.Task[None]] = set()
     try:
         for _, port in wanted:
-            if port not in listeners:
+            if port not in listeners and port not in failures:
                 try:
                     listeners[port] = await net.listen_tcp(port)
                 except LocalFailure as failure:

@@ -1,6 +1,8 @@
 """UDP: rounds of probes from the never-contacted address to ports that listen, beside canaries and a control flow."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,16 +20,18 @@ COPIES = 6
 SPACING_MS = 25
 
 
-async def probe_udp(net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int]) -> tuple[list[PortRow], Canaries, "Shots | None"]:
-    """The rows, what became of the canaries, and the rounds themselves: errors may come in later."""
+async def probe_udp(
+    net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int], led_on: Mapping[int, LocalFailure] = MappingProxyType({})
+) -> tuple[list[PortRow], Canaries, "Shots | None"]:
+    """The rows, what became of the canaries, and the rounds themselves: errors may come in later. ``led_on``: what need not be opened."""
     sockets: dict[int, UdpSocket] = {}
-    failures: dict[int, LocalFailure] = {}
+    failures: dict[int, LocalFailure] = dict(led_on)
     if not wanted:
         return [], Canaries(), None
     mapped_canary, bare = None, []
     try:
         for _, port in wanted:
-            if port not in sockets:
+            if port not in sockets and port not in failures:
                 try:
                     sockets[port] = await net.open_udp(port)
                 except LocalFailure as failure:
