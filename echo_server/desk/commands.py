@@ -102,7 +102,10 @@ def _store(url: str | None, state_dir: Path | None) -> "Store":
 
     directory = state_dir or state_directory()
     if url is None and not (directory / "reports.sqlite").exists():
-        raise ConfigError(f"There is no store for reports in {directory}: name the server's --state-dir, or its --reports URL.")
+        raise ConfigError(
+            f"There is no store for reports in {directory}: name the server's, as in edgecheck-server reports list --state-dir DIR, or its "
+            "--reports URL."
+        )
     try:
         return Store(url or default_url(directory))
     except StoreFailed as error:

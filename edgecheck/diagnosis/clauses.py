@@ -152,7 +152,9 @@ def behind_two(rtp: Finding) -> bool:
 
 def lifetime(facts: Facts, found: Found) -> str:
     """How long a mapping lives."""
-    return f"the {found[0].subject} lives {found[0].observed} only"
+    every = facts.fact("mapping-lifetime", "recommended_keepalive_s")
+    needed = f", so a keep-alive is needed every {every} s" if isinstance(every, int) else ""
+    return f"the {found[0].subject} is forgotten after {found[0].observed}{needed}"
 
 
 def symmetric(facts: Facts, found: Found) -> str:

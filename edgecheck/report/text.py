@@ -95,9 +95,11 @@ class _Page:
             yield from self._without_session(report)
             return
         rows = sorted((r for r in report.checks if r.verdict in _ORDER), key=lambda r: _ORDER.index(r.verdict))
-        if rows:
+        table = list(self._table(rows)) if rows else []
+        said = len(rows) == len(report.checks) == 1 and _same(rows[0].summary, report.headline)
+        if table and not said:
             yield ""
-            yield from self._table(rows)
+            yield from table
         yield from self._section("Not tested", _untested(report.checks), numbered=False)
         yield from self._section("What to do", list(report.advice), numbered=True)
         for one in report.settings_for_pbx:
@@ -216,6 +218,10 @@ def _has_told(row: str, detail: str) -> bool:
     """Whether the check's own sentence has said this: as a whole, or from its first words on."""
     begun = detail[:_SAME_WORDS].lower()
     return detail.rstrip(".") in row or any(part.lower().startswith(begun) for part in row.split("; "))
+
+
+def _same(row: str, headline: str) -> bool:
+    return row.rstrip(".").lower() == headline.rstrip(".").lower()
 
 
 def _no_session(report: Report) -> bool:

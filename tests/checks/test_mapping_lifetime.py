@@ -170,7 +170,7 @@ def test_linux_is_a_warning_with_the_keepalive_that_helps() -> None:
     )
     result = judged(CHECK, observation, PROFILE, 1.0)
     (told,), headline, advice = diagnose((result,), PROFILE, None)
-    assert headline == "Calls should work, with a reservation: the idle UDP mapping lives 25 to 30 s only."
+    assert headline == "Calls should work, with a reservation: the idle UDP mapping is forgotten after 25 to 30 s, so a keep-alive is needed every 16 s."
     assert advice == ("Set the NAT keep-alive of phones and trunks behind this edge to 16 s (Asterisk outside: qualify_frequency=16).",)
     assert told.findings[0].remedies[0] == advice[0]
 
@@ -179,7 +179,7 @@ def test_a_mapping_that_nothing_holds_says_so() -> None:
     observation = seen(*row("packet", dead="5 10"), *row("stream", alive="5", dead="10 15"))
     assert observation.recommended_keepalive_s is None
     _, headline, _ = diagnose((judged(CHECK, observation, PROFILE, 1.0),), PROFILE, None)
-    assert headline == "Phones and trunks that register may be unreachable between keep-alives: the idle UDP mapping lives less than 5 s only."
+    assert headline == "Phones and trunks that register may be unreachable between keep-alives: the idle UDP mapping is forgotten after less than 5 s."
     assert "less than 5 s" in CHECK.judge(observation, PROFILE)[0].summary
     assert CHECK.summarize(observation, ()).endswith("no keep-alive is frequent enough")
 

@@ -100,7 +100,7 @@ SENTENCES = {
     "keep-alives on UDP 5060.",
     "port-preservation.remapped": "Audio may go one way only: the NAT changes port numbers, RTP 10000-20000 too.",
     "port-preservation.one-port-remapped": "Audio may go one way only: UDP 5060 leaves by another port.",
-    "mapping-lifetime.very-short": "Phones and trunks that register may be unreachable between keep-alives: the UDP mapping lives 5 to 10 s only.",
+    "mapping-lifetime.very-short": "Phones and trunks that register may be unreachable between keep-alives: the UDP mapping is forgotten after 5 to 10 s.",
     "nat-behavior.pooling": "Audio may go one way only: this network leaves by several public addresses.",
     "port-forwarding.held-by-another": "Calls from outside may not arrive: UDP 5060 is held by another device in the router.",
     "port-forwarding.provider-drops": "Calls from outside may not arrive: UDP 5060 is turned away before the router.",

@@ -51,6 +51,13 @@ def test_troubles_of_several_kinds_have_a_row_a_kind():
     ]
 
 
+def test_a_lone_row_that_the_first_line_has_said_is_not_said_again():
+    lone = result(finding("sip-alg.no-trace", "inconclusive", "UDP 5060", "No trace of an ALG."), summary="no trace of an ALG")
+    assert lines(lone, headline="No trace of an ALG.")[1:2] == [""]
+    assert not any("inconclusive" in line for line in lines(lone, headline="No trace of an ALG."))
+    assert any("inconclusive" in line for line in lines(lone, headline="Another sentence."))
+
+
 def test_troubles_of_one_kind_are_told_by_the_checks_own_sentence():
     ports = [finding("port-forwarding.blocked", "fail", f"UDP {port}") for port in range(5060, 5070)]
     assert len(rows_of(result(*ports, summary="none of 10 ports arrives"))) == 1
