@@ -77,6 +77,7 @@ class Inbox:
         self._socket = socket
         self._series = series
         self._seen = 0
+        self._copies: set[tuple[Endpoint, int, int]] = set()
         self.counts: dict[Endpoint, int] = {}
 
     def count(self, source: Endpoint | None) -> int:
@@ -87,7 +88,10 @@ class Inbox:
             self._seen += 1
             found = probe_of(self._net, arrival.data)
             if found is not None and found.series == self._series and self._item in (None, found.item):
-                self.counts[arrival.source] = self.counts.get(arrival.source, 0) + 1
+                copy = (arrival.source, found.item, found.copy)
+                if copy not in self._copies:  # a path that doubles packets makes up for none that it loses
+                    self._copies.add(copy)
+                    self.counts[arrival.source] = self.counts.get(arrival.source, 0) + 1
         return self.counts.get(source, 0) if source is not None else 0
 
 

@@ -195,6 +195,10 @@ def _held(facts: Facts, finding: Finding) -> tuple[str, ...]:
     )
 
 
+_INNER, _OUTER = {"no-rule", "filtered-behind"}, {"carrier-grade-nat", "provider-drops"}
+"""What fits a port that the outer of two routers leads on, and what does not."""
+
+
 def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     inner = facts.router.wan_address if facts.router else None
     target = f"to the inner one ({inner})" if inner else "to the inner one's outer address"
@@ -202,6 +206,12 @@ def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     rtp = facts.profile.rtp if facts.having(_RTP_BLOCKED) else None
     names = [*([subjects(shut)] if shut else []), *([f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp else [])]
     what = f"forward {join(names)}" if names else "forward"
+    closed = (*shut, *facts.having(_RTP_BLOCKED))
+    if closed and all(_INNER <= set(fitting(each)) and not _OUTER & set(fitting(each)) for each in closed):
+        return (
+            f"The outer router leads {join(names)} on: in the inner one, {what} to {facts.here}. If there is such a rule, see that it leads "
+            f"there, and that no filter undoes it.{_where(facts, 'forwarding')}",
+        )
     return (
         f"Put the outer router into bridge (modem) mode. Or {what} in both: in the outer one {target}, in the inner one to {facts.here}."
         + _where(facts, "forwarding"),

@@ -83,10 +83,12 @@ def test_only_this_sessions_probes_of_this_series_count() -> None:
     inbox = Inbox(net, socket, 7)
     socket.inbox += [Arrival(0.0, at, data) for data in wrong]
     assert inbox.count(at) == 0
-    socket.inbox += [Arrival(0.0, at, right), Arrival(0.0, at, right), Arrival(0.0, STRANGER, right)]
+    socket.inbox += [Arrival(0.0, at, right), Arrival(0.0, at, made(net, copy=1)), Arrival(0.0, STRANGER, right)]
     assert (inbox.count(at), inbox.count(STRANGER), inbox.count(None), inbox.count(Endpoint(PRIMARY, 3479))) == (2, 1, 0, 0)
-    socket.inbox.append(Arrival(0.0, at, right))
+    socket.inbox.append(Arrival(0.0, at, made(net, copy=2)))
     assert inbox.count(at) == 3, "each datagram is looked at once, and none is missed"
+    socket.inbox += [Arrival(0.0, at, right), Arrival(0.0, at, made(net, copy=2))]
+    assert inbox.count(at) == 3, "a path that doubles packets makes up for none that it loses"
 
 
 # ---- the filter's rounds

@@ -139,6 +139,17 @@ def test_double_nat_explains_rtp_of_which_nothing_is_let_in():
     assert "forward UDP 5060 and UDP 10000-20000 (RTP) in both: in the outer one" in step
 
 
+def test_where_the_outer_router_leads_on_the_inner_one_is_to_be_seen_to():
+    fits = "no-rule or wrong-host or filtered-behind"
+    results = (topology("double-nat", verdict="warn"), result(port("UDP 5060", fits)), closed_rtp(fits), nat())
+    assert "UDP 5060 and UDP 10000-20000 do not arrive through both" in headline(*results)
+    (step,) = advice(*results)
+    assert step == (
+        "The outer router leads UDP 5060 and UDP 10000-20000 (RTP) on: in the inner one, forward UDP 5060 and UDP 10000-20000 (RTP) to "
+        "192.168.1.20. If there is such a rule, see that it leads there, and that no filter undoes it."
+    )
+
+
 def test_double_nat_explains_no_rtp_rule_that_ends_too_early():
     results = (topology("double-nat", verdict="warn"), closed_rtp("no-rule"), nat())
     assert any("forward UDP 10000-20000 (RTP)" in step for step in advice(*results))

@@ -154,7 +154,8 @@ class Inbound:
         self.moved.update(listening.moved(series))
         for port in heard:
             self._flows.setdefault(sources.get(port, OWN), set()).add(port)
-        return weigh_round(heard, guides, fresh, (copies * len(parts), count_probes(net, contact, control_series)), failed)
+        sent = copies * len(parts)
+        return weigh_round(heard, guides, fresh, (sent, min(sent, count_probes(net, contact, control_series))), failed)
 
     def _sources(self, asked: list[int], guides: list[int]) -> dict[int, Source]:
         """Port -> from where it is asked in this round; the first round is the session's own port's."""

@@ -187,6 +187,6 @@ class _Control:
         ``alive``: other UDP was answered before. Where it never was, a control that does not get through is none.
         """
         account = await self._net.account(self._series) if self._copies else None
-        arrived = sum(row.copies for row in account.received) if account else 0
-        returned = count_probes(self._net, self._contact, self._series)
+        arrived = min(self._sent, sum(row.copies for row in account.received)) if account else 0
+        returned = min(arrived, count_probes(self._net, self._contact, self._series)) if account else 0
         return (self._sent, arrived) if arrived or alive else (0, 0), (arrived, returned) if returned or alive else (0, 0)
