@@ -207,10 +207,10 @@ def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     names = [*([subjects(shut)] if shut else []), *([f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp else [])]
     what = f"forward {join(names)}" if names else "forward"
     closed = (*shut, *facts.having(_RTP_BLOCKED))
-    if closed and all(_INNER <= set(fitting(each)) and not _OUTER & set(fitting(each)) for each in closed):
+    if closed and all(set(fitting(each)) >= _INNER and not _OUTER & set(fitting(each)) for each in closed):
         return (
-            f"The outer router leads {join(names)} on: in the inner one, {what} to {facts.here}. If there is such a rule, see that it leads "
-            f"there, and that no filter undoes it.{_where(facts, 'forwarding')}",
+            f"The outer router leads {join(names)} on: in the inner one, {what} to {facts.here}. If there is such a rule, see that it "
+            f"leads there, and that no filter undoes it.{_where(facts, 'forwarding')}",
         )
     return (
         f"Put the outer router into bridge (modem) mode. Or {what} in both: in the outer one {target}, in the inner one to {facts.here}."
