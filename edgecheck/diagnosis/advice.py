@@ -7,7 +7,7 @@ from edgecheck.checks.topology.judge import LED_ON
 from edgecheck.diagnosis import alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.rules import explained, rank
+from edgecheck.diagnosis.rules import explained, held, rank
 from edgecheck.diagnosis.unclear_advice import (
     FIREWALLS,
     let_out_here,
@@ -72,6 +72,9 @@ def remedies(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """What to do about one finding: what fits this network, then what holds in general."""
     if finding.verdict in (Verdict.PASS, Verdict.SKIPPED):
         return finding.remedies
+    cause = next((one.findings[0] for one in held(facts) if any(finding is other for other in one.explained)), None)
+    if cause is not None:  # what is to be done about that; more would contradict it: forward a port that cannot be forwarded
+        return _specific(facts, cause) or (*cause.remedies, *_general(cause))[:1]
     return tuple(dict.fromkeys((*finding.remedies, *_specific(facts, finding), *_general(finding))))
 
 
@@ -177,7 +180,7 @@ def _host_firewall(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 
 def _how_to_forward(facts: Facts) -> str:
-    return "" if facts.behind_nat is False else _where(facts, "forwarding")
+    return "" if facts.behind_nat is False or facts.having("host.vpn") else _where(facts, "forwarding")
 
 
 def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -309,6 +312,8 @@ def _typing_error(facts: Facts, finding: Finding, whole: tuple[int, int], blocke
 
 
 def _open(facts: Facts) -> str:
+    if facts.having("host.vpn"):
+        return "At the VPN's far end (with the VPN off: in the router), forward"
     if facts.behind_nat is False:
         return "In the firewall before this machine (nothing translates addresses here), let in"
     return "In the router, forward"

@@ -75,7 +75,7 @@ def _in_router(router: RouterFacts) -> str:
     row = router.rows[0]
     if not row.switch:
         return f"{router.found} has no switch for a SIP ALG that is known: {row.told()}."
-    again = "Run this again." if "reboot" in row.told() else "Reboot it, run this again."
+    again = "Run this again." if "reboot" in row.told() or "write memory" in row.told() else "Reboot it, run this again."
     return f"Switch the SIP ALG off in {router.found}: {row.told()}. {again}"
 
 

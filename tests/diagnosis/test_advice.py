@@ -256,3 +256,47 @@ def test_what_this_machine_refuses_to_send_is_let_out_here():
     own = "This machine's own system refuses to send to UDP 5060: look at its firewall."
     (told,) = advice(result(finding("outbound.refused", "warn", "UDP 5060", own)))
     assert told.startswith("In this machine's own firewall, let out UDP 5060")
+
+
+CARRIER = result(finding("topology.carrier-grade-nat", "warn", "NAT", "The provider translates addresses too."), observation={"cgnat": True})
+
+
+def test_no_finding_tells_to_forward_what_another_says_cannot_be_forwarded():
+    """Each finding carries its own steps: those of one that follows from carrier-grade NAT are that one's."""
+    ports = result(finding("port-forwarding.no-rule", "fail", "UDP 5060", "UDP 5060 does not arrive."))
+    treated, _, _ = diagnose((CARRIER, ports, rtp_of_cause(("UDP 10000-20000", "no-rule", "RTP does not arrive.")), nat()), PROFILE, SERVER)
+    steps = {found.id: found.remedies for checked in treated for found in checked.findings}
+    for follows in ("port-forwarding.no-rule", "rtp-range.inbound-blocked"):
+        assert steps[follows]
+        assert all("In the router, forward" not in step and "public address" in step for step in steps[follows]), steps[follows]
+
+
+def test_behind_a_vpn_the_router_at_home_is_not_where_ports_are_forwarded():
+    ports = result(finding("port-forwarding.no-rule", "fail", "UDP 5060", "UDP 5060 does not arrive."))
+    vpn = result(finding("host.vpn", "warn", "wg0", "The checks went through a tunnel (wg0)."))
+    router = result(
+        finding("topology.single-nat", "pass", "NAT"), observation={"router": {"manufacturer": "AVM", "model": "FRITZ!Box 7590", "wan_address": None, "protocol": "upnp"}}
+    )
+    first, *rest = advice(ports, vpn, router, nat())
+    assert first.startswith("At the VPN's far end (with the VPN off: in the router), forward UDP 5060")
+    assert "FRITZ" not in first
+    assert any("Switch the VPN off" in step for step in rest)
+
+
+@pytest.mark.parametrize(("maker", "model"), [("Cisco", "ASA 5506"), ("Cisco", "IOS ISR")])
+def test_a_change_that_a_reboot_would_undo_is_kept_first(maker, model):
+    """What is typed into the running configuration is gone after a reboot."""
+    router = result(
+        finding("topology.single-nat", "pass", "NAT"), observation={"router": {"manufacturer": maker, "model": model, "wan_address": None, "protocol": "upnp"}}
+    )
+    (step,) = advice(router, alg("UDP 5060"))
+    assert "write memory" in step
+    assert "Reboot it" not in step
+
+
+def test_a_pfsense_that_rewrites_sip_has_a_package_to_be_removed():
+    router = result(
+        finding("topology.single-nat", "pass", "NAT"), observation={"router": {"manufacturer": "Netgate", "model": "pfSense", "wan_address": None, "protocol": "upnp"}}
+    )
+    (step,) = advice(router, alg("UDP 5060"))
+    assert "remove it where it is installed" in step
