@@ -13,7 +13,7 @@ from edgecheck.checks.port_forwarding.shut_out import Witness
 from edgecheck.checks.rtp_range.canaries import weigh
 from edgecheck.checks.rtp_range.listening import FEW_GUIDES, Listening, Run, count_probes, request, weigh_round
 from edgecheck.checks.rtp_range.rounds import Round, Tally, judge_range
-from edgecheck.checks.rtp_range.shut_out import out_now
+from edgecheck.checks.rtp_range.shut_out import no_longer_let_in, out_now
 from edgecheck.checks.unsolicited import NO_CONTROL_FLOW, margin, open_bare
 from edgecheck.model.check import UdpSocket
 from edgecheck.model.errors import RequestDeclined
@@ -57,7 +57,7 @@ class Inbound:
         """Ports that each socket of the never-contacted address has reached: flows that the router may know."""
         self._fresh_ports = run.net.limits.fresh_ports
         self._turn = 0
-        """Rounds of this batch so far."""
+        """Rounds so far."""
         self.refused = False
         """Whether ICMP errors came back for the ports that were asked last: a router may save its next ones then."""
         alternate = run.net.alternate
@@ -84,7 +84,6 @@ class Inbound:
             run.udp_alive |= at is not None
             tally = Tally(listening.ports)
             self.tallies.append(tally)
-            self._turn = 0
 
             async def fire(asked: list[int], guides: list[int], pace: int) -> Round:
                 return await self._round(listening, (contact, at), asked, guides, pace)
@@ -96,6 +95,7 @@ class Inbound:
                 return bool(run.starved_by)
 
             await judge_range(tally, fire, net.pace, run.dice, hopeless=at is None, futile=futile)
+            await self._doubt_a_silent_batch(tally)
             if at is None and tally.missing():
                 run.reasons["undecided"] = NO_CONTROL_FLOW
             account = await net.account(self._series) if tally.blocked else None
@@ -112,6 +112,16 @@ class Inbound:
             for socket in bare:
                 socket.close()
         run.done += len(listening.ports)
+
+    async def _doubt_a_silent_batch(self, tally: Tally) -> None:
+        """It has no guides of its own; a port of an earlier batch, which is closed now, shows whether the prober is still let in."""
+        known = min((port for before in self.tallies[:-1] for port in before.open), default=None)
+        if known is None or tally.open or not tally.blocked:
+            return
+        out = await no_longer_let_in(self.run, Witness("udp", known, False))
+        if out:
+            self.run.starved_by = out
+            tally.blocked.clear()
 
     async def _round(
         self, listening: Listening, pair: tuple[UdpSocket, Endpoint | None], asked: list[int], guides: list[int], pace: int

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from edgecheck.checks.rtp_range.listening import FEW_GUIDES, ITEM_AT, Listening, Run, count_probes, weigh_round
 from edgecheck.checks.rtp_range.rounds import UNPACED_RETRY, Round, Tally, judge_range, judge_rest
+from edgecheck.checks.rtp_range.shut_out import STARVED
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.wire import control, probe, rtp
@@ -77,6 +78,9 @@ class Outbound:
                     there.blocked.clear()
                     there.chance.clear()
                     await judge_range(there, fire, net.pace, run.dice)
+            if there.blocked and not there.open and run.udp_alive and not await self._takes_new_flows():
+                there.blocked.clear()
+                run.reasons.setdefault("outbound_undecided", STARVED)
             # What got out has been answered; an answer that did not come is asked for again, or loss would read as a block.
             back = Tally(sorted(there.open), open=self.returned & there.open)
             self.back.append(back)
@@ -87,6 +91,14 @@ class Outbound:
             proving.cancel()
             contact.close()
         run.done += len(usable)
+
+    async def _takes_new_flows(self) -> bool:
+        """Whether something else that is new gets out now: the control is a flow that a router with a full table knows."""
+        socket = await self.run.net.open_udp()
+        try:
+            return await self.run.net.proved(socket) is not None
+        finally:
+            socket.close()
 
     def target(self, port: int) -> int:
         """The server's port for a local port: the same number where its range has it."""

@@ -1,6 +1,7 @@
 """The examination: inward of all batches first, then outward; and what came of both, put together."""
 
 import asyncio
+import math
 from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
@@ -14,7 +15,7 @@ from edgecheck.checks.rtp_range.observation import RtpObservation, Traced
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.outward import trace
 from edgecheck.checks.rtp_range.rounds import Tally
-from edgecheck.checks.rtp_range.shut_out import note, noted, out_now
+from edgecheck.checks.rtp_range.shut_out import STARVED, no_longer_let_in, note, noted, out_now
 from edgecheck.checks.rtp_range.stretches import MOST_BESIDE, beside, representatives, shifts, stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
@@ -23,10 +24,6 @@ from edgecheck.model.profile import Profile
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
 
-STARVED = (
-    "new flows to open ports were lost in the same rounds: there is too much loss, or this edge's table of connections is full, "
-    "or it takes only so many new flows a second, or shuts out whoever begins many (scan or flood protection)"
-)
 MOST_TRACED = 2
 """Ports blocked on the way out that are followed hop by hop."""
 
@@ -37,8 +34,9 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     run = Run(net, profile.rtp)
     inward, outward = Inbound(run), Outbound(run)
     every = list(run.every)
-    size = min(net.port_capacity, len(every))
-    batches = [every[start : start + size] for start in range(0, len(every), size)]
+    # Each has ports of the whole range, so that an open one is found before anybody is shut out, and rides as a guide with every batch.
+    count = math.ceil(len(every) / net.port_capacity)
+    batches = [every[start::count] for start in range(count)]
     draft.leave(lambda why: _observed(run, inward, outward, None, why))
     if len(batches) == 1:
         with await run.open(every) as listening:
@@ -109,13 +107,13 @@ async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chose
     """The cause, and whether there is none: who is shut out is silent wherever a rule leads."""
     opened, blocked, unsure = _together(inward.tallies)
     if blocked and not opened and not inward.moved:
-        run.shut_out = await out_now(run, chosen.witness) or shut_out_before(run.net)
+        run.shut_out = await no_longer_let_in(run, chosen.witness) or shut_out_before(run.net)
     elif unsure and opened and not run.starved_by:
         run.starved_by = await out_now(run, chosen.witness)
     out = run.shut_out or run.starved_by
     if not out and chosen.examined:
         await _examine(run, inward, profile, chosen)
-        out = run.shut_out or await out_now(run, chosen.witness)
+        out = run.shut_out or await no_longer_let_in(run, chosen.witness)
     if out:
         run.examined = None  # what was silent in the examination may have been so for that alone
         run.cause_untold = out

@@ -27,7 +27,7 @@ MOST_ROUNDS = 14
 HOLE_BY_CHANCE = 1e-8
 """Highest chance that random loss alone explains a single missing port: over 10,001 ports one false hole in ten thousand runs."""
 ROW = 8
-"""Missing neighbors that count as a row."""
+"""Missing neighbors that count as a row: neighbors among the ports that are tested together."""
 ROW_BY_CHANCE = WRONG_BY_CHANCE
 """The same bound for each port of a row."""
 GUIDES = 320
@@ -146,10 +146,10 @@ class Tally:
         for port in tried:
             if port not in self.open:
                 self.chance[port] = self.chance.get(port, 1.0) * lost
-        silent = [port for port in self.ports if port not in self.open]
-        for low, high in port_ranges.compress(silent):
-            bound = ROW_BY_CHANCE if high - low + 1 >= ROW else HOLE_BY_CHANCE
-            self.blocked |= {port for port in range(low, high + 1) if self.chance.get(port, 1.0) <= bound}
+        silent = [place for place, port in enumerate(self.ports) if port not in self.open]
+        for first, last in port_ranges.compress(silent):
+            bound = ROW_BY_CHANCE if last - first + 1 >= ROW else HOLE_BY_CHANCE
+            self.blocked |= {port for port in self.ports[first : last + 1] if self.chance.get(port, 1.0) <= bound}
 
     def weigh(self, tried: Sequence[int], result: Round, *, every: bool = False) -> None:
         """Count a healthy round; and the first one, if that still waits and ``every`` port was asked that had been silent in it."""
