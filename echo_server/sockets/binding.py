@@ -227,7 +227,7 @@ def _make(host: str, kind: socket.SocketKind) -> socket.socket:
 
 def explain(error: OSError, transport: str, host: str, port: int, option: str) -> str:
     """One sentence for a port that could not be bound."""
-    where = f"Port {port}/{transport} on {host}"
+    where = f"{transport.upper()} {port} on {host}"
     if error.errno == errno.EADDRINUSE:
         holder = port_holders.holder(transport, host, port) or "another program"
         return f"{where} is held by {holder}: stop it, or choose another port with {option}."

@@ -77,7 +77,7 @@ def no_session(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if "Log in to the network first" in finding.summary:
         return ("Open a browser on this network and log in, then run this again. Should there be no portal: check the server's address.",)
     port = finding.subject.rpartition(":")[2]
-    return (f"Check that edgecheck-server runs there and that its control port ({port}/tcp) is open in the firewall before it.",)
+    return (f"Check that edgecheck-server runs there and that its control port (TCP {port}) is open in the firewall before it.",)
 
 
 def second_address(facts: Facts, finding: Finding) -> tuple[str, ...]:

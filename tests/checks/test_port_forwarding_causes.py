@@ -206,7 +206,7 @@ def test_one_cause_gives_the_finding_its_name() -> None:
     assert (finding.id, finding.verdict, finding.observed) == ("port-forwarding.no-rule", Verdict.FAIL, "blocked: no-rule")
     assert finding.summary == "UDP 5060 (SIP) does not arrive: the router (192.168.88.1) has no rule that lets it in."
     assert finding.remedies == ()
-    assert said.summary == "5060/udp never arrives (no rule)"
+    assert said.summary == "UDP 5060 never arrives (no rule)"
     assert any("nothing beyond holds it up" in line for line in finding.evidence)
 
 
@@ -218,7 +218,7 @@ def test_several_causes_are_all_named_with_what_would_tell_them_apart() -> None:
     assert first.remedies[0].startswith("To tell which of the 2 causes it is: look for the rule")
     assert "ask the provider" in first.remedies[0]
     assert second.id == "port-forwarding.no-rule"
-    assert said.summary == "5060/udp never arrives (no rule or provider drops); 5060/tcp never arrives (no rule)"
+    assert said.summary == "UDP 5060 never arrives (no rule or provider drops); TCP 5060 never arrives (no rule)"
 
 
 def test_the_device_that_holds_the_port_is_named() -> None:

@@ -27,7 +27,7 @@ def test_forwarded(expectation: str) -> None:
     said = judged(row("udp", 5060, "forwarded"), row("tcp", 5061, "forwarded"), profile=expecting(forwarding=expectation))
     assert (said.ids, said.verdict) == (["forwarded", "forwarded"], Verdict.PASS)
     assert said.findings[0].summary == "UDP 5060 (SIP) arrives: unsolicited packets reach this machine."
-    assert said.summary == "5060/udp, 5061/tcp arrive"
+    assert said.summary == "UDP 5060, TCP 5061 arrive"
     assert said.findings[0].evidence[0] == "UDP 5060: 6 probes from 198.51.100.11 to 203.0.113.1:5060, 6 arrived"
     assert said.findings[1].evidence[0].endswith("one answered with the nonce")
 
@@ -39,10 +39,10 @@ def test_blocked_counts_as_the_profile_expects(expectation: str) -> None:
     assert (finding.verdict, said.verdict) == (BREACH[expectation], BREACH[expectation])
     if expectation == "ignore":
         assert finding.summary == "UDP 5060 (SIP) does not come in unasked, which this profile does not need."
-        assert said.summary == "5060/tcp arrives; 5060/udp does not come in unasked, which this profile does not need"
+        assert said.summary == "TCP 5060 arrives; UDP 5060 does not come in unasked, which this profile does not need"
     else:
         assert finding.summary == "UDP 5060 (SIP) never arrives: nothing unsolicited gets in there."
-        assert said.summary == "5060/tcp arrives; 5060/udp never arrives"
+        assert said.summary == "TCP 5060 arrives; UDP 5060 never arrives"
 
 
 @pytest.mark.parametrize("expectation", BREACH)
@@ -54,28 +54,28 @@ def test_refused_names_who_refused(expectation: str) -> None:
     assert "is refused by 203.0.113.1" in finding.summary
     assert ("does not need" in finding.summary) is (expectation == "ignore")
     assert "ICMP 3/3 from 203.0.113.1, TTL 63" in finding.evidence[0]
-    assert said.summary == "5060/udp is refused" + ", which this profile does not need" * (expectation == "ignore")
+    assert said.summary == "UDP 5060 is refused" + ", which this profile does not need" * (expectation == "ignore")
 
 
 def test_an_optional_port_is_worth_a_warning_at_most() -> None:
     assert judged(row("tcp", 5061, "blocked", required=False)).verdict is Verdict.WARN
     both = judged(row("tcp", 5060, "blocked"), row("tcp", 5061, "blocked", required=False))
     assert [(finding.subject, finding.verdict) for finding in both.findings] == [("TCP 5060", Verdict.FAIL), ("TCP 5061", Verdict.WARN)]
-    assert both.summary == "5060/tcp, 5061/tcp never arrive"
+    assert both.summary == "TCP 5060, TCP 5061 never arrive"
     apart = judged(row("tcp", 5060, "refused", answered_by="203.0.113.1"), row("tcp", 5061, "blocked", required=False), row("udp", 5060, "forwarded"))
-    assert apart.summary == "5060/udp arrives; 5060/tcp is refused; optional: 5061/tcp never arrives", "what is needed comes first"
+    assert apart.summary == "UDP 5060 arrives; TCP 5060 is refused; optional: TCP 5061 never arrives", "what is needed comes first"
 
 
 def test_another_program_that_answers_is_not_this_test() -> None:
     said = judged(row("tcp", 5060, "answered", answered_by="SSH-2.0-OpenSSH"))
     assert (said.ids, said.verdict) == (["answered"], Verdict.INCONCLUSIVE)
     assert said.finding("answered").summary == "TCP 5060 (SIP) is answered by something else than this test (SSH-2.0-OpenSSH)."
-    assert said.summary == "5060/tcp is answered by something else"
+    assert said.summary == "TCP 5060 is answered by something else"
 
 
 def test_undecided_says_why() -> None:
     said = judged(row("udp", 5060, "undecided", reason="the weather."))
-    assert (said.ids, said.verdict, said.summary) == (["undecided"], Verdict.INCONCLUSIVE, "5060/udp could not be told")
+    assert (said.ids, said.verdict, said.summary) == (["undecided"], Verdict.INCONCLUSIVE, "UDP 5060 could not be told")
     assert said.finding("undecided").summary == "UDP 5060 (SIP) could not be told: the weather."
 
 
@@ -114,7 +114,7 @@ def test_evidence_holds_the_controls() -> None:
 
 def test_many_ports_make_no_endless_row() -> None:
     said = judged(*(row("tcp", port, "blocked") for port in range(5060, 5092)))
-    assert said.summary == "5060/tcp, 5061/tcp, 5062/tcp, 5063/tcp, 5064/tcp, 5065/tcp ... never arrive"
+    assert said.summary == "TCP 5060, TCP 5061, TCP 5062, TCP 5063, TCP 5064, TCP 5065 ... never arrive"
     assert said.findings[0].subject == "TCP 5060-5091"
 
 

@@ -123,9 +123,9 @@ def test_the_pbx_proves_its_own_rules(windows: dict[str, bool]) -> None:
     said = say(port_forwarding.CHECK, seen)
     assert (set(said.ids), said.verdict) == ({"answered"}, Verdict.PASS)
     assert said.findings[0].evidence[0] == (
-        "Port 5060/udp on this machine is used by asterisk (pid 812): tested by asking it instead of borrowing the port"
+        "UDP 5060 on this machine is used by asterisk (pid 812): tested by asking it instead of borrowing the port"
     )
-    assert said.summary == "5060/udp, 5060/tcp, 5061/tcp are answered by the services that hold them here"
+    assert said.summary == "UDP 5060, TCP 5060, TCP 5061 are answered by the services that hold them here"
 
 
 def test_without_a_look_at_the_packets_an_equal_name_is_no_proof() -> None:

@@ -66,7 +66,7 @@ def test_it_is_said_where_it_arrives() -> None:
         "TCP 5061 (SIP over TLS) arrives at this machine, but at its port 5060: the router's rule changes the port."
     )
     assert any("5061" in line and "arrived at port 5060" in line for line in finding.evidence), finding.evidence
-    assert said.summary == "5060/udp, 5080/udp, 5060/tcp arrive; 5061/tcp arrives at another port"
+    assert said.summary == "UDP 5060, UDP 5080, TCP 5060 arrive; TCP 5061 arrives at another port"
 
 
 def test_rtp_that_is_shifted_is_not_open() -> None:

@@ -225,7 +225,7 @@ def test_nobody_looks_for_the_cause_of_a_port_that_may_not_be_needed():
         ("Could not reach h: this machine has no such address. Give --source one of its own.", "Change --source, -4 or -6 "),
         ("h is not an IPv6 address, as the options ask for (-4, -6, --source): change one of them.", "Change --source, -4 or -6 "),
         ("h is the server's alternate address, which must stay uncontacted", "Run again with the server's primary address."),
-        ("Could not reach h:8444: refused.", "Check that edgecheck-server runs there and that its control port (8444/tcp) is open"),
+        ("Could not reach h:8444: refused.", "Check that edgecheck-server runs there and that its control port (TCP 8444) is open"),
     ],
 )
 def test_a_server_that_is_not_reached_is_looked_for_where_it_fails(sentence, step):

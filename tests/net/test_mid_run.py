@@ -205,7 +205,7 @@ def test_a_port_that_another_program_holds(server: ServerProcess, run: Run) -> N
     (row,) = [row for row in said.findings("port-forwarding") if row["subject"] == "UDP 25060"]
     holder = f"(pid {os.getpid()})"
     assert row["verdict"] == "pass"
-    assert row["evidence"][0].startswith("Port 25060/udp on this machine is used by ")
+    assert row["evidence"][0].startswith("UDP 25060 on this machine is used by ")
     assert holder in row["evidence"][0]
     (row,) = [row for row in said.findings("rtp-range") if row["verdict"] != "pass"]
     assert (row["verdict"], row["subject"]) == ("skipped", "UDP 26017")

@@ -209,7 +209,7 @@ def test_a_port_that_is_held_ends_the_start_and_its_holder_is_named(
         server.stop()
     assert (server.ready, status) == ("", 1)
     assert log.count("\n") == 1
-    assert f"Port {port}/{transport} on 127.0.0.1 is held by " in log
+    assert f"{transport.upper()} {port} on 127.0.0.1 is held by " in log
     assert option in log
     if sys.platform == "linux":
         assert f"(pid {os.getpid()})" in log

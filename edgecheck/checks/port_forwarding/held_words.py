@@ -20,9 +20,9 @@ def answered(row: PortRow) -> str:
 
 def asked(row: PortRow, prober: str, probed: str) -> tuple[str, ...]:
     """The evidence, in sentences."""
-    where = f"{row.port}/{row.transport}"
+    where = f"{row.transport.upper()} {row.port}"
     holder = row.owner or "a program that could not be named"
-    out = [f"Port {where} on this machine is used by {holder}: tested by asking it instead of borrowing the port"]
+    out = [f"{where} on this machine is used by {holder}: tested by asking it instead of borrowing the port"]
     told = f"asked from {prober} at {probed}:{row.port}, {row.copies} {'copies' if row.transport == 'udp' else 'connections'}: "
     out.append(told + (row.answered_by or ("no answer" if row.state != "undecided" else row.reason)))
     out.append(f"asked directly on this machine: {row.direct}")

@@ -155,7 +155,7 @@ def _holder(row: PortRow) -> str:
 
 
 def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str:
-    """``5060/udp, 5060/tcp arrive; 5061/tcp never arrives``"""
+    """``UDP 5060, TCP 5060 arrive; TCP 5061 never arrives``"""
     unneeded = {finding.observed.partition(":")[0] for finding in findings if finding.verdict is Verdict.PASS} - {"forwarded", "answered"}
     words = {
         "forwarded": ("arrives", "arrive"),
@@ -176,7 +176,7 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
         rows = [row for row in seen.ports if _told_as(row) == state]
         fits = {row: () if state == "moved" or state in unneeded else causes(seen, row) for row in rows}
         for why in dict.fromkeys(fits.values()):
-            ports = [f"{row.port}/{row.transport}" for row in rows if fits[row] == why]
+            ports = [f"{row.transport.upper()} {row.port}" for row in rows if fits[row] == why]
             verb = (one if len(ports) == 1 else many) + ", which this profile does not need" * (state in unneeded)
             verb += f" ({plain(why)})" * bool(why)
             spare = state not in _FINE and not any(row.required for row in rows if fits[row] == why)
