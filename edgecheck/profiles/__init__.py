@@ -117,7 +117,8 @@ def _check(profile: Profile, text: str, file: str) -> None:
         for port in _expand(need, index, text, file):
             first = taken.setdefault((need.direction, need.transport, port), index)
             if first != index:
-                raise wrong(f"$.ports[{index}].ports", f"{need.transport.upper()} {port} ({need.direction}) is named already by entry {first + 1}")
+                named = f"{need.transport.upper()} {port} ({need.direction})"
+                raise wrong(f"$.ports[{index}].ports", f"{named} is named already by entry {first + 1}")
 
 
 def _expand(need: PortNeed, index: int, text: str, file: str) -> range:
