@@ -28,6 +28,18 @@ def lifetime(keepalive):
     return result(finding("mapping-lifetime.short", "warn", "UDP mapping"), observation={"recommended_keepalive_s": keepalive})
 
 
+def unwrapped(text):
+    """Comments of several lines as one."""
+    return text.replace("\n; ", " ")
+
+
+def test_no_comment_is_broken_by_a_terminal_of_80_columns():
+    for given in ((nat(), alg("UDP 5060", ways=TOUCHED)), (nat(), lifetimes(recommended_keepalive_s=None, udp_s=[0, 5]))):
+        for text in parts("asterisk", *given).values():
+            assert max(map(len, text.splitlines())) < 80
+    assert "edgecheck run mapping-lifetime" in parts("asterisk", nat())["pjsip.conf"], "a command stays whole"
+
+
 def untouched():
     return msgspec.structs.replace(clean(), observation=alg("UDP 5060", ways=WAYS).observation)
 
@@ -92,7 +104,7 @@ def test_idle_connections_are_held_by_what_they_were_seen_to_live():
 
 
 def test_a_lifetime_that_no_keepalive_holds_is_not_called_unmeasured():
-    text = parts("asterisk", nat(), lifetimes(recommended_keepalive_s=None, udp_s=[0, 5]))["pjsip.conf"]
+    text = unwrapped(parts("asterisk", nat(), lifetimes(recommended_keepalive_s=None, udp_s=[0, 5]))["pjsip.conf"])
     assert "live less than 5 s" in text
     assert "not measured (edgecheck run mapping-lifetime)" not in text
     assert "suits most routers" not in text
@@ -104,7 +116,7 @@ def test_what_was_not_measured_is_a_comment_that_says_so():
     files = parts("asterisk", result(finding("nat-behavior.undecided", "inconclusive", "NAT"), observation={"behind_nat": None}))
     pjsip = sections(files["pjsip.conf"])
     assert not any(key.startswith("external") or key == "local_net" for key, _ in pjsip["[transport-udp]"])
-    for words in ("external address: not measured", "transport: not measured", "Keep-alive: not measured"):
+    for words in ("external address: not measured", "transport: not measured", "keep-alive: not measured"):
         assert words in files["pjsip.conf"]
     assert "whether it is open was not measured" in files["rtp.conf"]
 
@@ -135,13 +147,13 @@ def test_the_providers_address_is_called_that():
 def test_a_transport_that_an_alg_touches_is_not_chosen():
     files = parts("asterisk", nat(), alg("UDP 5060", ways=TOUCHED))
     assert "[transport-tls]" in files["pjsip.conf"]
-    assert "SIP passed untouched on TLS 5061; on UDP 5060 that was not so" in files["pjsip.conf"]
+    assert "SIP passed untouched on TLS 5061; on UDP 5060 that was not so" in unwrapped(files["pjsip.conf"])
     assert "transport: TLS" in parts("3cx", nat(), alg("UDP 5060", ways=TOUCHED))["the trunk's options"]
     assert "internal_ssl_enable=true" in parts("freeswitch", nat(), alg("UDP 5060", ways=TOUCHED))["vars.xml"]
 
 
 def test_a_range_that_ends_early_may_end_there():
-    text = parts("asterisk", nat(), rtp(((12000, 20000),)))["rtp.conf"]
+    text = unwrapped(parts("asterisk", nat(), rtp(((12000, 20000),)))["rtp.conf"])
     assert "12000-20000 does not arrive: forward it, or end the range at 11999" in text
     assert "rtpend=20000" in text
 

@@ -132,6 +132,12 @@ def test_a_session_that_was_lost_keeps_what_was_measured():
     assert any(line.startswith("  pass") for line in lines(lost, preserved(), skipped("sip-alg", "lost")))
 
 
+def test_what_the_first_line_says_of_the_run_as_a_whole_is_no_row():
+    lost = result(finding("control.lost", "inconclusive", "h:8443", "The server was lost in mid-run."))
+    assert not any("  control  " in line for line in lines(lost, preserved(), headline="The server was lost in mid-run."))
+    assert any("  control  " in line for line in lines(lost, preserved(), headline="SIP is rewritten."))
+
+
 def test_advice_is_numbered_and_a_second_line_belongs_to_its_step():
     out = lines(rtp(((12000, 20000),)), advice=("Forward it.\nOr use TLS.", "Run again."))
     start = out.index("What to do")

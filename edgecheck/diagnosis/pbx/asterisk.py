@@ -1,5 +1,7 @@
 """Asterisk: ``pjsip.conf`` and ``rtp.conf``."""
 
+import textwrap
+
 from edgecheck.diagnosis.pbx.edge import Edge, Transport
 from edgecheck.model.verdict import SettingsPart
 
@@ -34,7 +36,8 @@ def render(edge: Edge) -> tuple[SettingsPart, ...]:
         "direct_media=no",
         "; only for phones that are behind a NAT of their own, not for a provider: rewrite_contact=yes",
         "",
-        f"; its AOR: [mytrunk](across-edge-aor). Keep-alive: {edge.keepalive_told}",
+        "; its AOR: [mytrunk](across-edge-aor)",
+        f"; keep-alive: {edge.keepalive_told}",
         "[across-edge-aor](!)",
         "type=aor",
         f"qualify_frequency={edge.keepalive_s}",
@@ -54,4 +57,12 @@ def _rtp(edge: Edge) -> list[str]:
 
 
 def _text(lines: list[str]) -> str:
-    return "\n".join(lines) + "\n"
+    """Long comments on several lines: what is copied from a terminal is then what was written."""
+    return "\n".join(part for line in lines for part in (_wrapped(line) if line.startswith("; ") else [line])) + "\n"
+
+
+def _wrapped(comment: str) -> list[str]:
+    return textwrap.wrap(comment, _COLUMNS, subsequent_indent="; ", break_long_words=False, break_on_hyphens=False)
+
+
+_COLUMNS = 79
