@@ -19,6 +19,7 @@ CAUSES = {
     "led-on-here": "this machine's own rules lead it on",
     "no-listener": "nothing listens there on this machine",
     "host-firewall": "this machine's own firewall drops it",
+    "reverse-path": "this machine's check of senders (rp_filter) drops it",
     "carrier-grade-nat": "the provider translates addresses, too (carrier-grade NAT)",
     "provider-drops": "the provider, or a firewall before the router, drops it",
     "router-refuses": "the router itself refuses it",

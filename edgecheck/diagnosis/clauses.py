@@ -61,6 +61,7 @@ _FITTING = {
     "wrong-host": "the rule leads to another machine",
     "held-by-another": "another device holds it in the router",
     "wrong-port": "the rule changes the port",
+    "reverse-path": "this machine's check of senders drops it",
     "led-on-here": "this machine's own rules lead it on",
     "no-listener": "nothing listens where the rule leads",
     "host-firewall": "this machine's firewall drops it",

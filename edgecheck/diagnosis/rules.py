@@ -178,6 +178,13 @@ RULES: tuple[Rule, ...] = (
         _same_subject,
     ),
     Rule(
+        ("port-forwarding.reverse-path",),
+        Effect.CLOSED,
+        lambda facts, found: f"this machine's own check of senders (rp_filter) drops {subjects(found)}",
+        _NOT_REACHED,
+        _same_subject,
+    ),
+    Rule(
         ("port-forwarding.led-on-here",),
         Effect.CLOSED,
         lambda facts, found: f"this machine's own rules lead {subjects(found)} on to a container or a virtual machine",

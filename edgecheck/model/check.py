@@ -151,6 +151,8 @@ class Counters(msgspec.Struct, frozen=True):
     """Packets that came in for somebody else, and were led on."""
     read_udp: int = 0
     """Datagrams that programs have read."""
+    reverse_path: int = 0
+    """Those of ``undelivered`` that the system dropped because the way back to their sender leads out by another interface (IPv4)."""
     accepted_tcp: int = 0
     """Connections that were accepted."""
 

@@ -55,6 +55,7 @@ def parse(snmp: str, netstat: str, snmp6: str | None = None) -> Counters:
         led_on=four["Ip:ForwDatagrams"],
         read_udp=four["Udp:InDatagrams"],
         accepted_tcp=four["Tcp:PassiveOpens"],
+        reverse_path=four.get("TcpExt:IPReversePathFilter", 0),
     )
 
 

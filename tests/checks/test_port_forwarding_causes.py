@@ -76,6 +76,7 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         ({"here": "dropped", "passed_on": True}, NEAR, ["host-firewall"]),
         ({"here": "nobody-listens", "passed_on": True}, NEAR, ["no-listener"]),
         ({"here": "taken", "passed_on": True}, NEAR, ["wrong-port"]),
+        ({"here": "reverse-path", "passed_on": True}, NEAR, ["reverse-path"]),
         ({"lands_on": 5061}, NEAR, ["wrong-port"]),
         # told late that there is no such machine
         ({"icmp": icmp(3, 1), "passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host"]),
@@ -268,6 +269,8 @@ QUIET = (Rise(0, 0), Rise(0, 0))
         (Rise(24, 0), (Rise(0, 0), Rise(9, 0)), 1.0, None),
         (Rise(24, 24), QUIET, 1.0, None),
         (Rise(0, 0, 24), QUIET, 1.0, "led-on"),
+        (Rise(24, 0, reverse_path=24), QUIET, 1.0, "reverse-path"),
+        (Rise(24, 0, reverse_path=3), QUIET, 1.0, "dropped"),
         (Rise(0, 0, 24), (Rise(0, 0, 9), Rise(0, 0, 0)), 1.0, None),
         (Rise(0, 0), (Rise(0, 0), Rise(0, 30)), 1.0, None),
         # with most of it lost on the way, a little noise is as much as the burst, and next to none of it is no proof of none

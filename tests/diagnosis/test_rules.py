@@ -24,6 +24,7 @@ SAVED = {
     "sip-alg.rewritten": [alg("UDP 5060"), RTP],
     "port-forwarding.wrong-host": [ports(("wrong-host", "UDP 5060"))],
     "port-forwarding.wrong-port": [ports(("wrong-port", "TCP 5061"))],
+    "port-forwarding.reverse-path": [ports(("reverse-path", "UDP 5060"))],
     "port-forwarding.led-on-here": [ports(("led-on-here", "UDP 5060"))],
     "port-forwarding.no-listener": [ports(("no-listener", "UDP 5060"))],
     "port-forwarding.no-rule": [ports(("no-rule", "UDP 5060"), ("no-rule", "TCP 5061"))],
@@ -84,6 +85,7 @@ SENTENCES = {
     "sip-alg.rewritten": "Calls may ring but be silent: 192.168.1.1 rewrites SIP on UDP 5060, and RTP 15000-15009 does not arrive.",
     "port-forwarding.wrong-host": "Calls from outside may not arrive: UDP 5060 leads to another machine.",
     "port-forwarding.wrong-port": "Calls from outside may not arrive: TCP 5061 arrives at another port of this machine.",
+    "port-forwarding.reverse-path": "Calls from outside may not arrive: this machine's own check of senders (rp_filter) drops UDP 5060.",
     "port-forwarding.led-on-here": "Calls from outside may not arrive: this machine's own rules lead UDP 5060 on to a container or a virtual machine.",
     "port-forwarding.no-listener": "Calls from outside may not arrive: the router's rule leads UDP 5060 to a port of this machine on "
     "which nothing listens.",

@@ -77,6 +77,15 @@ ip -n home rule add iif lan ipproto tcp sport 5060-5061 lookup 200
 ip -n home route add default via 192.0.3.1 table 200
 """ + nft("core", "sources", "prerouting", 'iifname "edge2" ip saddr != 192.0.3.0/24 drop', priority="-300")
 """Answers to connections leave by it, and its provider lets out no foreign senders."""
+TUNNEL = """ip netns add tunnel
+ip link add tun9 netns client type veth peer name eth0 netns tunnel
+ip -n client addr add 10.8.0.2/24 dev tun9
+ip -n client link set tun9 up
+ip -n tunnel addr add 10.8.0.1/24 dev eth0
+ip -n tunnel link set eth0 up
+ip -n client route add 198.51.100.11/32 via 10.8.0.1
+ip netns exec client sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1
+"""
 POOL = f"""ip -n core route add 203.0.113.129/32 via {WAN}
 ip netns exec home nft insert rule ip edge source oifname wan snat to 203.0.113.129
 ip -n home route add unreachable 203.0.113.129/32
@@ -279,6 +288,20 @@ CASES = (
         ),
         causes=("wrong-port",),
         differing={"TCP 5060": ()},
+        besides=(),
+    ),
+    Case(
+        name="the way back leads out by another interface",
+        plan=routed(forwards=PBX),
+        more=TUNNEL,
+        causes=("reverse-path",),
+        besides=(),
+    ),
+    Case(
+        name="the host's firewall drops one sender",
+        plan=routed(forwards=PBX),
+        more=nft("client", "banned", "input", "ip saddr 198.51.100.11 drop"),
+        causes=("host-firewall",),
         besides=(),
     ),
     Case(

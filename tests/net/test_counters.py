@@ -19,13 +19,13 @@ Tcp: 1 200 5 8 0 12 0
 Udp: InDatagrams NoPorts InErrors
 Udp: 400 9 0
 """
-NETSTAT = "IpExt: InNoRoutes InECT1Pkts\nIpExt: 0 77\n"
+NETSTAT = "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 0 14\nIpExt: InNoRoutes InECT1Pkts\nIpExt: 0 77\n"
 SIX = "Ip6InReceives    \t500\nIp6InDelivers    \t490\nIp6OutForwDatagrams \t4\nUdp6NoPorts   \t3\nUdp6InDatagrams \t21\nIp6InECT1Pkts \t5\n"
 
 
 def test_each_family_has_its_own_and_resets_are_counted_for_both() -> None:
     # Of four fragments two datagrams were made: 998 whole ones came in.
-    assert parse(SNMP, NETSTAT) == Counters(marked=77, undelivered=18, no_listener_udp=9, resets_sent=12, led_on=30, read_udp=400, accepted_tcp=8)
+    assert parse(SNMP, NETSTAT) == Counters(marked=77, undelivered=18, no_listener_udp=9, resets_sent=12, led_on=30, read_udp=400, accepted_tcp=8, reverse_path=14)
     assert parse(SNMP, NETSTAT, SIX) == Counters(marked=5, undelivered=6, no_listener_udp=3, resets_sent=12, led_on=4, read_udp=21, accepted_tcp=8)
 
 

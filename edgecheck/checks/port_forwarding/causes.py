@@ -58,6 +58,11 @@ CAUSES: dict[str, Cause] = {
         "this machine's own firewall drops it",
         "let it in there and run this again (on Linux, and with the PBX stopped, it is told for certain)",
     ),
+    "reverse-path": Cause(
+        "arrives at this machine, and this machine's check of senders (rp_filter) drops it: its answers would leave by another interface.",
+        "this machine's check of senders (rp_filter) drops it",
+        "look at this machine's routes (ip route) and rp_filter",
+    ),
     "carrier-grade-nat": Cause(
         "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address.",
         "the provider translates addresses too (carrier-grade NAT)",
@@ -95,6 +100,8 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         return () if row.asked else _answered(row, path, here, public)
     if row.here == "dropped":
         return ("host-firewall",)
+    if row.here == "reverse-path":
+        return ("reverse-path",)
     if row.here == "nobody-listens":
         return ("no-listener",)
     if row.here == "taken":

@@ -75,6 +75,7 @@ def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
         said = {
             "dropped": f"counted {'each question' if row.asked else 'a burst'} to it as received and not delivered",
             "nobody-listens": "counted a burst to it as coming where nobody listens",
+            "reverse-path": "counted a burst to it as dropped by its check of senders (IPReversePathFilter)",
             "led-on": "counted a burst to it as led on to somebody else",
             "taken": "counted a burst to it as read by a program, and none of it came to the port itself",
             "undropped": "counted nothing of it as dropped; whether another program took it did not show",

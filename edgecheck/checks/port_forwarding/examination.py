@@ -43,21 +43,35 @@ class Rounds(NamedTuple):
     """Control packets (arrived, sent) of rounds just before, on the same path."""
 
 
+async def arrivals(net: Network, rows: list[PortRow], rounds: Rounds) -> list[PortRow]:
+    """The rows, those not reached with what this machine's own counters say of them."""
+    wanted = [row for row in rows if _not_reached(row)]
+    here = await look(net, wanted, rounds.counters, _kept(rounds)) if wanted else {}
+    return [msgspec.structs.replace(row, here=here.get(_key(row), row.here)) if _not_reached(row) else row for row in rows]
+
+
+def _not_reached(row: PortRow) -> bool:
+    return row.state in NOT_REACHED and row.lands_on is None
+
+
+def _key(row: PortRow) -> tuple[str, int]:
+    return row.transport, row.port
+
+
 async def examine(
     net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int], *, patient: bool = True, let_in: bool = False
 ) -> tuple[list[PortRow], Path | None]:
-    """The rows with what tells their causes apart, and the path. Ports that were reached cost nothing.
+    """The rows, as ``arrivals`` left them, with what tells their causes apart, and the path. Ports that were reached cost nothing.
 
     ``let_in``: some port was reached, here or before. Not ``patient``: what takes seconds is left out, and more causes fit.
     """
-    wanted = [row for row in rows if row.state in NOT_REACHED and row.lands_on is None]
+    wanted = [row for row in rows if _not_reached(row)]
     strangers = [row for row in rows if row.state == "answered" and not row.asked]
     if not wanted and not strangers:
         return rows, None
     kept = _kept(rounds)
-    here = await look(net, wanted, rounds.counters, kept) if wanted else {}
     path = _path(await topology.walk(net), let_in or any(_reached(row) for row in rows))
-    wanted = [msgspec.structs.replace(row, here=here.get((row.transport, row.port), row.here)) for row in wanted] + strangers
+    wanted = wanted + strangers
     hopeless = path.cgnat and not path.let_in
     wanted = [_led_on(row) for row in wanted]
     open_questions = [row for row in wanted if not hopeless and row.here in (None, "nothing")]

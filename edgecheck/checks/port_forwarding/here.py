@@ -17,13 +17,17 @@ from edgecheck.model.errors import LocalFailure
 from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.wire import control
 
-Here = Literal["dropped", "nobody-listens", "led-on", "nothing"]
+Here = Literal["dropped", "reverse-path", "nobody-listens", "led-on", "nothing"]
+ARRIVED = frozenset({"dropped", "reverse-path", "nobody-listens", "led-on", "taken"})
+"""What shows that it came to this machine."""
 QUIET = 2
 """Counts in all during the whole examination that are nobody's probes."""
 MOST_BURSTS = 4
 """Ports of each transport that get a burst of their own."""
 _COPIES, _ATTEMPTS = 24, 16
 _STRETCH_S = 0.25
+_TURNS = 2
+"""Copies of the rounds before may still come in while nobody listens for them any more."""
 
 
 class Rise(NamedTuple):
@@ -34,6 +38,8 @@ class Rise(NamedTuple):
     led_on: int = 0
     taken: int = 0
     """Datagrams that programs have read, or connections that were accepted; see ``elsewhere``."""
+    reverse_path: int = 0
+    """Those of ``undelivered`` that the check of senders dropped."""
 
     @classmethod
     def between(cls, before: Counters, after: Counters, transport: str) -> "Rise":
@@ -46,6 +52,7 @@ class Rise(NamedTuple):
             udp if over_udp else tcp,
             after.led_on - before.led_on,
             read if over_udp else accepted,
+            after.reverse_path - before.reverse_path,
         )
 
     @property
@@ -72,7 +79,7 @@ def read(sent: int, rise: Rise, quiet: tuple[Rise, ...], kept: float) -> Here | 
         clear = max((each.lost[place] for each in quiet), default=0) <= next_to_nothing
         others = [count for number, count in enumerate(rise.lost) if number != place]
         if clear and rise.lost[place] >= enough and max(others) <= next_to_nothing:
-            return means
+            return "reverse-path" if means == "dropped" and rise.reverse_path >= enough else means
     return "nothing" if max(*rise.lost, *(count for each in quiet for count in each.lost)) <= next_to_nothing else None
 
 
@@ -91,10 +98,13 @@ async def look(
             # Had they come, they would be counted, unless all but that many were lost.
             found |= {(transport, row.port): "nothing" for row in mine if _chance_of_so_few(QUIET, row.copies, kept) < WRONG_BY_CHANCE}
         for row in [row for row in mine if (transport, row.port) not in found][:MOST_BURSTS]:
-            seen = await burst(net, row)
-            means = read(seen.sent, seen.rise, seen.quiet, kept) if seen is not None and seen.sent else None
-            if means is not None:
-                found[transport, row.port] = means
+            for _ in range(_TURNS):
+                seen = await burst(net, row)
+                means = read(seen.sent, seen.rise, seen.quiet, kept) if seen is not None and seen.sent else None
+                if means is not None:
+                    found[transport, row.port] = means
+                if means is not None or seen is None:
+                    break
     return found
 
 

@@ -59,9 +59,10 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     """The ICMP error with which it was refused, or that came seconds later."""
     passed_on: bool | None = None
     """Whether the box with the public address leads it on to some machine: a probe that expires there is told of. None = could not tell."""
-    here: Literal["dropped", "nobody-listens", "led-on", "taken", "undropped", "nothing"] | None = None
-    """What this machine's own counters say of a burst to the port: dropped by its firewall, found no listener, led on to somebody else
-    (a container), taken by another program, never came. ``undropped``: none of the first three; another program may have taken it."""
+    here: Literal["dropped", "reverse-path", "nobody-listens", "led-on", "taken", "undropped", "nothing"] | None = None
+    """What this machine's own counters say of a burst to the port: dropped by its firewall, or by its check of senders; found no listener;
+    led on to somebody else (a container); taken by another program; never came. ``undropped``: none of the first four, and another program
+    may have taken it."""
     punched: bool | None = None
     """Whether it arrived once the first router, and nothing beyond it, had seen this machine send from the port. Then nothing beyond holds
     it up. None = not tried, or no arrival (which proves nothing)."""

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from edgecheck.checks.port_forwarding.here import ARRIVED
 from edgecheck.checks.port_forwarding.observation import Canaries, PortRow
 from edgecheck.checks.unsolicited import lets_anyone_in, remembered
 from edgecheck.model.check import Network
@@ -10,7 +11,7 @@ from edgecheck.model.check import Network
 def wholly_silent(rows: list[PortRow], transport: str) -> bool:
     """Some port of this transport is blocked, and none of them shows that the prober reaches us at all."""
     mine = [row for row in rows if row.transport == transport]
-    reached = (bool(row.arrived or row.lands_on) or row.state in ("refused", "answered") for row in mine)
+    reached = (bool(row.arrived or row.lands_on or row.here in ARRIVED) or row.state in ("refused", "answered") for row in mine)
     return any(row.state == "blocked" for row in mine) and not any(reached)
 
 

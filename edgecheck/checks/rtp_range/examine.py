@@ -7,7 +7,7 @@ canaries of their own: a port that arrives now was not blocked, and what was con
 import asyncio
 from collections.abc import Sequence
 
-from edgecheck.checks.port_forwarding.examination import REFILL_S, Rounds, examine
+from edgecheck.checks.port_forwarding.examination import REFILL_S, Rounds, arrivals, examine
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, PortRow, inbound
 from edgecheck.checks.port_forwarding.tcp import DIAL_ATTEMPTS, DIAL_SPACING_MS, patience_ms, return_probes
 from edgecheck.checks.port_forwarding.udp import probe_udp
@@ -39,6 +39,7 @@ async def look_into(
         probe_udp(net, [(_need(port), port) for port in ports], avoid), _over_tcp(net, ports[len(ports) // 2], patient)
     )
     rounds = Rounds(shots, udp, Canaries(), (before, net.counters()), began, controls)
+    rows = await arrivals(net, rows, rounds)
     rows, path = await examine(net, rows, rounds, avoid, patient=patient, let_in=let_in or was_let_in(net))
     return ForwardingObservation(
         ports=(*rows, *over_tcp),
