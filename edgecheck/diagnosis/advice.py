@@ -207,7 +207,9 @@ def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     target = f"to the inner one ({inner})" if inner else "to the inner one's outer address"
     shut = facts.having("port-forwarding.no-rule", *_SEVERAL)
     rtp = facts.profile.rtp if facts.having(_RTP_BLOCKED) else None
-    names = [*([subjects(shut)] if shut else []), *([f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp else [])]
+    needed, optional = ([each for each in shut if facts.optional(each) is which] for which in (False, True))
+    ports_told = subjects(needed) + _if_used(optional) if needed else subjects(optional)
+    names = [*([ports_told] if shut else []), *([f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp else [])]
     what = f"forward {join(names)}" if names else "forward"
     closed = (*shut, *facts.having(_RTP_BLOCKED))
     if closed and all(set(fitting(each)) >= _INNER and not _OUTER & set(fitting(each)) for each in closed):

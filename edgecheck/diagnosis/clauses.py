@@ -139,7 +139,9 @@ def carrier(facts: Facts, found: Found) -> str:
 
 def both_routers(facts: Facts, found: Found) -> str:
     """Double NAT, and what does not arrive for want of a rule in one of the two."""
-    blocked = [*facts.having(*NOT_LET_IN), *filter(behind_two, facts.having("rtp-range.inbound-blocked"))]
+    closed = facts.having(*NOT_LET_IN)
+    needed = [each for each in closed if not facts.optional(each)] or closed
+    blocked = [*needed, *filter(behind_two, facts.having("rtp-range.inbound-blocked"))]
     if not blocked:
         return "two routers in a row translate addresses (double NAT)"
     return f"two routers in a row translate addresses (double NAT), and {verb(subjects(blocked), 'does', 'do')} not arrive through both"

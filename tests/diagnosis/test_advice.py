@@ -212,6 +212,13 @@ def test_nobody_is_told_to_open_what_is_optional_unless_it_is_used(cause, step):
     )
 
 
+def test_through_two_routers_only_what_is_needed_is_asked_for():
+    both = closed(("fail", "UDP 5060"), ("warn", "UDP 4569"))
+    _, headline, (step, *_) = diagnose((both, result(finding("topology.double-nat", "warn", "routers")), nat()), OPTIONAL, SERVER)
+    assert headline.endswith("(double NAT), and UDP 5060 does not arrive through both.")
+    assert "Or forward UDP 5060 (and, if used, UDP 4569) in both: " in step
+
+
 def test_nobody_looks_for_the_cause_of_a_port_that_may_not_be_needed():
     several = closed(("warn", "UDP 4569"), cause="no-rule or provider-drops")
     (step,) = diagnose((several, nat()), OPTIONAL, SERVER)[2]
