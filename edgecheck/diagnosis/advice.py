@@ -266,6 +266,12 @@ def _udp_out(facts: Facts, finding: Finding) -> tuple[str, ...]:
 _FROM_ANOTHER = "Run this once from another network: if UDP arrives at the server from there, it is this network that lets none out."
 
 
+def _echo_server(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """What one side cannot tell it will not tell the next time either."""
+    run = "edgecheck run sip-alg edge://TOKEN@HOST:PORT (the line that it prints)"
+    return (f"To know, start edgecheck-server on a host outside and run: {run}.",)
+
+
 def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """By its cause; where none is known alone, there may be no rule, or a wrong one."""
     whole, blocked, causes = facts.profile.rtp, facts.ranges("inbound_blocked"), fitting(finding)
@@ -351,6 +357,8 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "nat-behavior.endpoint-dependent-mapping": _keep_ports,
     "mapping-lifetime.short": _keep_alive,
     "mapping-lifetime.very-short": _keep_alive,
+    "sip-alg.hint": _echo_server,
+    "sip-alg.no-trace": _echo_server,
     "nat-behavior.undecided": second_address,
     "nat-behavior.filtering-undecided": second_address,
     "port-forwarding.undecided": untold_port,

@@ -151,7 +151,7 @@ def _fine(facts: Facts) -> str:
     if facts.having("port-preservation.preserved", verdicts=(Verdict.PASS,)):
         parts.append("ports keep their numbers")
     if facts.having("sip-alg.none", verdicts=(Verdict.PASS,)):
-        parts.append("nothing touches SIP")
+        parts.append("SIP passes untouched")
     if not parts and facts.having("nat-behavior.no-nat", verdicts=(Verdict.PASS,)):
         parts.append("nothing translates addresses")
     if not parts and facts.having("nat-behavior.endpoint-independent", verdicts=(Verdict.PASS,)):

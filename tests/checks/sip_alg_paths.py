@@ -85,6 +85,7 @@ Changes = set[tuple[str, str, str]]
 
 MUTATIONS: dict[str, tuple[str, str, Changes]] = {
     "R1": (INCONSISTENT, "inconsistent", {(REQUEST, "Via", REWRITTEN)}),
+    "R1-again": (INCONSISTENT, "inconsistent", {(REQUEST, "Via", REWRITTEN)}),
     "R2": (INCONSISTENT, "inconsistent", {(REQUEST, "Via", ADDED), (REQUEST, "Max-Forwards", REWRITTEN)}),
     "R3": (INCONSISTENT, "inconsistent", {(REQUEST, "Via", REWRITTEN)}),
     "R4": (INCONSISTENT, "inconsistent", {(REQUEST, "Via", REWRITTEN)}),

@@ -90,6 +90,13 @@ def test_only_the_form_touched_is_worth_a_warning() -> None:
     assert (found.id, found.verdict) == ("sip-alg.harmless", Verdict.WARN)
 
 
+def test_copies_that_are_absorbed_have_two_causes() -> None:
+    """SIP's are alike; what else is sent is not."""
+    fewer = Change(direction="request", where="retransmissions", action="removed", sent="9 copies", arrived="1 copies", message="INVITE")
+    found = judged(observed(probe("INVITE", "harmless", "unchanged", changes=(fewer,))))[0]
+    assert "either an ALG that repeats requests at a pace of its own, or a filter of packets that are the same" in found.summary
+
+
 def test_the_evidence_is_the_line_before_and_after() -> None:
     found = judged(observed(probe("INVITE", "rewriting", "rewritten", changes=(LINE,))))[0]
     assert "request, INVITE: sdp c= rewritten: sent 'c=IN IP4 192.168.88.2', arrived 'c=IN IP4 203.0.113.1'" in found.evidence

@@ -10,6 +10,7 @@ from tests.checks.sip_alg_paths import ALL, MUTATIONS, NONE, OTHERS, go
 from tests.fakes.edge import Weather
 from tests.fakes.nat import EIGHT, Nat
 from tests.fakes.sip_path import Deed, Reader, SipPath, does
+from tests.lab import alg
 from tests.lab.alg import Fate
 
 
@@ -43,7 +44,7 @@ class FirstOfBurst(Weather):
 
 
 def weathers(count: int) -> list[Callable[[], SipPath]]:
-    """Clean paths in foul weather: loss, outages, rate limits, burst limits, jitter that reorders, duplication."""
+    """Clean paths in foul weather: loss, outages, rate limits, burst limits, jitter that reorders, duplication, a filter of what is alike."""
 
     def lossy(loss: float, seed: int) -> Callable[[], SipPath]:
         return lambda: SipPath(weather=Weather(loss=loss, seed=seed))
@@ -79,6 +80,22 @@ def weathers(count: int) -> list[Callable[[], SipPath]]:
 
         return make
 
+    def alike(seed: int) -> Callable[[], SipPath]:
+        """A filter that drops what it has seen before, SIP or not, in front of a path that loses: SIP's copies are alike."""
+
+        def make() -> SipPath:
+            known: set[tuple[str, bytes]] = set()
+
+            def deed(direction: str, data: bytes, edge: alg.Edge) -> Fate:
+                if (direction, data) in known:
+                    return Fate()
+                known.add((direction, data))
+                return Fate((data,))
+
+            return SipPath(Reader(deed=deed), Weather(loss=0.2, seed=seed))
+
+        return make
+
     seeds = range(count)
     return [
         *(lossy(loss, seed) for loss in (0.05, 0.1, 0.2, 0.3, 0.5) for seed in seeds),
@@ -87,6 +104,7 @@ def weathers(count: int) -> list[Callable[[], SipPath]]:
         *(bursts(most, window) for most in range(1, 12) for window in (0.001, 0.02, 0.06)),
         *(jittery(seed) for seed in seeds),
         *(doubling(seed, share) for share in (0.2, 1.0) for seed in seeds),
+        *(alike(seed) for seed in seeds),
     ]
 
 

@@ -79,7 +79,7 @@ def test_warnings():
 def test_all_fine():
     assert headline(forwarded("UDP 5060"), rtp_open(), nat(), preserved(), clean()) == (
         "Nothing here stands in the way of calls: the ports asked for arrive, RTP 10000-20000 is open both ways, "
-        "ports keep their numbers, and nothing touches SIP."
+        "ports keep their numbers, and SIP passes untouched."
     )
 
 

@@ -12,6 +12,7 @@ from edgecheck.wire.errors import Truncated, WireError
 
 _CSEQ = re.compile(rb"^CSeq[ \t]*:[ \t]*([0-9]{1,10})[ \t]+([A-Z]+)", re.IGNORECASE | re.MULTILINE)
 _MOMENT_S = 0.005
+_ENOUGH_ALIKE = 4
 
 
 @dataclass(slots=True)
@@ -26,6 +27,8 @@ class BothEnds:
     control_arrived: frozenset[int] | None = None
     """Items; None = no account."""
     control_answered: frozenset[int] = frozenset()
+    repeated_arrived: int | None = None
+    """Copies of the control of which all are the same; None = no account."""
     control_copies: int = 0
     """Copies of control that arrived: more than were sent, where the path duplicates."""
 
@@ -47,13 +50,25 @@ class BothEnds:
     def request_drop_is_proved(self, sents: Sequence[Sent]) -> bool:
         beside = self.controls(sents)
         arrived = beside & (self.control_arrived or frozenset())
-        return self.account.whole and loss.drop_is_proved(sum(sent.copies for sent in sents), len(beside), len(arrived))
+        proved = loss.drop_is_proved(sum(sent.copies for sent in sents), len(beside), len(arrived))
+        return self.account.whole and proved and not self.alike_are_dropped
+
+    @property
+    def alike_are_dropped(self) -> bool:
+        """Of packets that are the same the first one alone arrives, SIP or not: what SIP's copies meet then is not for what they are."""
+        return self.repeated_arrived is not None and self.log.repeated_sent >= _ENOUGH_ALIKE and self.repeated_arrived <= 1
+
+    @property
+    def alike_are_dropped_back(self) -> bool:
+        """The same, of the server's answers."""
+        return (self.repeated_arrived or 0) >= _ENOUGH_ALIKE and self.log.repeated_returned <= 1
 
     def answer_drop_is_proved(self, sents: Sequence[Sent], answers: int) -> bool:
         beside = self.controls(sents) & self.control_answered
         burst = any(sent.request.step is Step.INVITE for sent in sents) and self.log.transport == "udp"
         returned = len(beside & self.log.control_returned)
-        return self.account.whole and loss.drop_is_proved(answers, len(beside), returned, behind_others=burst)
+        proved = loss.drop_is_proved(answers, len(beside), returned, behind_others=burst)
+        return self.account.whole and proved and not self.alike_are_dropped_back
 
 
 def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: int) -> BothEnds:
@@ -72,6 +87,8 @@ def sort_out(log: ChannelLog, account: ServerAccount, session: bytes, series: in
         out.control_arrived = frozenset(row.item for row in rows)
         out.control_answered = frozenset(row.item for row in rows if row.answered)
         out.control_copies = sum(row.copies for row in rows)
+        alike = [row for row in account.controls if split_item(row.item)[::2] == (log.number, Step.REPEATED_CONTROL)]
+        out.repeated_arrived = sum(row.copies for row in alike)
     return out
 
 

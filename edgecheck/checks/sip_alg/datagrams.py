@@ -50,7 +50,7 @@ def absorbed(ends: BothEnds, sents: Sequence[Sent]) -> Difference | None:
     """R23: retransmissions absorbed by somebody who repeats the request at a pace of his own."""
     sent = sum(one.copies for one in sents)
     arrived = sum(len(ends.received.get(one.request.item, [])) for one in sents)
-    if not ends.account.whole or ends.control_arrived is None or not 0 < arrived < sent:
+    if not ends.account.whole or ends.control_arrived is None or not 0 < arrived < sent or ends.alike_are_dropped:
         return None
     beside = ends.controls(sents)
     if not is_doubtless(sent - arrived, sent, len(beside - ends.control_arrived), len(beside)):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgecheck.checks.sip_alg.case import EITHER, SOMEBODY, Case, cases, listed, lost
+from edgecheck.checks.sip_alg.datagrams import RETRANSMISSIONS
 from edgecheck.checks.sip_alg.judge_beside import beside_findings
 from edgecheck.checks.sip_alg.judge_one_sided import judge_against, summarize_against
 from edgecheck.checks.sip_alg.observation import Change, SipAlgObservation, SipProbe
@@ -57,6 +58,8 @@ def _touched(case: Case, way_round: str, profile: Profile) -> Finding:
     found, who, besides = case.found(), _sentence(case.who), case.beside()
     if case.level == "harmless":
         consequence = "no meaning is changed by that, but it is an ALG at work"
+        if all((change.where, change.action) == (RETRANSMISSIONS, "removed") for change in case.changes):
+            consequence = "either an ALG that repeats requests at a pace of its own, or a filter of packets that are the same"
         summary = f"{who} {case.does('handle')} SIP on {case.name} ({found}): {consequence}{way_round}.{besides}"
         return _finding(case, "harmless", Verdict.WARN, summary, found)
     if case.level == "rewriting":

@@ -51,6 +51,9 @@ class ChannelLog:
     """When each control datagram left, by item; of a stream: each connection that was made and given one."""
     control_returned: set[int] = field(default_factory=set)
     """Items of those that came back whole."""
+    repeated_sent: int = 0
+    """Copies of the control of which all are the same."""
+    repeated_returned: int = 0
     small_sent: set[int] = field(default_factory=set)
     """Items of the short controls beside long ones."""
     small_returned: set[int] = field(default_factory=set)

@@ -61,6 +61,8 @@ class Step(IntEnum):
     """Not SIP: goes beside each answer to a request of the server's."""
     SMALL_CONTROL = 12
     """Not SIP and short: goes beside long ones, so that size alone is the difference."""
+    REPEATED_CONTROL = 13
+    """Not SIP, and every copy the same, as SIP's are: so that being alike is no difference."""
 
 
 _STEPS = frozenset(int(step) for step in Step)

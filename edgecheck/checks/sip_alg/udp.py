@@ -12,7 +12,7 @@ from functools import partial
 
 from edgecheck.checks.sip_alg.flow import COPIES_OF_ACK, Flow, control_probe, returned_control
 from edgecheck.checks.sip_alg.log import Answer, ChannelLog, Sent, status_of
-from edgecheck.checks.sip_alg.messages import FLOWS, Caller, Step, invite, recognize
+from edgecheck.checks.sip_alg.messages import FLOWS, Caller, Step, invite, recognize, split_item
 from edgecheck.model.check import Network, UdpSocket
 
 COPIES = 12
@@ -25,6 +25,10 @@ CONTROLS_FIRST = 6
 CONTROLS_ALONE = 24
 """Where SIP passes and no control has come back."""
 _TICK_S = 0.005
+_CLEAN_COPIES = 3
+"""A path that loses nothing takes no more of a request."""
+_ALIKE, _ALIKE_SPACING_S = 8, 0.035
+"""Copies of a control that are all the same, apart from the rounds: what they meet shows what SIP's copies meet for being alike."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class UdpTraffic:
             flow.begin()
         await self._converse(COPIES, lambda: [sent for flow in self._flows for sent in flow.pending])
         self._send_acks()
+        await self._try_alike()
         if any(sent.answers for sent in self._log.sent.values()):
             for _ in range(CONTROLS_ALONE):
                 if self._log.control_returned:
@@ -77,6 +82,17 @@ class UdpTraffic:
                 if self._small:
                     self._send_small()
                 await self._net.until(self._control_is_back, SPACING_S)
+
+    async def _try_alike(self) -> None:
+        """Where copies were needed."""
+        log = self._log
+        if log.repeated_sent or max((sent.copies for sent in log.sent.values()), default=0) <= _CLEAN_COPIES:
+            return
+        _, data = control_probe(self._caller, 0, log.control_size, Step.REPEATED_CONTROL)
+        for _ in range(_ALIKE):
+            log.repeated_sent += 1
+            self._socket.send(data, log.server)
+            await self._net.sleep(_ALIKE_SPACING_S)
 
     async def release(self) -> None:
         """End what is kept up."""
@@ -101,6 +117,7 @@ class UdpTraffic:
             return acks + out
 
         await self._converse(MORE_COPIES, wanted)
+        await self._try_alike()
 
     async def _converse(self, copies: int, wanted: Callable[[], list[Sent]]) -> None:
         """Send rounds until nobody wants one any more; each request at most ``copies`` times."""
@@ -171,6 +188,9 @@ class UdpTraffic:
             arrival = self._socket.inbox[self._seen]
             self._seen += 1
             returned = returned_control(arrival.data, self._caller)
+            if returned is not None and split_item(returned)[2] == Step.REPEATED_CONTROL:
+                self._log.repeated_returned += 1
+                continue
             if returned is not None:
                 kept = self._log.small_returned if returned in self._log.small_sent else self._log.control_returned
                 kept.add(returned)
