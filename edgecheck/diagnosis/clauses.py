@@ -130,6 +130,13 @@ def rtp(field: str, does: str) -> Told:
     return told
 
 
+def through_a_vpn(facts: Facts, found: Found) -> str:
+    """What was measured is the VPN's far end; no router here has been met."""
+    shut = facts.having(*NOT_LET_IN, "rtp-range.inbound-blocked")
+    far = f", at whose far end {verb(subjects(shut), 'is', 'are')} not let in" if shut else ": what they say is of its far end"
+    return f"the checks went through a VPN ({found[0].subject}){far}"
+
+
 def carrier(facts: Facts, found: Found) -> str:
     """Some providers lead ports on: all of them, or those that were asked for."""
     if any(LED_ON in finding.observed for finding in found):

@@ -101,6 +101,7 @@ RULES: tuple[Rule, ...] = (
         ("outbound.*", "rtp-range.outbound-blocked", "sip-alg.undecided"),
         _over_udp,
     ),
+    Rule(("host.vpn",), Effect.ONE_WAY, clauses.through_a_vpn, (*clauses.NOT_LET_IN, "rtp-range.inbound-blocked")),
     Rule(
         ("topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"),
         Effect.CLOSED,

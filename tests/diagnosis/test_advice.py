@@ -280,14 +280,16 @@ def test_no_finding_tells_to_forward_what_another_says_cannot_be_forwarded():
 
 def test_behind_a_vpn_the_router_at_home_is_not_where_ports_are_forwarded():
     ports = result(finding("port-forwarding.no-rule", "fail", "UDP 5060", "UDP 5060 does not arrive."))
-    vpn = result(finding("host.vpn", "warn", "wg0", "The checks went through a tunnel (wg0)."))
+    vpn = result(finding("host.vpn", "warn", "wg0", "The checks went through a tunnel (wg0): what they say is of the VPN's far end."))
     router = result(
         finding("topology.single-nat", "pass", "NAT"), observation={"router": {"manufacturer": "AVM", "model": "FRITZ!Box 7590", "wan_address": None, "protocol": "upnp"}}
     )
-    first, *rest = advice(ports, vpn, router, nat())
-    assert first.startswith("At the VPN's far end (with the VPN off: in the router), forward UDP 5060")
-    assert "FRITZ" not in first
-    assert any("Switch the VPN off" in step for step in rest)
+    (treated, *_), headline, steps = diagnose((ports, vpn, router, nat()), PROFILE, SERVER)
+    assert headline == "Calls from outside may not arrive: the checks went through a VPN (wg0), at whose far end UDP 5060 is not let in."
+    assert steps[0].startswith("Switch the VPN off")
+    for step in (*steps, *treated.findings[0].remedies):
+        assert "FRITZ" not in step
+        assert "In the router" not in step
 
 
 @pytest.mark.parametrize(("maker", "model"), [("Cisco", "ASA 5506"), ("Cisco", "IOS ISR")])

@@ -136,7 +136,8 @@ def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
         )
     if tally.connected:
         how = f"was cut ({tally.cut.rstrip('.')})" if tally.cut else "stays without an answer"
-        return _as(seen, "undecided", f"a connection opens, and {how}: something between may let only certain traffic through", "unknown")
+        why = f"a connection opens, and {how}: lost packets, or something between that lets only certain traffic through"
+        return _as(seen, "undecided", why, "unknown")
     if not tally.silence_proved:
         words = (
             f"{tally.control} of {tally.control_copies} connections to an open port came about" if tally.control_copies else "too few tries"
