@@ -72,7 +72,7 @@ def _lying(topology: Topology, directory: Path) -> None:
     igd.Igd(says="25.9.9.9").start(topology, directory / "igd")
 
 
-_SCAN_PROTECTION = """table ip scan {
+SCAN_PROTECTION = """table ip scan {
   set bad { type ipv4_addr; flags dynamic,timeout; timeout 300s; }
   set counted { type ipv4_addr; flags dynamic,timeout; timeout 300s; }
   chain before { type filter hook prerouting priority -140; policy accept;
@@ -138,14 +138,31 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "the router shuts out whoever knocks at many ports: what is silent then lacks no rule",
         routed_by(forwards=PBX),
         Truth(forbidden=_NOTHING_CLOSED),
-        prepare=_with_table(_SCAN_PROTECTION % ("", 30)),
+        prepare=_with_table(SCAN_PROTECTION % ("", 30)),
     ),
     _case(
         "scan protection that bears little, and a pbx at work",
         "it holds the ports, so they are asked last: by then the prober is shut out",
         routed_by(forwards=PBX),
         Truth(forbidden=_NOTHING_CLOSED),
-        prepare=_with_table(_SCAN_PROTECTION % ("", 12), pbx_at_work=True),
+        prepare=_with_table(SCAN_PROTECTION % ("", 12), pbx_at_work=True),
+    ),
+    _case(
+        "scan protection, and a rule for RTP alone",
+        "SIP needs none; whoever looks for its rule is shut out before he comes to RTP",
+        routed_by(forwards=PBX[1:]),
+        Truth(also=(NO_RULE,), forbidden=("rtp-range.*",)),
+        "port-forwarding",
+        "rtp-range",
+        prepare=_with_table(SCAN_PROTECTION % ("", 20)),
+    ),
+    _case(
+        "scan protection, and RTP is asked alone",
+        "thirty of a hundred ports are let in, and the rule has them all",
+        routed_by(forwards=PBX),
+        Truth(forbidden=_NOTHING_CLOSED),
+        "rtp-range",
+        prepare=_with_table(SCAN_PROTECTION % ("", 30)),
     ),
     _case(
         "scan protection that has shut out the prober before, and the rules are right",
@@ -166,7 +183,7 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "datagrams are let in as ever",
         routed_by(forwards=PBX),
         Truth(forbidden=_NOTHING_CLOSED),
-        prepare=_with_table(_SCAN_PROTECTION % ("meta l4proto tcp", 1)),
+        prepare=_with_table(SCAN_PROTECTION % ("meta l4proto tcp", 1)),
     ),
     # ------------------------------------------------------------------------------------------------------------------- layers of NAT
     _case(

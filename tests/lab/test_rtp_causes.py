@@ -10,6 +10,7 @@ import pytest
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.routers import Forward, KernelRouter
+from tests.lab.scenarios_of_causes import SCAN_PROTECTION
 from tests.lab.test_causes import ABSENT, SAVING, nft
 from tests.lab.topology import CLIENT, LAN_HOST, Plan, Topology
 
@@ -220,3 +221,19 @@ def test_who_drops_on_the_way_out(laboratory: Laboratory, name: str) -> None:
     (finding,) = [one for check in report["checks"] for one in check["findings"]]
     assert finding["subject"] == "UDP 10060-10099", runs.told(report)
     assert words in finding["summary"], runs.told(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [20, 150])
+def test_who_is_shut_out_finds_no_stretch_blocked(laboratory: Laboratory, most: int) -> None:
+    """The rule for the whole range is right. In the first run or the second one the router shuts out the prober, in the third both addresses."""
+    directory = laboratory.directory(f"rtp shut out {most}")
+    with laboratory.stand(routed(rule("10000-10099")), "rtp shut out") as topology:
+        topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{SCAN_PROTECTION % ('', most)}\nEND")
+        runs.serve(topology, runs.Server(), directory)
+        reports = [runs.run(topology, runs.Server(), directory, "port-forwarding", "rtp-range") for _ in range(3)]
+    for report in reports:
+        assert not runs.faults(report), "\n".join(runs.faults(report))
+        assert not findings(report), runs.told(report)
+    undecided = [one for check in reports[-1]["checks"] for one in check["findings"] if one["id"] == "rtp-range.undecided"]
+    assert any("port scan protection" in one["summary"] for one in undecided), runs.told(reports[-1])
