@@ -75,7 +75,9 @@ def remedies(facts: Facts, finding: Finding) -> tuple[str, ...]:
     cause = next((one.findings[0] for one in held(facts) if any(finding is other for other in one.explained)), None)
     if cause is not None:  # what is to be done about that; more would contradict it: forward a port that cannot be forwarded
         return _specific(facts, cause) or (*cause.remedies, *_general(cause))[:1]
-    return tuple(dict.fromkeys((*finding.remedies, *_specific(facts, finding), *_general(finding))))
+    # Of an ALG the page speaks of "the router": whose box it is, the steps for this network know better.
+    general = () if finding.id in alg_advice.OF_A_BOX else _general(finding)
+    return tuple(dict.fromkeys((*finding.remedies, *_specific(facts, finding), *general)))
 
 
 def _kind(finding: Finding) -> tuple[str, ...]:

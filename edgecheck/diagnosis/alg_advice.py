@@ -7,16 +7,24 @@ from edgecheck.diagnosis.facts import Facts, Hop, RouterFacts
 from edgecheck.diagnosis.words import join, subjects
 from edgecheck.model.verdict import Finding
 
-IDS = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other", "sip-alg.taken-on-the-way")
+OF_A_BOX = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
+"""What their pages say to do holds for one's own router alone."""
+IDS = (*OF_A_BOX, "sip-alg.taken-on-the-way")
 
 
 def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """One step, a line for each part: where it is switched off, and which way round was seen to work. The same for all that an ALG does."""
     found = facts.having(*IDS) or (finding,)
     blamed = [each for each in found if facts.blames_located(each)]
-    others = [each for each in found if each not in blamed]
+    bounded = [each for each in found if facts.beyond_the_router and each.summary.startswith("Hop ")]
+    others = [each for each in found if each not in blamed and each not in bounded]
     located = facts.located if blamed else ()
     steps = []
+    if bounded:
+        own = ", not your own router" if not others else ""
+        whose = f"the provider, if it is no second router of yours, or the {'echo ' if facts.server else ''}server's own edge"
+        does = f"{facts.beyond_the_router} does it{own}: ask whoever runs it ({whose}) to switch its SIP ALG off."
+        steps.append(does[:1].upper() + does[1:])
     at_home = any(hop.hop == 1 and not facts.is_servers(hop) for hop in located)
     if at_home:
         steps.append(_in_the_router(facts, found[0]))
@@ -24,7 +32,7 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
         steps.append(f"This machine itself does it: {_row('Linux router').told()}.")
     steps += _beyond(facts, located, alone=not others)
     if others:
-        steps.append(_not_seen(facts, others, located=bool(located), at_home=at_home))
+        steps.append(_not_seen(facts, others, located=bool(located or bounded), at_home=at_home))
     ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in found}]
     if ways:
         steps.append(f"Or move the phones and trunks to {join(ways)}: SIP passed untouched there.")

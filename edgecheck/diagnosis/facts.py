@@ -177,6 +177,17 @@ class Facts:
         return tuple(found)
 
     @property
+    def beyond_the_router(self) -> str | None:
+        """Where the box that touches SIP is one of several, all of them behind the first router: who they are. None: it is not so."""
+        rows = self.fact("sip-alg", "located")
+        spans = [row for row in rows if isinstance(row, dict)] if isinstance(rows, (list, tuple)) else []
+        if not spans or not all(isinstance(row.get(end), int) and row[end] > 1 for row in spans for end in ("hop", "up_to_hop")):
+            return None
+        ends = [((row["hop"], row.get("address")), (row["up_to_hop"], row.get("up_to_address"))) for row in spans]
+        named = [[f"hop {hop}{f' ({address})' if address else ''}" for hop, address in both] for both in ends]
+        return " and ".join(f"{near}, {far} or a box between them" for near, far in named)
+
+    @property
     def culprit(self) -> str | None:
         """The boxes that touch SIP by name: ``192.168.1.1 (NETGEAR, Inc. R7000)``."""
         router = self.router

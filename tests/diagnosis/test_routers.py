@@ -106,6 +106,32 @@ def test_a_router_is_not_the_only_one_that_may_do_what_was_not_followed():
     assert "\nWho does it on TCP 5060 was not seen: should it stay, another box on the way does it: a second router, " in step
 
 
+def bounded(hop):
+    """It is one of two neighbors."""
+    summary = f"Hop {hop} (203.0.113.14), hop {hop + 1} (203.0.113.30) or a box between them answers SIP on UDP 5060 itself."
+    span = {"hop": hop, "address": "203.0.113.14", "up_to_hop": hop + 1, "up_to_address": "203.0.113.30", "where": ["answer"]}
+    return result(finding("sip-alg.answered-by-other", "fail", "UDP 5060", summary), observation={"located": [span], "probes": []})
+
+
+def test_nobody_is_sent_to_a_router_that_is_none_of_those_that_may_do_it():
+    (step,) = advice(bounded(3), topology(NETGEAR))
+    assert step.startswith("Hop 3 (203.0.113.14), hop 4 (203.0.113.30) or a box between them does it, not your own router: ask whoever runs it")
+    assert "NETGEAR" not in step
+    assert "Switch the SIP ALG off in" not in step
+
+
+def test_no_remedy_of_a_finding_speaks_of_the_router_where_another_box_does_it():
+    ((treated,), *_) = diagnose([bounded(3)], PROFILE, SERVER)
+    assert not any("Switch the SIP ALG" in step for step in treated.findings[0].remedies)
+    assert len(treated.findings[0].remedies) == 1
+
+
+def test_a_router_that_may_be_the_one_is_looked_at_first():
+    (step,) = advice(bounded(1), topology(NETGEAR))
+    assert step.startswith("Switch the SIP ALG off in NETGEAR, Inc. R7000")
+    assert "another box on the way does it" in step
+
+
 def test_a_box_with_the_servers_own_address_is_no_part_of_this_network():
     seen = result(
         finding("sip-alg.rewritten", "fail", "UDP 5060", f"Hop 4 ({SERVER.address}) rewrites SIP on UDP 5060."),
