@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "conclusions.md").read_text("utf-8")
-CHECKS = ("topology", "port-forwarding", "mapping-lifetime", "outbound", "host", "sip-alg")
+CHECKS = ("topology", "port-forwarding", "rtp-range", "mapping-lifetime", "outbound", "host", "sip-alg")
 KNOWLEDGE = tomllib.loads((ROOT / "edgecheck" / "diagnosis" / "knowledge" / "explanations.toml").read_text("utf-8"))
 _REFERENCE = re.compile(r"`((?:\.\./checks/)?[a-z_]+\.py): ([^`]+)`")
 
