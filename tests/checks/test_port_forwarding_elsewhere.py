@@ -3,9 +3,10 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from edgecheck.checks.port_forwarding.elsewhere import MOST, look_elsewhere
+from edgecheck.checks.port_forwarding.elsewhere import MOST, look_elsewhere, unless_here
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.model.check import Counters
 from edgecheck.wire import control
@@ -104,6 +105,17 @@ def test_a_connection_that_stays_half_open_has_arrived() -> None:
     found = looked(Machine(table={SENDER: 5060}), row("tcp"))
     assert found.state == "undecided"
     assert "its answers do not get back" in found.reason
+
+
+def test_nobody_on_the_way_has_shut_out_what_came_here() -> None:
+    def told(machine: Machine, one: PortRow) -> PortRow:
+        doubted = msgspec.structs.replace(one, state="undecided", reason="shut out")
+        return asyncio.run(unless_here(machine, one, doubted))  # type: ignore[arg-type]
+
+    assert told(Machine(), row("tcp")).reason == "shut out"
+    assert "its answers do not get back" in told(Machine(table={SENDER: 5060}), row("tcp")).reason
+    assert told(Machine(), row("udp")).reason == "shut out"
+    assert told(Machine(), row("udp", here="reverse-path")).state == "blocked"
 
 
 def test_one_that_is_heard_after_all_proves_no_other_machine() -> None:

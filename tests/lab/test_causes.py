@@ -255,7 +255,7 @@ CASES = (
         name="an address of a pool that the router refuses under its own",
         more=POOL,
         causes=("no-rule",),
-        besides=("provider-drops",),
+        besides=("router-refuses", "provider-drops"),
     ),
     Case(
         name="the provider leads everything on, and the rules are right",

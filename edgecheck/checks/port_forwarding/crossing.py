@@ -60,17 +60,13 @@ class Crossing(NamedTuple):
 
 NOTHING = Crossing(None, False, {}, {}, None, "", None)
 _NEARLY = 4
-"""A machine behind the box that begins with the same TTL is so many hops behind it at most; farther off, it began with another."""
+"""A machine behind the box whose reset begins with the TTL of the box's errors is so many hops behind it at most; the box's own resets may
+begin with another."""
 
 
 def of_the_box(ttl: int | None, own: int | None) -> bool | None:
-    """Whether what arrived with this TTL was made as far away as the box, whose own arrives with ``own``; False: right behind it.
-
-    None: could not tell, for it may have begun with another TTL.
-    """
-    if ttl is None or own is None:
-        return None
-    return True if ttl == own else False if own - _NEARLY <= ttl < own else None
+    """Whether an ICMP error that arrived with this TTL was made by the box, whose own arrive with ``own``; None: could not tell."""
+    return None if ttl is None or own is None else ttl == own
 
 
 def hello(net: Network, port: int, series: int | None = None) -> bytes:
@@ -83,8 +79,13 @@ def able(net: Network) -> bool:
     return {"hop-limit", "udp-errors"} <= set(net.service.capabilities) and all(net.service.probe_ports)
 
 
-async def cross(net: Network, udp: list[int], tcp: list[int], avoid: set[int], loss: float, owner_hop: int | None) -> Crossing:
-    """``loss``: of one way, as measured just before. ``owner_hop``: how far the box is from here, as the walk from inside told."""
+async def cross(
+    net: Network, udp: list[int], tcp: list[int], avoid: set[int], loss: float, owner_hop: int | None, refused: list[int]
+) -> Crossing:
+    """``loss``: of one way, as measured just before. ``owner_hop``: how far the box is from here, as the walk from inside told.
+
+    ``refused``: those UDP ports that somebody refused.
+    """
     own = sender(net, "AX")
     if not able(net) or own is None:
         return NOTHING
@@ -94,7 +95,7 @@ async def cross(net: Network, udp: list[int], tcp: list[int], avoid: set[int], l
         at = await _opened(net, socket, own)
         if at is None or at.host != net.observed or not bare:
             return NOTHING
-        return await _Box(net, socket, at, loss, owner_hop).asked(udp, tcp, bare[0].local.port)
+        return await _Box(net, socket, at, loss, owner_hop).asked(udp, tcp, bare[0].local.port, refused)
     finally:
         for each in (socket, *bare):
             each.close()
@@ -123,7 +124,7 @@ class _Box:
         lost = 1 - (1 - loss) ** 2  # in with the probe, out with the answer
         self.copies = max(_FEWEST, math.ceil(math.log(WRONG_BY_CHANCE) / math.log(lost))) if 0 < lost < 1 else _MOST + 1
 
-    async def asked(self, udp: list[int], tcp: list[int], canary: int) -> Crossing:
+    async def asked(self, udp: list[int], tcp: list[int], canary: int, refused: list[int]) -> Crossing:
         distances = await asyncio.gather(*(self._open_port(hops) for hops in range(1, FARTHEST + 1)))
         arrived = [hops for hops, (reached, _) in enumerate(distances, 1) if reached]
         tells = [hops for hops, (_, errors) in enumerate(distances, 1) if self._expired_there(errors)]
@@ -141,7 +142,7 @@ class _Box:
             open_ones = [key for key in silent if key[1] not in (canary, *reset)]
             if open_ones or any(not value for value in led_on.values()):
                 open_ones = await self._weighable(open_ones, led_on, box)
-                led_on |= await self._taken(open_ones, canary if ("udp", canary) not in led_on else None, box)
+                led_on |= await self._taken(open_ones, canary if ("udp", canary) not in led_on else None, box, refused[:1])
         else:
             led_on = {key: value for key, value in led_on.items() if value}
         ttls = {error.ttl for error in distances[box - 1][1] if expired(error) and error.offender == self.net.observed}
@@ -190,13 +191,21 @@ class _Box:
             return keys
         return [key for key in keys if key[0] != "tcp"]
 
-    async def _taken(self, keys: list[tuple[str, int]], canary: int | None, hops: int) -> dict[tuple[str, int], bool]:
-        """Of the silent ones those that the box took for certain; and so of the canary, if that was silent."""
+    async def _taken(
+        self, keys: list[tuple[str, int]], canary: int | None, hops: int, refused: list[int]
+    ) -> dict[tuple[str, int], bool]:
+        """Of the silent ones those that the box took for certain; and so of the canary, if that was silent.
+
+        ``refused``: ports that are refused. The box may deal out its refusals more sparingly than its words about what expires: the canary,
+        which goes first, is silent only where of that one was told each time.
+        """
         udp, tcp = ([port for transport, port in keys if transport == wanted] for wanted in ("udp", "tcp"))
-        first = [canary] if canary is not None else []
+        first = [canary, *refused] if canary is not None else []
         taken = await taken_there(self.net, self.at, hops, [*first, *udp], tcp)
         # A canary that is refused differs from one of which nothing is told; how it was refused is of no use here.
-        return dict.fromkeys((taken.silent | taken.refused) - ({("udp", canary)} - taken.silent), False)
+        thrifty = bool(refused) and ("udp", refused[0]) not in taken.each_time
+        silent = frozenset() if thrifty else taken.silent
+        return dict.fromkeys((taken.silent | taken.refused) - ({("udp", canary)} - silent), False)
 
     async def _reset(self, ports: list[int], box: int) -> dict[int, bool]:
         """These are reset there: whether one hop before, too."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from edgecheck.checks.port_forwarding.here import Rise, burst
+from edgecheck.checks.port_forwarding.here import ARRIVED, Rise, burst
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.model.check import Network, Sightings
 from edgecheck.model.errors import LocalFailure, RequestDeclined
@@ -35,6 +35,16 @@ _LOOK_S = 0.02
 async def look_elsewhere(net: Network, rows: list[PortRow], kept: float) -> list[PortRow]:
     """The rows, those led on (or perhaps so) with what this machine's system shows of them."""
     return [one if not _may_be(one) else await _looked(net, one, kept) for one in _first(rows)]
+
+
+async def unless_here(net: Network, row: PortRow, doubted: PortRow) -> PortRow:
+    """The row with its silence doubted for what may shut out the prober on the way; not so where it did come to this machine."""
+    if row.here in ARRIVED:
+        return row
+    if row == doubted or row.transport != "tcp" or row.state != "blocked" or row.unbound is not None:
+        return doubted
+    found = await _tcp(net, row)
+    return found if found.state == "undecided" or found.lands_on is not None else doubted
 
 
 def _may_be(row: PortRow) -> bool:

@@ -80,7 +80,9 @@ async def examine(
         if patient and net.source != net.observed:
             if any(row.icmp is not None for row in wanted):
                 await net.sleep(REFILL_S)
-            crossing = await cross(net, _ports(open_questions, "udp"), _ports(open_questions, "tcp"), avoid, 1 - kept, path.owner_hop)
+            refused = _ports([row for row in open_questions if row.icmp is not None], "udp")
+            udp, tcp = _ports(open_questions, "udp"), _ports(open_questions, "tcp")
+            crossing = await cross(net, udp, tcp, avoid, 1 - kept, path.owner_hop, refused)
         path = msgspec.structs.replace(
             path,
             behind_owner=crossing.behind,

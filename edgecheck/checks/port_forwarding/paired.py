@@ -77,6 +77,8 @@ class Taken(NamedTuple):
     silent: frozenset[Key]
     """It told of packets to the open port, and of none of these."""
     refused: frozenset[Key]
+    each_time: frozenset[Key] = frozenset()
+    """UDP ports that it has refused so often that it would have told of any other refusal as well."""
 
 
 async def taken_there(net: Network, at: Endpoint, hops: int, udp: Collection[int], tcp: Collection[int]) -> Taken:
@@ -102,7 +104,10 @@ async def taken_there(net: Network, at: Endpoint, hops: int, udp: Collection[int
     for one in series:
         late_refused, late_other = _sorted_out(net, at, await _errors(net, one))
         refused, other = refused | late_refused, other | late_other
-    return Taken(asked - refused - other if enough(trains, controls) else frozenset(), refused - other)
+    told_of = [error for one in series[-1:] for error in await _errors(net, one) if error.offender == net.observed and not expired(error)]
+    times = {("udp", port): sum(error.copies for error in told_of if error.port == port) for port in udp}
+    each_time = frozenset(key for key, count in times.items() if enough(trains, min(trains, count)))
+    return Taken(asked - refused - other if enough(trains, controls) else frozenset(), refused - other, each_time)
 
 
 async def _run(net: Network, at: Endpoint, hops: int, udp: list[int], tcp: list[int], gait: Gait, series: int) -> Told:

@@ -75,7 +75,8 @@ async def _ask_all(net: Network, places: Mapping[Place, bool], ends: Mapping[Pla
     told = await asyncio.gather(
         *(ask(net, "A", place, Manner(held, copies, _SPACING_MS, _PATIENCE_MS), series) for place, held in places.items())
     )
-    answered = {place for place, row in zip(places, told, strict=True) if let_in(row)}
+    # Where a port is ours, a stranger's answer (over UDP nobody notes it of the prober) is no arrival here.
+    answered = {place for place, row in zip(places, told, strict=True) if places[place] and let_in(row)}
     return answered | {place for place, end in ends.items() if heard(net, end, series, place[1])}
 
 

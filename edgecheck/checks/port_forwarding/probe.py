@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgecheck.checks.port_forwarding.elsewhere import unless_here
 from edgecheck.checks.port_forwarding.examination import Rounds, arrivals, examine
-from edgecheck.checks.port_forwarding.here import ARRIVED
 from edgecheck.checks.port_forwarding.led_on import led_on
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, Path, PortRow, inbound
@@ -104,8 +104,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     if profile.expect.forwarding != "ignore":
         rows = await arrivals(net, rows, rounds)
     doubted = await weigh_silence(net, rows, avoid, leaning, scouted)
-    # Nobody on the way has shut out what came to this machine.
-    rows = [row if row.here in ARRIVED else other for row, other in zip(rows, doubted, strict=True)]
+    rows = [await unless_here(net, row, other) for row, other in zip(rows, doubted, strict=True)]
     rows, path = await examine(net, rows, rounds, avoid) if profile.expect.forwarding != "ignore" else (rows, None)
     examined = rows
     draft.leave(lambda why: so_far(why, examined, path))
