@@ -31,7 +31,10 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if any(hop.hop == 0 for hop in located):
         steps.append(f"This machine itself does it: {_row('Linux router').told()}.")
     steps += _beyond(facts, located, alone=not others)
-    if others:
+    here = [each for each in others if facts.before_the_router and each.summary.startswith("This machine itself")]
+    if here and here == others:
+        steps += [_here(facts), _in_the_router(facts, found[0])]
+    elif others:
         steps.append(_not_seen(facts, others, located=bool(located or bounded), at_home=at_home))
     ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in found}]
     if ways:
@@ -62,6 +65,15 @@ def _beyond(facts: Facts, located: Sequence[Hop], *, alone: bool) -> list[str]:
         for hop in servers
     ]
     return steps
+
+
+def _here(facts: Facts) -> str:
+    """It is this machine, the first router, or a box between them."""
+    begin = "It is done before the first router tells of it: by this machine, by that router, or by a box between them."
+    if facts.having("host.sip-helper"):
+        return f"{begin} This machine's own kernel has a SIP ALG in force: take that off first ({_row('Linux router').told()})."
+    helper = "the kernel's SIP helper (it is loaded), a" if facts.sip_helper_loaded else "a"
+    return f"{begin} Look on this machine for {helper} VPN client, a virus scanner or a firewall that reads SIP."
 
 
 def _not_seen(facts: Facts, others: Sequence[Finding], *, located: bool, at_home: bool) -> str:

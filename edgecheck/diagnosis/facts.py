@@ -177,6 +177,13 @@ class Facts:
         return tuple(found)
 
     @property
+    def before_the_router(self) -> bool:
+        """Whether SIP is touched before the first router tells of it: by this machine, by that router, or by a box between them."""
+        rows = self.fact("sip-alg", "located")
+        spans = [row for row in rows if isinstance(row, dict)] if isinstance(rows, (list, tuple)) else []
+        return bool(spans) and all(row.get("hop") == 0 and row.get("up_to_hop") == 1 for row in spans)
+
+    @property
     def beyond_the_router(self) -> str | None:
         """Where the box that touches SIP is one of several, all of them behind the first router: who they are. None: it is not so."""
         rows = self.fact("sip-alg", "located")

@@ -113,6 +113,19 @@ def bounded(hop):
     return result(finding("sip-alg.answered-by-other", "fail", "UDP 5060", summary), observation={"located": [span], "probes": []})
 
 
+@pytest.mark.parametrize("in_force", [True, False])
+def test_this_machine_is_looked_at_where_it_may_be_the_one(in_force):
+    summary = "This machine itself, hop 1 (192.168.1.1) or a box between them rewrites SIP on UDP 5060."
+    span = {"hop": 0, "address": "this machine", "up_to_hop": 1, "up_to_address": "192.168.1.1", "where": ["Via"]}
+    seen = result(finding("sip-alg.rewritten", "fail", "UDP 5060", summary), observation={"located": [span], "probes": []})
+    helper = [result(finding("host.sip-helper", "warn", "nf_conntrack_sip", "In force."))] if in_force else []
+    first, second = advice(seen, topology(NETGEAR), *helper)[0].splitlines()[:2]
+    assert first.startswith("It is done before the first router tells of it: by this machine, by that router, or by a box between them.")
+    assert ("has a SIP ALG in force: take that off first" in first) is in_force
+    assert second.startswith("Switch the SIP ALG off in NETGEAR, Inc. R7000")
+    assert "the provider" not in first + second
+
+
 def test_nobody_is_sent_to_a_router_that_is_none_of_those_that_may_do_it():
     (step,) = advice(bounded(3), topology(NETGEAR))
     assert step.startswith("Hop 3 (203.0.113.14), hop 4 (203.0.113.30) or a box between them does it, not your own router: ask whoever runs it")
