@@ -153,6 +153,14 @@ def test_refresh_from_outside(refreshes: bool, lifetime: float, told: bool | Non
     assert ("inbound_refreshes" in seen.reasons) == (told is None)
 
 
+@pytest.mark.parametrize("lifetime", [2.0, 2.6])
+def test_what_lives_shorter_than_the_watch_sees_is_told_all_the_same(lifetime: float) -> None:
+    """It finds its own flows dead, each time: no router restarts that often."""
+    seen, _ = look(lambda: Edge(Nat(lifetime=lifetime)), quick=True)
+    assert (seen.udp_s, seen.udp_stream_s) == ((0, 5), (0, 5))
+    assert [finding.id for finding in CHECK.judge(seen, PROFILE)][:1] == ["mapping-lifetime.very-short"]
+
+
 # ---- time
 
 

@@ -34,3 +34,19 @@ def test_linux_as_it_comes(laboratory: Laboratory) -> None:
     seen, found, told = measured(laboratory, "linux", KernelRouter(), "--quick")
     assert (seen["udp_s"], seen["udp_stream_s"][0]) == ([25, 30], 45), told
     assert found == {"short", "long-enough", "settings"}, told  # the stream is judged apart
+
+
+def test_a_router_that_forgets_all_in_mid_run_has_no_short_lifetime(laboratory: Laboratory) -> None:
+    """As after a restart, a reconnection or new rules; its look-alike is the router above, which forgets each flow in its time."""
+    router = KernelRouter(udp_timeout_s=300, udp_stream_timeout_s=300)
+    directory = laboratory.directory("restart")
+    with laboratory.stand(Plan(home=router), "restart") as topology:
+        runs.serve(topology, runs.Server(), directory)
+        topology.ground.spawn("home", "sh", "-c", "sleep 20; conntrack -F")
+        report = runs.run(topology, runs.Server(), directory, "mapping-lifetime", "--quick", "--tcp")
+    (check,) = report["checks"]
+    seen, told = check["observation"], runs.told(report)
+    assert [seen[field][1] for field in ("udp_s", "udp_stream_s", "sip_s", "tcp_s")] == [None] * 4, told
+    assert (seen["inbound_refreshes"], seen["recommended_keepalive_s"]) == (None, None), told
+    assert {finding["id"] for finding in check["findings"]} == {"mapping-lifetime.undecided"}, told
+    assert "forgot everything at once" in told

@@ -80,7 +80,7 @@ class _Measurement:
         self._guarded = asyncio.Event()
         """It has begun, or there will be none."""
         self._died: dict[int, tuple[float, float]] = {}
-        """Place in ``_points`` of a dead flow -> when it began, and when it was asked."""
+        """Place in ``_points`` of a flow that was silent -> when it began, and when it was asked."""
         self._broken = ""
         """Why what was left to be asked tells nothing."""
 
@@ -296,8 +296,7 @@ class _Measurement:
         if alive is False:
             reason = await self._forgotten(flow.began, burst.last)
             alive = None if reason else False
-            if not reason:
-                self._died[len(self._points)] = (flow.began, burst.last)
+            self._died[len(self._points)] = (flow.began, burst.last)
         if alive and self._watch is not None and kind in ("packet", "stream"):
             self._watch.lived(idle)
         if alive is None and not reason:
@@ -321,9 +320,12 @@ class _Measurement:
         """The points, as they are to be read with all that was seen of the watched flows."""
         points = list(self._points)
         for place, (began, asked) in self._died.items():
-            if self._watch is not None and self._watch.known(began, asked) == "no":
+            remembered = self._watch.known(began, asked) if self._watch is not None else "unknown"
+            if remembered == "no":
                 points[place] = replace(points[place], alive=None, reason=FORGOT)
                 self._broken = self._broken or FORGOT
+            elif remembered == "yes" and points[place].reason == UNTOLD:
+                points[place] = replace(points[place], alive=False, reason="")
         return points
 
     async def _beside(self, tcp: TcpMeasurement, grid: tuple[int, ...]) -> None:

@@ -33,7 +33,7 @@ TWINS = 2
 """Connections for each idle time: the silence of two is worth twice as many lost copies."""
 BUSY = 2
 BUSY_EVERY_S = 5.0
-ASKED_EVERY_S = 0.25
+ASKED_EVERY_S = 0.15
 """While a silence is weighed."""
 PROMPT_S = 0.15
 """Beyond the round trip. Linux, and so nearly every server, repeats no segment sooner than after 0.2 s."""

@@ -21,8 +21,8 @@ ATTEMPTS = 3
 """At a look of which loss leaves nothing."""
 SLACK_S = 0.5
 """How long a flow has been idle is known from both sides, and so much is between them."""
-SHORTER_S = 3
-"""So many dead looks, and never a live one: flows live shorter than the watch can see, for it was not all forgotten each time."""
+SHORTER = 3
+"""So many dead looks at a flow, none that found it after its period: flows live shorter than that, for not all was forgotten each time."""
 Remembered = Literal["yes", "no", "unknown"]
 
 
@@ -32,6 +32,9 @@ class _Watched:
     flow: Flow
     """``quiet``: it is known to the router from then on, for the answer has come."""
     period: float
+    lived: int = 0
+    """Looks that found it known after its whole period."""
+    died: int = 0
 
 
 class Watch:
@@ -74,7 +77,7 @@ class Watch:
         """Whether the router remembered what is young all the time between these. Later looks may show what an earlier one meant."""
         if any(at > began and at - idle < asked and idle <= self._lived_s + SLACK_S for at, idle in self._dead):
             return "no"
-        if not self._covered and len(self._dead) >= SHORTER_S:
+        if any(one.died >= SHORTER and not one.lived for one in self._watched):
             return "yes"
         reached = began
         for start, end in sorted(self._covered):
@@ -105,8 +108,10 @@ class Watch:
         if burst.alive:
             self._covered.append((flow.quiet, burst.began))
             self.lived(burst.began - flow.quiet)
+            one.lived += burst.began - flow.quiet >= one.period
         elif burst.alive is False:
             self._dead.append((burst.last, burst.last - flow.began))
+            one.died += 1
         one.flow = await self._contact(one.socket) or flow
         return burst.alive
 
