@@ -186,7 +186,8 @@ def _how_to_forward(facts: Facts) -> str:
 
 
 def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    return (f"Let the router's rule for {_ports(facts, finding)} lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
+    does = " If it does already, a transparent firewall between refuses in this machine's name." * finding.observed.startswith("refused")
+    return (f"Let the router's rule for {_ports(facts, finding)} lead to {facts.here}, this machine.{does}{_how_to_forward(facts)}",)
 
 
 def _held(facts: Facts, finding: Finding) -> tuple[str, ...]:

@@ -199,6 +199,12 @@ LOOKALIKES: tuple[Scenario, ...] = (
         Truth(causes=("topology.carrier-grade-nat|port-forwarding.carrier-grade-nat",), also=CARRIER),
     ),
     _case(
+        "carrier-grade that leads everything on, and rules",
+        "one to one: the provider translates, and every port comes through",
+        Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter(dmz=True)),
+        Truth(causes=("topology.carrier-grade-nat",), forbidden=_NOTHING_CLOSED),
+    ),
+    _case(
         "a provider that numbers its routers from 100.64, and rules",
         "the home router has the public address: nobody else translates",
         _routed_through(forwards=PBX),

@@ -431,6 +431,7 @@ EACH_RUN = (
     "wrong host, alive",
     "wrong host, absent",
     "a rule that changes the port",
+    "a rule that leads to another tested port",
     "the host's firewall drops",
     "carrier-grade nat",
     "the provider drops SIP, and the rule is right",
