@@ -309,3 +309,10 @@ def test_a_pfsense_that_rewrites_sip_has_a_package_to_be_removed():
     )
     (step,) = advice(router, alg("UDP 5060"))
     assert "remove it where it is installed" in step
+
+
+def test_answers_that_stay_away_are_looked_for_where_they_may_be_kept():
+    words = "What is sent to UDP 5060 reaches the server, and no answer comes back: this machine's own firewall, this network or the server's keeps the answers."
+    (step,) = advice(result(finding("outbound.undecided", "inconclusive", "UDP 5060", words)))
+    assert step.startswith("See that answers from UDP 5060 of the server are let in again")
+    assert "when its packets reach that port" not in step
