@@ -12,8 +12,8 @@ def nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """Only somebody else who reaches these ports shows whose firewall it is; running it again from here would not."""
     if "no answer comes back" in finding.summary:
         return (
-            f"See that answers from {finding.subject} of the server are let in again: in this machine's own firewall, in this network's, and "
-            "let out in the server's. Run this once from another network against the same server: if it is open there, it is this side.",
+            f"See that answers from {finding.subject} of the server are let in again: in this machine's own firewall and this network's; "
+            "and let out in the server's. Run this once from another network against the same server: if it is open there, it is this side.",
         )
     if "nobody else is known" not in finding.summary:
         return ()
