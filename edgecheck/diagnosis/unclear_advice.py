@@ -13,7 +13,7 @@ def nothing_reached(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if "no answer comes back" in finding.summary:
         return (
             f"See that answers from {finding.subject} of the server are let in again: in this machine's own firewall and this network's; "
-            "and let out in the server's. Run this once from another network against the same server: if it is open there, it is this side.",
+            "and let out in the server's. Run this once from another network against the same server: where it is open, it is this side.",
         )
     if "nobody else is known" not in finding.summary:
         return ()
