@@ -8,7 +8,7 @@ that lets in everything, or everything from hosts it remembers. So the same pack
 - *bare* canaries have sent nothing, ever, and no rule should name them. What B gets through to them is let in for any port.
 
 And silence proves a filter only when the path was seen to work: each round sends control copies from the contacted pair, back to
-back with the others, and stops when random loss no longer explains the silence (``model.evidence.chance_of_silence``).
+back with the others, and stops when random loss no longer explains the silence (``model.evidence.chance_at_worst``).
 """
 
 from collections.abc import Iterable
@@ -18,12 +18,13 @@ import msgspec
 
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
-from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_at_worst
 from edgecheck.wire import control, probe
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
 
-COPIES = 6
+COPIES = 9
+"""Where as many controls all arrive, no loss makes so many lost likely: see ``model.evidence.chance_at_worst``."""
 SPACING_MS = 25
 MOST_ROUNDS = 5
 REMEMBERS_S = 600.0
@@ -59,12 +60,17 @@ class FilterEvidence(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def silence_proved(self) -> bool:
         """Whether random loss no longer explains the copies that did not arrive."""
-        return chance_of_silence(self.control, self.copies, self.copies) < WRONG_BY_CHANCE
+        return chance_at_worst(self.control, self.copies, self.copies) < WRONG_BY_CHANCE
 
 
 def margin(net: Network) -> float:
     """Seconds to wait for what may still be on its way once the server has said that the last copy left."""
     return max(0.1, 1.2 * net.rtt)
+
+
+def copies_at_once(net: Network) -> int:
+    """How many copies a round has: as many as the server sends at most, where that is fewer."""
+    return min(COPIES, net.limits.copies)
 
 
 class Inbox:
@@ -120,6 +126,7 @@ async def filter_rounds(net: Network, socket: UdpSocket, mapped: Endpoint) -> Fi
     contacted = net.memory.contacted(alternate.host) if alternate else None
     recalled = net.memory.recall(f"filtering/{alternate.host}") if alternate else None
     copies = arrived = same = other = 0
+    each = copies_at_once(net)
     for turn in range(MOST_ROUNDS):
         series = net.new_series()
         inbox = Inbox(net, socket, series)
@@ -130,7 +137,7 @@ async def filter_rounds(net: Network, socket: UdpSocket, mapped: Endpoint) -> Fi
                 address=mapped.host,
                 ports=((mapped.port, mapped.port),),
                 senders=senders,
-                copies=COPIES,
+                copies=each,
                 spacing_ms=SPACING_MS,
             )
         )
@@ -141,12 +148,12 @@ async def filter_rounds(net: Network, socket: UdpSocket, mapped: Endpoint) -> Fi
             return all(inbox.count(sender(net, name)) > 0 for name in senders[1:])
 
         await net.until(all_heard, margin(net) * (turn + 1))  # a path that delays and disturbs is given longer each time
-        copies += max(0, COPIES - -(-reply.failed // len(senders)))
+        copies += max(0, each - -(-reply.failed // len(senders)))
         arrived += inbox.count(sender(net, "A1"))
         same += inbox.count(sender(net, "A2"))
         other += inbox.count(sender(net, "B1"))
         heard_all = bool(same) and (bool(other) or alternate is None)
-        if heard_all or chance_of_silence(arrived, copies, copies) < WRONG_BY_CHANCE:
+        if heard_all or chance_at_worst(arrived, copies, copies) < WRONG_BY_CHANCE:
             break
     return FilterEvidence(
         local=str(socket.local),

@@ -128,8 +128,8 @@ def evidence(**facts: Any) -> FilterEvidence:
     given = {
         "local": "192.168.88.2:40004",
         "mapped": "203.0.113.1:40004",
-        "copies": 6,
-        "control": 6,
+        "copies": 9,
+        "control": 9,
         "same_address": 0,
         "other_address": 0,
         "same_address_answers": True,
@@ -146,7 +146,7 @@ def filtering(seen: FilterEvidence | None) -> str | None:
 
 
 def test_what_came_in_tells_the_filter() -> None:
-    assert filtering(evidence(other_address=6, same_address=6)) == EI
+    assert filtering(evidence(other_address=9, same_address=9)) == EI
     assert filtering(evidence(other_address=1)) == EI, "one packet is enough"
     assert filtering(evidence(same_address=1)) == AD
     assert filtering(evidence()) == APD
@@ -159,18 +159,19 @@ def test_an_arrival_needs_no_control() -> None:
 @pytest.mark.parametrize(
     ("copies", "control", "proved"),
     [
-        (6, 6, True),  # (1/8)^6 = 4e-6
-        (6, 5, False),  # (2/8)^6 = 2e-4
-        (12, 8, True),  # (5/14)^12 = 4e-6
-        (12, 7, False),  # (6/14)^12 = 4e-5
-        (30, 10, True),  # (21/32)^30 = 3e-6
-        (30, 9, False),  # (22/32)^30 = 1.3e-5
+        (6, 6, False),  # half of all lost: (1/2)^12 = 2.4e-4
+        (9, 9, True),  # (1/2)^18 = 4e-6
+        (9, 8, False),  # (10/18)^10 (8/18)^8, beside (1/9) (8/9)^8: 1e-4
+        (18, 15, True),  # (21/36)^21 (15/36)^15, beside (3/18)^3 (15/18)^15: 8e-8
+        (18, 12, False),  # (24/36)^24 (12/36)^12, beside (6/18)^6 (12/18)^12: 1.05e-5
+        (45, 22, True),  # (68/90)^68 (22/90)^22, beside (23/45)^23 (22/45)^22: 6e-9
+        (45, 14, False),  # (76/90)^76 (14/90)^14, beside (31/45)^31 (14/45)^14: 1.7e-5
         (30, 0, False),
         (0, 0, False),
     ],
 )
 def test_a_silence_needs_its_control(copies: int, control: int, proved: bool) -> None:
-    """Laplace's rule for the loss, to the power of the copies, below one in 100,000."""
+    """At whatever loss goes with the control, below one in 100,000."""
     assert evidence(copies=copies, control=control).silence_proved is proved
     for seen in (evidence(copies=copies, control=control), evidence(copies=copies, control=control, same_address=1)):
         assert (filtering(seen) is not None) is proved
@@ -179,7 +180,7 @@ def test_a_silence_needs_its_control(copies: int, control: int, proved: bool) ->
 
 @pytest.mark.parametrize("answers", [False, None])
 def test_a_silence_needs_a_sender_that_lives(answers: bool | None) -> None:
-    dead = evidence(same_address=6, alternate_answers=answers)
+    dead = evidence(same_address=9, alternate_answers=answers)
     assert filtering(dead) is None
     assert "alternate address did not answer" in classify_filtering(dead)[1]
     dead = evidence(same_address_answers=answers)
@@ -190,7 +191,7 @@ def test_a_silence_needs_a_sender_that_lives(answers: bool | None) -> None:
 
 def test_with_one_address_only_the_strictest_filter_can_be_told() -> None:
     assert filtering(evidence(other_address=None, alternate_answers=None)) == APD
-    loose = evidence(other_address=None, same_address=6, alternate_answers=None)
+    loose = evidence(other_address=None, same_address=9, alternate_answers=None)
     assert filtering(loose) is None
     assert "one address" in classify_filtering(loose)[1]
 
@@ -212,7 +213,7 @@ def test_with_one_address_only_the_strictest_filter_can_be_told() -> None:
 def test_an_arrival_from_a_contacted_address_is_explained_by_the_contact(
     contacted: float | None, recalled: str | None, recalled_s: float | None, told: str | None
 ) -> None:
-    seen = evidence(other_address=6, same_address=6, alternate_contacted_s=contacted, recalled=recalled, recalled_s=recalled_s)
+    seen = evidence(other_address=9, same_address=9, alternate_contacted_s=contacted, recalled=recalled, recalled_s=recalled_s)
     assert filtering(seen) == told
     if told is None:
         assert f"contacted the alternate address {contacted:.0f} s ago" in classify_filtering(seen)[1]
@@ -223,7 +224,7 @@ def test_an_arrival_from_a_contacted_address_is_explained_by_the_contact(
 def test_a_contact_explains_no_silence(contacted: float | None, recalled: str | None) -> None:
     """Who is kept out though a router might remember him is kept out."""
     facts = {"alternate_contacted_s": contacted, "recalled": recalled, "recalled_s": 60.0 if recalled else None}
-    assert filtering(evidence(same_address=6, **facts)) == AD
+    assert filtering(evidence(same_address=9, **facts)) == AD
     assert filtering(evidence(**facts)) == APD
 
 

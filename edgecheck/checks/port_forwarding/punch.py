@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from edgecheck.checks.port_forwarding.crossing import hello
 from edgecheck.checks.port_forwarding.udp import request
-from edgecheck.checks.unsolicited import Inbox, margin, probe_of, sender
+from edgecheck.checks.unsolicited import Inbox, copies_at_once, margin, probe_of, sender
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import control
@@ -49,7 +49,7 @@ async def punch_udp(net: Network, ports: list[int], hops: int) -> set[int]:
                 for port, socket in sockets.items():
                     socket.send(hello(net, port, outward), source, hops)
                 await net.sleep(0.01)
-            await net.ask(lambda id: request(id, series, net.observed, list(sockets), ("A2",), net.pace))
+            await net.ask(lambda id: request(id, series, net.observed, list(sockets), ("A2",), net.pace, copies_at_once(net)))
             if await net.until(lambda: all(inbox.count(source) for inbox in inboxes.values()), (turn + 1) * 2 * margin(net)):
                 break
         account = await net.account(outward)

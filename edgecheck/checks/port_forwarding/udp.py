@@ -7,16 +7,15 @@ from types import MappingProxyType
 import msgspec
 
 from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, PortRow
-from edgecheck.checks.unsolicited import MOST_ROUNDS, NO_CONTROL_FLOW, Inbox, margin, open_bare, probe_of, sender
+from edgecheck.checks.unsolicited import MOST_ROUNDS, NO_CONTROL_FLOW, Inbox, copies_at_once, margin, open_bare, probe_of, sender
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_at_worst
 from edgecheck.model.profile import PortNeed
 from edgecheck.wire import control
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
 
-COPIES = 6
 SPACING_MS = 25
 
 
@@ -86,17 +85,17 @@ class Shots:
 
     def proved_silent(self, port: int) -> bool:
         arrived, sent = self.controls.get(port, (0, 0))
-        return chance_of_silence(arrived, sent, self.sent.get(port, 0)) < WRONG_BY_CHANCE
+        return chance_at_worst(arrived, sent, self.sent.get(port, 0)) < WRONG_BY_CHANCE
 
     async def _round(self, targets: dict[int, UdpSocket], silent: list[int], mapped_canary: UdpSocket, at: Endpoint | None) -> None:
-        net = self.net
+        net, copies = self.net, copies_at_once(self.net)
         series, control_series = net.new_series(), net.new_series()
         self._series.append(series)
         controls = Inbox(net, mapped_canary, control_series)
-        requests = [net.ask(lambda id: request(id, series, net.observed, silent, ("BX",), net.pace))]
+        requests = [net.ask(lambda id: request(id, series, net.observed, silent, ("BX",), net.pace, copies))]
         if at is not None:
             # The control flow and the never-contacted sender to the mapped canary, in the same moments.
-            requests.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], ("A1", "BX"), 0)))
+            requests.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], ("A1", "BX"), 0, copies)))
         replies = await asyncio.gather(*requests)
 
         def heard() -> bool:
@@ -105,10 +104,10 @@ class Shots:
 
         await net.until(heard, margin(net))
         first = replies[0]
-        left = COPIES if isinstance(first, control.Probed) and not first.failed else 0
+        left = copies if isinstance(first, control.Probed) and not first.failed else 0
         arrived = controls.count(sender(net, "A1"))
         if at is not None:
-            self.control_sent += COPIES
+            self.control_sent += copies
             self.control_arrived += arrived
             self.mapped_reached |= controls.count(sender(net, "BX")) > 0
         landed = _landed(net, targets, series)
@@ -119,7 +118,7 @@ class Shots:
             if at_ports and port not in at_ports:
                 self.moved[port] = at_ports[0]
             before = self.controls.get(port, (0, 0))
-            self.controls[port] = (before[0] + arrived, before[1] + (COPIES if at is not None else 0))
+            self.controls[port] = (before[0] + arrived, before[1] + (copies if at is not None else 0))
         account = await net.account(series)
         for row in account.errors if account else ():
             self.errors.setdefault(row.port, row)
@@ -159,7 +158,7 @@ class Shots:
         return replace(made, reason=unproved(*self.controls.get(port, (0, 0))))
 
     def _mapped_silence_proved(self) -> bool:
-        return chance_of_silence(self.control_arrived, self.control_sent, self.control_sent) < WRONG_BY_CHANCE
+        return chance_at_worst(self.control_arrived, self.control_sent, self.control_sent) < WRONG_BY_CHANCE
 
     def canaries(self, bare: list[UdpSocket]) -> Canaries:
         return Canaries(
@@ -190,7 +189,7 @@ def request(
     ports: list[int],
     senders: tuple[control.Sender, ...],
     pace: int,
-    copies: int = COPIES,
+    copies: int,
     spacing_ms: int = SPACING_MS,
     hops: int = 0,
 ) -> control.Probe:

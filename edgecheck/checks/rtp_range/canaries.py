@@ -3,9 +3,9 @@
 import asyncio
 
 from edgecheck.checks.rtp_range.listening import Run, count_probes, request
-from edgecheck.checks.unsolicited import COPIES, MOST_ROUNDS, believed, lets_anyone_in, margin, remembered
+from edgecheck.checks.unsolicited import MOST_ROUNDS, believed, copies_at_once, lets_anyone_in, margin, remembered
 from edgecheck.model.check import UdpSocket
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_at_worst
 from edgecheck.wire.address import Endpoint
 
 MOST_USED_BY_OTHERS = 512
@@ -61,23 +61,23 @@ async def _reached(run: Run, contact: UdpSocket, at: Endpoint | None, bare: list
     net = run.net
     unused: set[int] = set()
     reached = False
-    sent = arrived = 0
+    sent, arrived, copies = 0, 0, copies_at_once(net)
     for _ in range(MOST_ROUNDS):
         series, control_series = net.new_series(), net.new_series()
         asks = []
         if bare:
             ports = [socket.local.port for socket in bare]
-            asks.append(net.ask(lambda id: request(id, series, net.observed, ports, "BX", copies=COPIES)))  # noqa: B023
+            asks.append(net.ask(lambda id: request(id, series, net.observed, ports, "BX", copies=copies)))  # noqa: B023
         if at is not None:
             for number, who in ((series, "BX"), (control_series, "A1")):
-                asks.append(net.ask(lambda id, number=number, who=who: request(id, number, at.host, [at.port], who, copies=COPIES)))  # type: ignore[misc]
+                asks.append(net.ask(lambda id, number=number, who=who: request(id, number, at.host, [at.port], who, copies=copies)))  # type: ignore[misc]
         await asyncio.gather(*asks)
         await net.until(lambda: False, margin(net))
         unused |= {socket.local.port for socket in bare if count_probes(net, socket, series)}
         if at is None:
             return unused, None
         reached |= count_probes(net, contact, series) > 0
-        sent, arrived = sent + COPIES, arrived + count_probes(net, contact, control_series)
-        if reached or chance_of_silence(arrived, sent, sent) < WRONG_BY_CHANCE:
+        sent, arrived = sent + copies, arrived + count_probes(net, contact, control_series)
+        if reached or chance_at_worst(arrived, sent, sent) < WRONG_BY_CHANCE:
             return unused, reached
     return unused, None
