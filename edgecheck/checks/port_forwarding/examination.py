@@ -94,9 +94,10 @@ async def examine(
             canary_tcp=crossing.canary_tcp,
         )
         wanted = _crossed(wanted, crossing)
-        wanted = await look_elsewhere(net, wanted, kept) if patient and net.source != net.observed else wanted
         wanted = await _punched(net, wanted, path, rounds)
         wanted = await _later(net, wanted, path, rounds) if patient else wanted
+        # Last: what asks at a machine that is not there spends the errors of a router that saves them.
+        wanted = await look_elsewhere(net, wanted, kept) if patient and net.source != net.observed else wanted
     return _with(rows, wanted), path
 
 
