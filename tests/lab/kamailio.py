@@ -126,8 +126,11 @@ def start(
 
 
 def run(topology: Topology, namespace: str, directory: Path, config: str, *ends: End) -> Program:
-    """Start one that is configured so; returns when it serves at all of these ends."""
+    """Start one that is configured so; returns when it serves at all of these ends.
+
+    OpenSSL takes some 20 MB of its shared memory for a dozen certificates; where memory is short, it drops requests, or ends.
+    """
     file = directory / "kamailio.cfg"
     file.write_text(config)
-    options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "32", "-M", "4")
+    options = ("-f", str(file), "-DD", "-E", "-P", str(directory / "pid"), "-w", str(directory), "-Y", str(directory), "-m", "256", "-M", "16")
     return ready.serves(topology.ground, topology.ground.spawn(namespace, "kamailio", *options), namespace, *ends)

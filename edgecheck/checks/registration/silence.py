@@ -119,8 +119,8 @@ def _ignored(seen: RegistrationObservation, decisive: Attempt) -> Finding:
         return found("no-response", INCONCLUSIVE, seen, text, reference=reference)
     text = (
         f"{way(decisive)} answers OPTIONS and meets REGISTER with silence ({why(decisive)}): the way is open, so the server (or a "
-        "guard before it) ignores this account or this address, or no registrar is there, or what answers REGISTER answers from another "
-        "address or port, which a NAT drops."
+        "guard before it) ignores this account or this address, or no registrar is there, or a SIP ALG on the way drops REGISTER alone, or "
+        "what answers REGISTER answers from another address or port, which a NAT drops."
     )
     facts = (f"{answered} OPTIONS answered, with {seen.options_copies} copies",)
     return found("ignored", FAIL, seen, text, evidence=facts, reference=reference)
