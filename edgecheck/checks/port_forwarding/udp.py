@@ -20,7 +20,11 @@ SPACING_MS = 25
 
 
 async def probe_udp(
-    net: Network, wanted: list[tuple[PortNeed, int]], avoid: set[int], led_on: Mapping[int, LocalFailure] = MappingProxyType({})
+    net: Network,
+    wanted: list[tuple[PortNeed, int]],
+    avoid: set[int],
+    led_on: Mapping[int, LocalFailure] = MappingProxyType({}),
+    spacing_ms: int = SPACING_MS,
 ) -> tuple[list[PortRow], Canaries, "Shots | None"]:
     """The rows, what became of the canaries, and the rounds themselves: errors may come in later. ``led_on``: what need not be opened."""
     sockets: dict[int, UdpSocket] = {}
@@ -38,7 +42,7 @@ async def probe_udp(
         mapped_canary = await net.open_udp()
         bare = await open_bare(net, avoid)
         at = await net.proved(mapped_canary)
-        shots = await Shots.fire(net, sockets, bare, mapped_canary, at)
+        shots = await Shots.fire(net, sockets, bare, mapped_canary, at, spacing_ms)
         shots.bare = [socket.local.port for socket in bare]
         canaries = shots.canaries(bare)
         if at is not None and at.host != net.observed:
@@ -52,8 +56,9 @@ async def probe_udp(
 class Shots:
     """Rounds of UDP probes to the ports that are still silent, with controls, until silence is proved or rounds are used up."""
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Network, spacing_ms: int) -> None:
         self.net = net
+        self._spacing_ms = spacing_ms
         self.sent: dict[int, int] = {}
         self.arrived: dict[int, int] = {}
         self.controls: dict[int, tuple[int, int]] = {}
@@ -67,9 +72,15 @@ class Shots:
 
     @classmethod
     async def fire(
-        cls, net: Network, sockets: dict[int, UdpSocket], bare: list[UdpSocket], mapped_canary: UdpSocket, at: Endpoint | None
+        cls,
+        net: Network,
+        sockets: dict[int, UdpSocket],
+        bare: list[UdpSocket],
+        mapped_canary: UdpSocket,
+        at: Endpoint | None,
+        spacing_ms: int,
     ) -> "Shots":
-        shots = cls(net)
+        shots = cls(net, spacing_ms)
         targets = {**sockets, **{socket.local.port: socket for socket in bare}}
         for _ in range(MOST_ROUNDS):
             silent = [port for port in targets if not shots._settled(port)]
@@ -92,10 +103,10 @@ class Shots:
         series, control_series = net.new_series(), net.new_series()
         self._series.append(series)
         controls = Inbox(net, mapped_canary, control_series)
-        requests = [net.ask(lambda id: request(id, series, net.observed, silent, ("BX",), net.pace, copies))]
+        requests = [net.ask(lambda id: request(id, series, net.observed, silent, ("BX",), net.pace, copies, self._spacing_ms))]
         if at is not None:
             # The control flow and the never-contacted sender to the mapped canary, in the same moments.
-            requests.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], ("A1", "BX"), 0, copies)))
+            requests.append(net.ask(lambda id: request(id, control_series, at.host, [at.port], ("A1", "BX"), 0, copies, self._spacing_ms)))
         replies = await asyncio.gather(*requests)
 
         def heard() -> bool:
