@@ -43,7 +43,7 @@ TOKEN_LIMITS = Limits(pace=100_000, mirror_messages=4096, fresh_ports=32)
 """With a token. A burst over a whole RTP range takes a tenth of a second; the pace that an edge can stand is the client's to choose.
 The mirror holds every copy of every request of a run over a lossy path, and the three answers to each INVITE."""
 OPEN_LIMITS = Limits(
-    session_s=300, pace=5_000, copies=8, dials=64, source_rate=100, mirror_messages=1024, inquiries=32, reports_bytes=64 << 20,
+    session_s=300, pace=5_000, copies=9, dials=64, source_rate=100, mirror_messages=1024, inquiries=32, reports_bytes=64 << 20,
     fresh_ports=16,
 )
 """For a public server."""

@@ -25,7 +25,7 @@ from edgecheck.wire.errors import WireError
 
 COPIES = 9
 """Where as many controls all arrive, no loss makes so many lost likely: see ``model.evidence.chance_at_worst``."""
-SPACING_MS = 25
+SPACING_MS = 17
 MOST_ROUNDS = 5
 REMEMBERS_S = 600.0
 """How long a router may remember a contacted host or a mapping (RFC 4787 REQ-5 asks for two minutes at least; five are common)."""
