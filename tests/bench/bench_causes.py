@@ -29,11 +29,11 @@ from tests.lab.alg_scenarios import CASES as MUTATIONS
 from tests.lab.alg_scenarios import Case as Mutation
 from tests.lab.expectation import OneOf
 from tests.lab.ground import LabError
+from tests.lab.port_edge import Case as Port
 from tests.lab.scenario import Scenario
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.scenarios_of_causes import LOOKALIKES
 from tests.lab.test_causes import CASES as PORTS
-from tests.lab.test_causes import Case as Port
 from tests.lab.test_rtp_causes import CASES as STRETCHES
 from tests.lab.test_rtp_causes import Case as Stretches
 from tests.lab.topology import Plan, Topology, UserRouter

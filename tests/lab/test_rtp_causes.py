@@ -9,9 +9,9 @@ import pytest
 
 from tests.lab import runs
 from tests.lab.conftest import Laboratory
+from tests.lab.port_edge import ABSENT, SAVING, nft
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.scenarios_of_causes import SCAN_PROTECTION
-from tests.lab.test_causes import ABSENT, SAVING, nft
 from tests.lab.topology import CLIENT, LAN_HOST, Plan, Topology
 
 pytestmark = pytest.mark.lab
