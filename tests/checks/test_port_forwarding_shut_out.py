@@ -119,6 +119,22 @@ def test_a_prober_that_has_reached_nothing_before_it_was_shut_out_finds_no_rule_
     assert all("let in at" in row.reason for row in silent)
 
 
+def test_a_port_that_is_taken_meanwhile_leaves_the_other_witnesses() -> None:
+    """A program of this machine takes a port between the rounds and the question of the primary address."""
+
+    class TakenLater(Edge):
+        opened = 0
+
+        async def listen_tcp(self, port: int) -> Any:
+            self.opened += port == 5060
+            if self.opened > 1:
+                self.taken.add(("tcp", 5060))
+            return await super().listen_tcp(port)
+
+    seen = look(port_forwarding, lambda: TakenLater(Banning(0, **PORT_RESTRICTED, forwarded=dict(SIP))))
+    assert not [row for row in seen.ports if row.state == "blocked"]
+
+
 def test_a_guard_against_syn_floods_is_no_missing_rule() -> None:
     seen = seen_behind(lambda: SynGuard(0, **PORT_RESTRICTED, forwarded=dict(SIP)))
     states = {(row.transport, row.port): row.state for row in seen.ports}
