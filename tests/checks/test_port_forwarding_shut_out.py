@@ -186,3 +186,22 @@ def test_rtp_that_is_forwarded_is_not_blocked_by_who_shuts_out(most: int) -> Non
     seen = look(rtp_range, lambda: Edge(Banning(most, **PORT_RESTRICTED, forwarded=rules)), profile)
     assert seen.inbound_blocked == ()
     assert Verdict.FAIL not in {finding.verdict for finding in say(rtp_range.CHECK, seen, profile).findings}
+
+
+class Shut(Nat):
+    """Nothing unasked comes in from either address of the server."""
+
+    def inbound(self, transport: str, source: Endpoint, port: int) -> int | None:  # type: ignore[override]
+        solicited = any(source in contacts for contacts in self._contacts.values())
+        return super().inbound(transport, source, port) if solicited else None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("guarded", "later", "state"), [(True, 60, "undecided"), (True, 700, "blocked"), (False, 60, "blocked")])
+def test_what_an_earlier_run_saw_of_a_guard_is_minded_for_ten_minutes(guarded: bool, later: float, state: str) -> None:
+    memory = SharedMemory()
+    before = Banning(5, **PORT_RESTRICTED, forwarded=dict(SIP)) if guarded else Nat(**PORT_RESTRICTED)
+    look(port_forwarding, lambda: Edge(before), memory=memory)
+    memory.clock += later
+    seen = look(port_forwarding, lambda: Edge(Shut(**PORT_RESTRICTED, forwarded=dict(SIP))), memory=memory)
+    assert {row.state for row in seen.ports} == {state}
+    assert all(("in an earlier run" in row.reason) == (state == "undecided") for row in seen.ports)

@@ -1,8 +1,10 @@
 """One question from either address of the server to a port, from a port of its own that nobody has seen; and whether it got there."""
 
+import asyncio
 from typing import Literal, NamedTuple
 
 from edgecheck.checks.port_forwarding.observation import PortRow
+from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Listener, Network, UdpSocket
 from edgecheck.wire import control
 
@@ -46,6 +48,29 @@ async def ask(net: Network, sender: Literal["A", "B"], place: Place, how: Manner
         )
     )
     return next(iter(reply.rows), None) if isinstance(reply, control.Inquired) else None
+
+
+async def reaches(net: Network, place: Place, how: Manner, end: End | None) -> tuple[bool, control.InquiryRow | None]:
+    """Whether the alternate address gets there: known as soon as it does; and the server's account, where that was waited for.
+
+    ``end``: our own; None where a service holds the port, whose answer tells then. Raises ``RequestDeclined``.
+    """
+    series = net.new_series()
+    asking = asyncio.create_task(ask(net, "B", place, how, series))
+    hearing = asyncio.create_task(net.until(lambda: heard(net, end, series, place[1]), 3600))
+    try:
+        await asyncio.wait((asking, hearing), return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done():
+            return True, None
+        row = await asking
+        if how.held and let_in(row):
+            return True, row
+        await net.sleep(margin(net))
+        return heard(net, end, series, place[1]), row
+    finally:
+        for task in (asking, hearing):
+            task.cancel()
+        await asyncio.gather(asking, hearing, return_exceptions=True)
 
 
 def heard(net: Network, end: End | None, series: int, port: int) -> bool:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from edgecheck.checks.port_forwarding.asking import Manner, ask
 from edgecheck.checks.port_forwarding.here import ARRIVED, Rise, burst
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.model.check import Network, Sightings
 from edgecheck.model.errors import LocalFailure, RequestDeclined
-from edgecheck.wire import control
 from edgecheck.wire.address import parse_endpoint
 
 MOST = 4
@@ -122,23 +122,10 @@ async def _asked(net: Network, sightings: Sightings, port: int) -> tuple[str, ..
 
     looking = asyncio.ensure_future(look())
     try:
-        reply = await net.ask(
-            lambda id: control.Inquire(
-                id=id,
-                series=net.new_series(),
-                address=net.observed,
-                ports=((port, port),),
-                transport="tcp",
-                speak="nothing",
-                attempts=_ATTEMPTS,
-                spacing_ms=_SPACING_MS,
-                patience_ms=int(400 + 4000 * net.rtt),
-            )
-        )
+        row = await ask(net, "B", ("tcp", port), Manner(False, _ATTEMPTS, _SPACING_MS, int(400 + 2000 * net.rtt)), net.new_series())
     except RequestDeclined:
         return None
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
-    rows = reply.rows if isinstance(reply, control.Inquired) else ()
-    return rows[0].sources if rows and rows[0].outcome != "unsent" else None
+    return row.sources if row is not None and row.outcome != "unsent" else None

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from edgecheck.checks.port_forwarding.asking import End, Manner, Transport, ask, heard, let_in, open_end
+from edgecheck.checks.port_forwarding.asking import End, Manner, Transport, open_end, reaches
 from edgecheck.checks.port_forwarding.live import control_copies
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.checks.port_forwarding.primary import led_in, let_in_at
 from edgecheck.checks.port_forwarding.tcp import CALM_PORTS, CALM_S, chance_of_tcp_silence
 from edgecheck.checks.port_forwarding.weighing import doubt
-from edgecheck.checks.unsolicited import LET_IN, margin
+from edgecheck.checks.unsolicited import LET_IN, remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure, RequestDeclined
 from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
@@ -26,6 +26,10 @@ from edgecheck.wire.address import Endpoint
 COPIES, SPACING_MS, PATIENCE_MS = 6, 40, 200
 _SHUT_OUT = "shut-out"
 _REACHED = ("forwarded", "answered")
+_EARLIER = (
+    "in an earlier run, {minutes} ago, something on the way shut out the server's alternate address (port scan protection), and may do so "
+    "still: run again ten minutes after the last run"
+)
 
 
 class Witness(NamedTuple):
@@ -65,6 +69,21 @@ def left(net: Network) -> Witness | None:
 def shut_out_before(net: Network) -> str:
     """Why an earlier check of this session took datagrams of the prober for shut out; empty: it did not."""
     return _of_this_session(net, _SHUT_OUT)
+
+
+def note(net: Network) -> None:
+    """For later runs, which may find both addresses of the server shut out from the start."""
+    if net.alternate is not None:
+        net.memory.note(f"{_SHUT_OUT}/{net.alternate.host}", "yes")
+
+
+def noted(net: Network) -> str:
+    """Why silence proves nothing after an earlier run; empty where nothing of the kind is known."""
+    known = net.memory.recall(f"{_SHUT_OUT}/{net.alternate.host}") if net.alternate is not None else None
+    if known is None or not remembered(known[1]):
+        return ""
+    minutes = round(known[1] / 60)
+    return _EARLIER.format(minutes=f"{minutes} minute{'s' * (minutes != 1)}" if minutes else "less than a minute")
 
 
 def _of_this_session(net: Network, key: str) -> str:
@@ -120,6 +139,10 @@ async def weigh_silence(
     why = reason(shut["udp"]) if "udp" in shut else reason_of_another(out_of["udp"]) if "udp" in out_of else ""
     if why:
         net.memory.note(_SHUT_OUT, f"{net.session.hex()} {why}")
+        note(net)
+    elif not led and scouted is None and witness_of(rows) is None:
+        earlier = noted(net)
+        return [doubt(row, earlier) if earlier and _silent(row) else row for row in rows]
     return [
         doubt(row, reason(shut[row.transport]), _REACHED)
         if row in leant and row not in proved
@@ -170,23 +193,17 @@ async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -
 
 
 async def _stays_silent(net: Network, witness: Witness, opened: End | None, weather: UdpSocket, at: Endpoint | None) -> bool:
-    series = net.new_series()
-    place, how = (witness.transport, witness.port), Manner(witness.asked, COPIES, SPACING_MS, PATIENCE_MS)
-    asking = asyncio.create_task(ask(net, "B", place, how, series))
-    hearing = asyncio.create_task(net.until(lambda: heard(net, opened, series, witness.port), 3600))
+    how = Manner(witness.asked, COPIES, SPACING_MS, PATIENCE_MS)
     measuring = asyncio.create_task(control_copies(net, weather, at))
     try:
-        await asyncio.wait((asking, hearing), return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done() or let_in(await asking):
+        got, row = await reaches(net, (witness.transport, witness.port), how, opened)
+        if got or row is None or row.outcome != "silent" or row.said:
             return False
         arrived, sent = await measuring
-        await net.sleep(margin(net))
-        row = await asking
-        if row is None or row.outcome != "silent" or hearing.done() or not sent:
-            return False
     finally:
-        for task in (asking, hearing, measuring):
-            task.cancel()
-        await asyncio.gather(asking, hearing, measuring, return_exceptions=True)
+        measuring.cancel()
+        await asyncio.gather(measuring, return_exceptions=True)
+    if not sent:
+        return False
     chance = chance_of_silence if witness.transport == "udp" else chance_of_tcp_silence
     return chance(arrived, sent, row.attempts) < WRONG_BY_CHANCE

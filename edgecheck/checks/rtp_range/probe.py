@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
 from edgecheck.checks.port_forwarding.primary import led_in
-from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, reason_of_another, shut_out_before
+from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, note, noted, reason_of_another, shut_out_before
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
@@ -15,7 +15,7 @@ from edgecheck.checks.rtp_range.observation import RtpObservation, Traced
 from edgecheck.checks.rtp_range.outbound import Outbound
 from edgecheck.checks.rtp_range.outward import trace
 from edgecheck.checks.rtp_range.rounds import Tally
-from edgecheck.checks.rtp_range.shut_out import STARVED, no_longer_let_in, note, noted, out_now
+from edgecheck.checks.rtp_range.shut_out import STARVED, no_longer_let_in, out_now
 from edgecheck.checks.rtp_range.stretches import MOST_BESIDE, beside, representatives, shifts, stretches
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers
 from edgecheck.model import draft
@@ -117,9 +117,9 @@ async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chose
     if out:
         run.examined = None  # what was silent in the examination may have been so for that alone
         run.cause_untold = out
-        note(run)
+        note(run.net)
     elif not opened:
-        run.shut_out = noted(run)
+        run.shut_out = noted(run.net)
 
 
 async def _examine(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen) -> None:
