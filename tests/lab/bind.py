@@ -131,6 +131,11 @@ OF_SILENCE = {f"sip:u@nosuch.example.com|{SILENT}": {"server-failure": "inconclu
 OF_IPV4_ALONE = {"sip:u@sixsrv.example.com": {"no-usable-address": "fail"}, "sip:u@dualsrv.example.com": {"found": "pass"}}
 """The same on ``lan-host``, which has no IPv6."""
 
+ONE_PORT = "asked from one port, while the box is there and after it"
+_ASK = f"""import dns.message, dns.query
+question = dns.message.make_query("plain.example.com", "A")
+print(dns.query.udp(question, "{SERVER}", timeout=5, source_port=40000).answer[0][0])"""
+
 MANY = 40
 """More than a datagram of 1232 bytes holds."""
 _LONG = "a-very-long-host-name-so-that-the-answer-must-be-cut"
@@ -173,12 +178,19 @@ def look_at_all(topology: Topology, folder: Path, *more: str) -> dict[str, Any]:
         (folder / "resolv.conf").write_text(f"nameserver {HOME}\n")
         box.lead("lan", "udp", "tcp")
         box.lead("guests", "udp")
+        asked_of_one_port = [_ask(topology)]
         hosts = ("client", "lan-host")
         seen = dict(zip(hosts, pool.map(lambda host: locate(topology, host, *BOXED[host]), hosts), strict=True))
         box.lead("lan", server=SERVER)
         seen[CHOOSY] = locate(topology, "client", *BOXED[CHOOSY])
         (folder / "resolv.conf").write_text(f"nameserver {SERVER}\n")
-    return found | {f"{uri}, boxed, on {host}": result for host, results in seen.items() for uri, result in results.items()}
+    asked_of_one_port.append(_ask(topology))
+    return found | {ONE_PORT: asked_of_one_port} | {f"{uri}, boxed, on {host}": result for host, results in seen.items() for uri, result in results.items()}
+
+
+def _ask(topology: Topology) -> str:
+    """The address that plain.example.com has for a client which asks the server from the same port every time."""
+    return topology.ground.run("client", *python("-c", _ASK), check=True).stdout.strip()
 
 
 def locate(topology: Topology, namespace: str, *accounts: str) -> dict[str, Any]:

@@ -48,4 +48,7 @@ class DnsBox:
         self._nft(f"table ip dns-box {{ chain first {{\n{body}\n}}\n}}\n")
 
     def _nft(self, table: str) -> None:
-        self._ground.shell(f"ip netns exec {NAMESPACE} nft -f - <<'END'\n{_NO_TABLE}{table}END")
+        """Rules count for a flow's first packet: what is still tracked would go on as before, and a port that is used again would be led to a
+        box that has gone, whose host refuses in the server's name."""
+        flush = f"ip netns exec {NAMESPACE} conntrack -F 2>/dev/null"
+        self._ground.shell(f"ip netns exec {NAMESPACE} nft -f - <<'END'\n{_NO_TABLE}{table}END\n{flush}")

@@ -99,6 +99,11 @@ def test_a_router_that_answers_for_every_dns_server(answers: Looked, host: str, 
     assert answers[0][f"{uri}, boxed, on {host}"]["findings"] == bind.BOXED[host][uri]
 
 
+def test_nothing_of_a_box_that_went_is_left_on_the_router(answers: Looked) -> None:
+    """A flow that the router still tracked would be led to where nobody listens any more, and what follows would read as a DNS server that refuses."""
+    assert answers[0][bind.ONE_PORT] == [bind.LIE, "198.51.100.16"]
+
+
 def test_what_the_server_itself_says_is_told_only_where_it_was_heard(answers: Looked) -> None:
     uri, plain = f"sip:u@plain.example.com|{SERVER}:53", "plain.example.com is 198.51.100.16, and not 198.51.100.66"
     told = {host: answers[0][f"{uri}, boxed, on {host}"]["summaries"]["intercepted"] for host in ("client", "lan-host")}
