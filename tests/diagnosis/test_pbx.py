@@ -158,6 +158,33 @@ def test_a_range_that_ends_early_may_end_there():
     assert "rtpend=20000" in text
 
 
+@pytest.mark.parametrize(
+    ("cause", "more", "told"),
+    [
+        ("no-rule", (), "not one of these ports arrives: forward them"),
+        ("carrier-grade-nat", (), "no rule of yours can change that (carrier-grade NAT)"),
+        ("no-rule", (result(finding("topology.carrier-grade-nat", "fail", "path")),), "no rule of yours can change that"),
+        ("host-firewall", (), "let them in in this machine's own firewall"),
+        ("wrong-host", (), "see What to do in the report"),
+        ("no-rule", (result(finding("host.vpn", "warn", "tun0")),), "see What to do in the report"),
+    ],
+)
+def test_nobody_is_to_forward_what_no_rule_lets_in(cause, more, told):
+    shut = finding("rtp-range.inbound-blocked", "fail", "UDP 10000-20000", observed=f"10000-20000: {cause}")
+    seen = {"range": [10000, 20000], "inbound_open": 0, "inbound_blocked": [[10000, 20000]]}
+    text = unwrapped(parts("asterisk", nat(), result(shut, observation=seen), *more)["rtp.conf"])
+    assert told in text
+    assert ("forward them" in text) is (told.endswith("forward them"))
+
+
+def test_a_check_that_could_not_tell_is_not_called_unasked():
+    seen = msgspec.structs.replace(CLIENT, public_address="203.0.113.9")
+    silent = result(finding("nat-behavior.udp-blocked", "inconclusive", "UDP"), observation={"behind_nat": None})
+    text = unwrapped(parts("asterisk", silent, client=seen)["pjsip.conf"])
+    assert "as the echo server saw the control channel; nat-behavior could not tell it over UDP" in text
+    assert "nat-behavior was not asked" in unwrapped(parts("asterisk", untouched(), client=seen)["pjsip.conf"])
+
+
 def test_a_network_that_is_not_known_is_not_made_up():
     """A report of an older version has addresses without masks."""
     old = ClientFacts(source="192.168.1.20", interfaces=({"name": "eth0", "addresses": ["192.168.1.20"]},))

@@ -4,6 +4,8 @@ import ipaddress
 from typing import Any, Literal, NamedTuple
 
 from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.rules import held
+from edgecheck.diagnosis.words import fitting
 from edgecheck.model.verdict import ClientFacts
 from edgecheck.wire import ports
 from edgecheck.wire.address import parse_endpoint
@@ -12,6 +14,7 @@ from edgecheck.wire.errors import WireError
 Transport = Literal["udp", "tcp", "tls"]
 SAFE_KEEPALIVE_S = 25
 """Below the 30 s after which many routers forget an idle UDP mapping (it is Linux's default for one that saw one exchange)."""
+_RTP_BLOCKED = "rtp-range.inbound-blocked"
 _PREFERRED: tuple[tuple[str, Transport], ...] = (("UDP 5060", "udp"), ("TLS 5061", "tls"), ("TCP 5060", "tcp"))
 
 
@@ -99,7 +102,9 @@ def _external(facts: Facts, client: ClientFacts) -> tuple[str | None, str]:
         address = parse_endpoint(str(facts.fact("nat-behavior", "mapped_address"))).host
     except WireError:
         if client.public_address and client.source and client.public_address != client.source:
-            return _address(client.public_address), "as the echo server saw the control channel; nat-behavior was not asked"
+            asked = any(result.id == "nat-behavior" for result in facts.results)
+            why = "could not tell it over UDP" if asked else "was not asked"
+            return _address(client.public_address), f"as the echo server saw the control channel; nat-behavior {why}"
         return None, "not measured: nat-behavior did not learn the public address"
     if facts.fact("nat-behavior", "pooling") == "arbitrary":
         return None, f"this network leaves by several public addresses, {address} among them: bind the PBX to one line first"
@@ -150,15 +155,29 @@ def _rtp_told(facts: Facts) -> str:
     if facts.fact("rtp-range", "inbound_open") is None and not blocked:
         return f"profile {facts.profile.name}'s; whether it is open was not measured"
     if blocked == (facts.profile.rtp,):
-        return f"profile {facts.profile.name}'s; not one of these ports arrives: forward them"
+        return f"profile {facts.profile.name}'s; not one of these ports arrives: {_let_in(facts, 'them')}"
     if blocked:
         low, high = facts.profile.rtp
         early = len(blocked) == 1 and low < blocked[0][0] and blocked[0][1] == high
         shorter = f", or end the range at {blocked[0][0] - 1}" if early else ""
-        return f"profile {facts.profile.name}'s; {_few(blocked)} does not arrive: forward it{shorter}"
+        return f"profile {facts.profile.name}'s; {_few(blocked)} does not arrive: {_let_in(facts, 'it')}{shorter}"
     if out or facts.ranges("undecided"):
         return f"profile {facts.profile.name}'s; {_few(out or facts.ranges('undecided'))} is not known to be open both ways"
     return f"profile {facts.profile.name}'s; measured, open both ways"
+
+
+def _let_in(facts: Facts, what: str) -> str:
+    """What it takes, by the cause: nobody is to forward what a rule in the router cannot let in."""
+    blocked = facts.having(_RTP_BLOCKED)
+    causes = {cause for finding in blocked for cause in fitting(finding)}
+    why = {finding.id for one in held(facts) if any(each.id == _RTP_BLOCKED for each in one.explained) for finding in one.findings}
+    if causes == {"carrier-grade-nat"} or why & {"topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"}:
+        return "no rule of yours can change that (carrier-grade NAT); let the far side send audio to where yours comes from"
+    if causes == {"host-firewall"}:
+        return f"let {what} in in this machine's own firewall"
+    if why or (causes and "no-rule" not in causes):
+        return "see What to do in the report"
+    return f"let {what} in in the firewall before this machine" if facts.behind_nat is False else f"forward {what}"
 
 
 def _few(ranges: ports.Ranges) -> str:
