@@ -20,6 +20,7 @@ CAUSES = {
     "no-listener": "nothing listens there on this machine",
     "host-firewall": "this machine's own firewall drops it",
     "reverse-path": "this machine's check of senders (rp_filter) drops it",
+    "double-nat": "two routers translate addresses (double NAT), and one lacks the rule",
     "carrier-grade-nat": "the provider translates addresses, too (carrier-grade NAT)",
     "provider-drops": "the provider, or a firewall before the router, drops it",
     "router-refuses": "the router itself refuses it",

@@ -208,7 +208,7 @@ _INNER, _OUTER = {"no-rule", "filtered-behind"}, {"carrier-grade-nat", "provider
 def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     inner = facts.router.wan_address if facts.router else None
     target = f"to the inner one ({inner})" if inner else "to the inner one's outer address"
-    shut = facts.having("port-forwarding.no-rule", *_SEVERAL)
+    shut = facts.having("port-forwarding.no-rule", "port-forwarding.double-nat", *_SEVERAL)
     rtp = facts.profile.rtp if facts.having(_RTP_BLOCKED) else None
     needed, optional = ([each for each in shut if facts.optional(each) is which] for which in (False, True))
     ports_told = subjects(needed) + _if_used(optional) if needed else subjects(optional)
@@ -234,7 +234,8 @@ def _public_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
         )
     return (
         "Ask the provider for a public address of your own: no rule in your router can open a port through the provider's NAT. Until then "
-        "let trunks and phones register from here to the outside and keep their mappings alive.",
+        "let trunks and phones register from here to the outside and keep their mappings alive. (If the second router, with an "
+        "address of 100.64.0.0/10, is one of your own: that one needs the rules.)",
     )
 
 
@@ -282,6 +283,8 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return ()
     if causes == ("carrier-grade-nat",):
         return _public_address(facts, finding)
+    if causes == ("double-nat",):
+        return _both_routers(facts, finding)
     if causes == ("wrong-host",):
         return (f"Let the router's rule for {finding.subject} (RTP) lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
     if causes == ("provider-drops",):
@@ -346,6 +349,7 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "port-forwarding.carrier-grade-nat": _public_address,
     "topology.carrier-grade-nat": _public_address,
     "topology.double-nat": _both_routers,
+    "port-forwarding.double-nat": _both_routers,
     "port-forwarding.host-firewall": _host_firewall,
     "control.unreachable": no_session,
     "outbound.undecided": nothing_reached,

@@ -65,7 +65,8 @@ _FITTING = {
     "led-on-here": "this machine's own rules lead it on",
     "no-listener": "nothing listens where the rule leads",
     "host-firewall": "this machine's firewall drops it",
-    "carrier-grade-nat": "carrier-grade NAT",
+    "double-nat": "double NAT, and one router lacks the rule",
+    "carrier-grade-nat": "a second NAT, double or carrier-grade",
     "provider-drops": "the provider turns it away",
     "router-refuses": "the router refuses it itself",
     "filtered-behind": "filtered behind the router's rule",
@@ -146,7 +147,7 @@ def carrier(facts: Facts, found: Found) -> str:
 
 def both_routers(facts: Facts, found: Found) -> str:
     """Double NAT, and what does not arrive for want of a rule in one of the two."""
-    closed = facts.having(*NOT_LET_IN)
+    closed = facts.having(*NOT_LET_IN, "port-forwarding.double-nat")
     needed = [each for each in closed if not facts.optional(each)] or closed
     blocked = [*needed, *filter(behind_two, facts.having("rtp-range.inbound-blocked"))]
     if not blocked:
@@ -157,7 +158,8 @@ def both_routers(facts: Facts, found: Found) -> str:
 def behind_two(rtp: Finding) -> bool:
     """No RTP port at all is let in, and a rule is what lacks, at the one router or the other."""
     causes = fitting(rtp)
-    return "no-rule" in causes and len(causes) > 1 and " ports receive" not in rtp.summary
+    lacking = "double-nat" in causes or ("no-rule" in causes and len(causes) > 1)
+    return lacking and " ports receive" not in rtp.summary
 
 
 def lifetime(facts: Facts, found: Found) -> str:

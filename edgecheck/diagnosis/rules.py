@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
         lambda cause, other: LED_ON not in cause.observed or other.id.startswith("topology."),
     ),
     Rule(
-        ("topology.double-nat",),
+        ("topology.double-nat", "port-forwarding.double-nat"),
         Effect.CLOSED,
         clauses.both_routers,
         (*clauses.NOT_LET_IN, "topology.wan-address-differs", "rtp-range.inbound-blocked"),

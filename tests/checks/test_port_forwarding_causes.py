@@ -28,8 +28,10 @@ NEAR = Path(
 """One router, that tells of expiry and drops what it does not know."""
 FAR = Path(told_of_expiry=False)
 """Nothing could be told."""
-OUTER = msgspec.structs.replace(NEAR, owner_hop=2, behind_owner=2, cgnat=None)
+OUTER = msgspec.structs.replace(NEAR, owner_hop=2, owner="192.168.1.1", behind_owner=2, cgnat=None)
 """Two routers, and the second has the public address."""
+DOUBLE = msgspec.structs.replace(OUTER, double=True)
+"""And the first names a private WAN address beside it."""
 UNSEEN = msgspec.structs.replace(NEAR, owner_hop=None, cgnat=None, unseen_router="192.168.88.1")
 REJECTS = msgspec.structs.replace(NEAR, canary=Icmp(icmp_type=3, icmp_code=13, offender=PUBLIC, ttl=63), canary_tcp="refused")
 
@@ -59,6 +61,12 @@ NOTHING_HERE: dict[str, Any] = {"here": "nothing"}
         ({"passed_on": False, "punched": True}, FAR, ["no-rule", "carrier-grade-nat"]),
         # the outer of two routers has seen this machine send: whose it is, that does not tell
         ({"passed_on": False, "punched": True, **NOTHING_HERE}, OUTER, ["no-rule", "carrier-grade-nat"]),
+        ({"passed_on": False, "punched": True, **NOTHING_HERE}, DOUBLE, ["double-nat"]),
+        ({"passed_on": False, **NOTHING_HERE}, DOUBLE, ["double-nat", "provider-drops"]),
+        (NOTHING_HERE, DOUBLE, ["double-nat", "wrong-host", "filtered-behind", "provider-drops"]),
+        # the outer one leads it on: it is the inner one's turn
+        ({"passed_on": True, **NOTHING_HERE}, DOUBLE, ["no-rule", "wrong-host", "filtered-behind"]),
+        ({"passed_on": False, "punched": True, **NOTHING_HERE}, msgspec.structs.replace(DOUBLE, let_in=True), ["no-rule"]),
         ({"passed_on": False, **NOTHING_HERE}, FAR, ["no-rule", "provider-drops", "carrier-grade-nat"]),
         ({"passed_on": True, **NOTHING_HERE}, NEAR, ["wrong-host", "filtered-behind"]),
         ({"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall", "wrong-port"]),
@@ -195,10 +203,35 @@ def judged(*rows: PortRow, path: Path = NEAR, expectation: str = "fail") -> Said
 
 @pytest.mark.parametrize("cause", sorted(CAUSES))
 def test_every_cause_reads_as_a_sentence_alone_and_beside_others(cause: str) -> None:
-    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070"}
+    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070", "second": "192.168.1.1"}
     assert CAUSES[cause].says.format(**words).endswith(".")
     for part in CAUSES[cause][1:]:
         assert not part.format(**words).endswith(".")
+
+
+def test_the_router_beside_a_machine_on_a_providers_own_network_may_be_the_providers() -> None:
+    lacking = row(passed_on=False, punched=True, here="nothing")
+    assert list(fitting(lacking, msgspec.structs.replace(NEAR, cgnat=None), "100.64.7.2", PUBLIC)) == ["no-rule", "carrier-grade-nat"]
+
+
+def test_two_routers_in_a_row_are_named_with_the_one_that_lacks_the_rule() -> None:
+    (finding,) = judged(row(passed_on=False, punched=True, here="nothing"), path=DOUBLE).findings
+    assert (finding.id, finding.observed) == ("port-forwarding.double-nat", "blocked: double-nat")
+    assert f"the outer one, 192.168.1.1, which has {PUBLIC}, has no rule" in finding.summary
+    assert "Both need one" in finding.summary
+
+
+def test_a_second_router_that_nobody_names_is_told_of_where_the_rule_is_looked_for() -> None:
+    (finding,) = judged(row(passed_on=False, punched=True, here="nothing"), path=OUTER).findings
+    assert finding.observed == "blocked: no-rule or carrier-grade-nat"
+    assert f"the router that has {PUBLIC} (192.168.1.1, hop 2) has no rule for it" in finding.summary
+    assert "your own (double NAT), or the provider's (carrier-grade NAT)" in finding.summary
+
+
+def test_carrier_grade_nat_leaves_open_whose_router_bears_such_an_address() -> None:
+    (finding,) = judged(row(passed_on=False), path=Path(owner_hop=2, owner="100.64.0.1", router="192.168.88.1", cgnat=True)).findings
+    assert finding.id == "port-forwarding.carrier-grade-nat"
+    assert "unless 100.64.0.1 is a router of your own" in finding.summary
 
 
 def test_one_cause_gives_the_finding_its_name() -> None:

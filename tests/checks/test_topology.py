@@ -170,7 +170,40 @@ def test_carrier_grade_nat_that_leads_ports_on_is_no_failure() -> None:
     observed = msgspec.structs.replace(seen(*BEHIND_CARRIER), let_in=True)
     (finding,) = said(observed, PBX).findings
     assert (finding.id, finding.verdict) == ("topology.carrier-grade-nat", Verdict.WARN)
-    assert finding.summary.endswith("though ports are led on from there to here.")
+    assert f"though ports are led on from there to here; unless {CARRIER} is a router of your own" in finding.summary
+
+
+def test_who_numbers_his_own_network_from_the_providers_range_is_told_of_it() -> None:
+    """A company's second router may have such an address: only its owner knows."""
+    summary = said(seen(*BEHIND_CARRIER), PBX).finding("carrier-grade-nat").summary
+    assert f"unless {CARRIER} is a router of your own" in summary
+    assert "then this is double NAT, and that one needs the rule" in summary
+
+
+SHARED_SOURCE = "100.64.7.2"
+
+
+@pytest.mark.parametrize(
+    ("path", "own", "layers"),
+    [
+        (hops(CARRIER, CORE), steps("refused"), 1),  # a modem without a router at the provider's, or a cloud
+        (hops(CARRIER, "100.64.9.1", CORE), steps("expired", "refused"), None),
+        (hops(HOME, CARRIER, CORE), steps("expired", "silent"), None),
+    ],
+)
+def test_a_machine_that_is_itself_numbered_from_the_providers_range(
+    path: tuple[Hop, ...], own: tuple[OwnAddressStep, ...], layers: int | None
+) -> None:
+    """Neither carrier-grade NAT nor its absence can be told by that range then."""
+    observed = interpret(SHARED_SOURCE, PUBLIC, path, own, SILENT_ROUTER)
+    assert (observed.nat_layers, observed.cgnat) == (layers, None)
+    assert "provider's own network" in observed.reasons["cgnat"]
+    assert "numbers itself so" in observed.reasons["cgnat"]
+    found = said(observed)
+    assert (found.ids, found.verdict) == (["undecided"], Verdict.INCONCLUSIVE)
+    assert "numbers itself so" in found.findings[0].summary
+    led_on = say(topology.CHECK, msgspec.structs.replace(observed, let_in=True), PBX)
+    assert led_on.ids == (["single-nat"] if layers else ["undecided"])
 
 
 def test_double_nat_names_both_boxes() -> None:

@@ -129,11 +129,14 @@ ip -n core route add {WAN}/32 via 203.0.113.2
 
 def second_router(topology: Topology, home: str, second: str) -> None:
     """Make the carrier an ordinary second router: private addresses between the two."""
-    topology.ground.shell(
-        f"""ip -n home addr flush dev wan
+    topology.ground.shell(in_a_row(home, second))
+
+
+def in_a_row(home: str, second: str) -> str:
+    """The shell's words for it."""
+    return f"""ip -n home addr flush dev wan
 ip -n home addr add {home}/24 dev wan
 ip -n carrier addr flush dev lan
 ip -n carrier addr add {second}/24 dev lan
 ip -n home route add default via {second}
 """
-    )

@@ -86,6 +86,9 @@ ip -n home route add unreachable 203.0.113.129/32
 """
 """It translates to an address that none of its interfaces has; whatever else comes for that one it refuses, under the address of its line."""
 BOTH = "meta l4proto { tcp, udp }"
+IN_SITE, _OUTER = "192.168.1.2", "192.168.1.1"
+SITE = igd.in_a_row(IN_SITE, _OUTER)
+"""Two routers of one site, with private addresses between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,8 @@ class Case:
     """Namespace, program (Python) and its port: once it says ``ready`` it serves."""
     igd: Igd | None = None
     """The home router speaks UPnP; it has a public address that it takes for one."""
+    says: str = ""
+    """The WAN address that the home router tells."""
     claims: str = ""
     """A machine for which it lists mappings of the PBX's ports that it does not apply."""
     causes: tuple[str, ...] = ()
@@ -107,7 +112,7 @@ class Case:
     differing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For these ports; empty = it is reached."""
     besides: tuple[str, ...] = ("provider-drops",)
-    """May be told after them, where a machine so slow that no punched connection comes about hides what would leave it out: never in their
+    """May be told after the first of them, where a machine so slow that no punched connection comes about hides what would leave it out: never in their
     place. Not where a plain router is asked."""
 
     def prepare(self, topology: Topology, directory: Path) -> None:
@@ -119,6 +124,8 @@ class Case:
         if self.igd is not None:
             igd.own_public_address(topology)
             self.igd.start(topology, directory / "igd")
+        if self.says:
+            igd.stub(topology, says=self.says)
         if self.claims:
             listed = [(transport, port, self.claims, port, "stale") for transport in ("UDP", "TCP") for port in (5060, 5061)]
             igd.stub(topology, says=WAN, mappings=listed)
@@ -127,7 +134,9 @@ class Case:
         """Whether every port has its causes, and no other but those that may be told besides."""
         wanted = {port: self.differing.get(port, self.causes) for port in PORTS}
         return told.keys() == wanted.keys() and all(
-            told[port][: len(causes)] == causes and set(told[port][len(causes) :]) <= set(self.besides if causes else ())
+            told[port][:1] == causes[:1]
+            and tuple(cause for cause in told[port] if cause in causes) == causes
+            and set(told[port]) - set(causes) <= set(self.besides if causes else ())
             for port, causes in wanted.items()
         )
 

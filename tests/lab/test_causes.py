@@ -13,11 +13,13 @@ from tests.lab.port_edge import (
     ABSENT,
     BOTH,
     CONTAINER,
+    IN_SITE,
     PBX,
     POOL,
     SAVING,
     SECOND_LINE,
     SIP,
+    SITE,
     SPEAKS,
     TAKES_UDP,
     TUNNEL,
@@ -29,7 +31,7 @@ from tests.lab.port_edge import (
     routed,
 )
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.topology import CLIENT, LAN_HOST, Plan
+from tests.lab.topology import CLIENT, LAN_HOST, WAN, Plan
 
 pytestmark = pytest.mark.lab
 
@@ -226,6 +228,33 @@ CASES = (
         causes=("carrier-grade-nat",),
     ),
     Case(
+        name="carrier-grade nat, and the router says that it has the address itself",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
+        says=WAN,
+        causes=("no-rule", "carrier-grade-nat"),
+    ),
+    Case(
+        name="two routers of one site, and the inner one tells",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
+        more=SITE,
+        says=IN_SITE,
+        causes=("double-nat",),
+        besides=(),
+    ),
+    Case(
+        name="two routers of one site, and nobody tells",
+        plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
+        more=SITE,
+        causes=("no-rule", "carrier-grade-nat"),
+    ),
+    Case(
+        name="two routers of one site, and the inner rule is missing",
+        plan=Plan(carrier=KernelRouter(forwards=(Forward(ports="5060-5061", to=IN_SITE),))),
+        more=SITE,
+        says=IN_SITE,
+        causes=("no-rule", "wrong-host", "filtered-behind"),
+    ),
+    Case(
         name="carrier-grade nat behind a home router that hides",
         plan=Plan(home=KernelRouter(forwards=PBX), carrier=KernelRouter()),
         more=hiding("home"),
@@ -325,6 +354,7 @@ EACH_RUN = (
     "a rule that leads to another tested port",
     "the host's firewall drops",
     "carrier-grade nat",
+    "two routers of one site, and the inner one tells",
     "the provider drops SIP, and the rule is right",
     "the provider rejects",
     "the router keeps the port for itself",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgecheck.checks.port_forwarding.observation import Icmp, Path, PortRow
+from edgecheck.wire.networks import is_shared
 
 
 class Cause(NamedTuple):
@@ -63,9 +64,16 @@ CAUSES: dict[str, Cause] = {
         "this machine's check of senders (rp_filter) drops it",
         "look at this machine's routes (ip route) and rp_filter",
     ),
+    "double-nat": Cause(
+        "does not arrive: two routers in a row translate addresses (double NAT), and the outer one, {second}, which has {public}, has no "
+        "rule that lets it in. Both need one; if the outer one is the provider's, only the provider can make it.",
+        "two routers in a row translate addresses (double NAT), and one of them has no rule for it",
+        "look for the rule in both routers",
+    ),
     "carrier-grade-nat": Cause(
-        "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address.",
-        "the provider translates addresses too (carrier-grade NAT)",
+        "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address; "
+        "unless {second} is a router of your own (some sites number theirs so): then this is double NAT, and that one needs the rule.",
+        "a second router translates before it: your own (double NAT), or the provider's (carrier-grade NAT)",
         "compare the router's WAN address with {public}: another one means a second router before it, your own (it needs the rule, too) or "
         "the provider's",
     ),
@@ -133,7 +141,10 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     unseen = row.here is None and not watched and row.transport == "udp" and row.state == "blocked"
     if "wrong-host" in found and (row.here == "undropped" or unseen):
         found = (*found, "wrong-port")  # taken by another program of this machine
-    elsewhere = path.nearby or path.let_in or row.passed_on is True or here == public  # whoever has the address leads ports on
+    # Whoever has the address leads ports on; or it is this network's router, which on a provider's own network is the provider's.
+    elsewhere = (path.nearby and not is_shared(here)) or path.let_in or row.passed_on is True or here == public
+    if path.double and not elsewhere and "no-rule" in found:
+        return tuple(dict.fromkeys("double-nat" if cause == "no-rule" else cause for cause in found))
     if not elsewhere and ("no-rule" in found or "router-refuses" in found):
         found = (*found, "carrier-grade-nat")
     return tuple(dict.fromkeys(found))

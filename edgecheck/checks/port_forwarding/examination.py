@@ -70,7 +70,7 @@ async def examine(
     if not wanted and not strangers:
         return rows, None
     kept = _kept(rounds)
-    path = _path(await topology.walk(net), let_in or any(_reached(row) for row in rows))
+    path = _path(await topology.walk(net, ask=patient), let_in or any(_reached(row) for row in rows))
     wanted = wanted + strangers
     hopeless = path.cgnat and not path.let_in
     wanted = [_led_on(row) for row in wanted]
@@ -116,7 +116,16 @@ def _kept(rounds: Rounds) -> float:
 
 def _path(seen: topology.TopologyObservation, let_in: bool) -> Path:
     first = next((hop.address for hop in seen.hops if hop.hop == 1), None)
-    return Path(owner_hop=seen.owner_hop, router=first, cgnat=seen.cgnat, unseen_router=seen.unseen_router, let_in=let_in)
+    owner = next((hop.address for hop in seen.hops if hop.hop == seen.owner_hop and hop.hop > 1), None)
+    return Path(
+        owner_hop=seen.owner_hop,
+        router=first,
+        owner=owner,
+        double=seen.nat_layers == 2 and seen.cgnat is None,
+        cgnat=seen.cgnat,
+        unseen_router=seen.unseen_router,
+        let_in=let_in,
+    )
 
 
 def _reached(row: PortRow) -> bool:

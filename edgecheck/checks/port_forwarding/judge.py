@@ -103,7 +103,7 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
 
 def plain(fits: tuple[str, ...]) -> str:
     """The causes in brief: ``no rule or provider drops``."""
-    return " or ".join("carrier-grade NAT" if cause == "carrier-grade-nat" else cause.replace("-", " ") for cause in fits)
+    return " or ".join(cause.removesuffix("-nat") + " NAT" if cause.endswith("-nat") else cause.replace("-", " ") for cause in fits)
 
 
 def why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> str:
@@ -129,6 +129,7 @@ def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
         "box": _box(seen, row),
         "here": seen.local_address or "this machine",
         "public": seen.probed_address,
+        "second": (seen.path.owner if seen.path else None) or "the box that has it",
         "holder": _holder(row),
         "lands": f"its port {row.lands_on}" if row.lands_on is not None else "another of its ports, where a program takes it",
     }
@@ -144,7 +145,9 @@ def _box(seen: ForwardingObservation, row: PortRow) -> str:
         return f"the firewall before this machine{f' ({path.router})' if path and path.router else ''}"
     if path is not None and path.nearby and path.router:
         return f"the router ({path.router})"
-    return f"the router that has {seen.probed_address}" if path is not None and path.owner_hop not in (None, 1) else "the router"
+    if path is None or path.owner_hop in (None, 1):
+        return "the router"
+    return f"the router that has {seen.probed_address}{f' ({path.owner}, hop {path.owner_hop})' if path.owner else ''}"
 
 
 def _holder(row: PortRow) -> str:

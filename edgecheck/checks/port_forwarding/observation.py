@@ -112,6 +112,10 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     """The hop, from here, whose box owns the public address; 0 = this machine."""
     router: str | None = None
     """Address of the first hop."""
+    owner: str | None = None
+    """The address under which the box with the public address shows itself to this machine, where that is not the first hop."""
+    double: bool = False
+    """The first router has a private WAN address by its own word, beside the one that the second showed: both translate (double NAT)."""
     cgnat: bool | None = None
     unseen_router: str | None = None
     """The default router, where it counts itself as no hop."""

@@ -39,9 +39,12 @@ def judge(seen: TopologyObservation, profile: Profile) -> tuple[Finding, ...]:
         elif needs_forwarding:
             text += ", so a rule in the router here alone lets nothing in from outside. Ask the provider for a public address"
         fails = needs_forwarding and not seen.let_in
-        finding("carrier-grade-nat", Verdict.FAIL if fails else Verdict.WARN, f"{text}.", count)
+        finding("carrier-grade-nat", Verdict.FAIL if fails else Verdict.WARN, f"{text}{_unless_ones_own(seen)}.", count)
     elif seen.nat_layers == 0:
         finding("no-nat", Verdict.PASS, "No NAT: this machine has the public address itself.", "no NAT")
+    elif seen.nat_layers == 1 and seen.cgnat is None and not seen.let_in:
+        text = f"One NAT, and whether it is this network's own or the provider's could not be told: {seen.reasons.get('cgnat', '')}"
+        finding("undecided", Verdict.INCONCLUSIVE, f"{text}.", "one layer of NAT")
     elif seen.nat_layers == 1:
         name = _router_name(seen)
         finding("single-nat", Verdict.PASS, f"One NAT: {name}the first router, owns the public address.", "one layer of NAT")
@@ -75,6 +78,13 @@ def judge(seen: TopologyObservation, profile: Profile) -> tuple[Finding, ...]:
         )
         finding("several-routes", Verdict.WARN, f"{text}.", ", ".join(seen.other_routes), "this machine")
     return tuple(findings)
+
+
+def _unless_ones_own(seen: TopologyObservation) -> str:
+    """Nothing but the range of its address tells that a router is the provider's, and nobody is kept from using that range."""
+    shared = next((hop.address for hop in seen.hops if hop.hop > 1 and hop.address and is_shared(hop.address)), "it")
+    needs = "" if seen.let_in else ", and that one needs the rule"
+    return f"; unless {shared} is a router of your own (some sites number theirs so): then this is double NAT{needs}"
 
 
 def _router_name(seen: TopologyObservation) -> str:

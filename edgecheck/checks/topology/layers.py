@@ -15,6 +15,12 @@ from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.model.router import RouterClaims, RouterFacts
 from edgecheck.wire.networks import is_private, is_shared, neighbors
 
+_NUMBERED = "is itself an address of the range kept for providers' NAT"
+_WHOSE = (
+    "either this machine stands on the provider's own network, behind carrier-grade NAT, or this network numbers itself so (a cloud, an "
+    "office) and the router that has the public address is its own. Whoever runs that router tells which"
+)
+
 
 class Layers(NamedTuple):
     """The conclusion. ``None`` = could not tell, and ``reasons`` says why, by field."""
@@ -42,7 +48,7 @@ def interpret(
     if source == public:
         found = Layers(0, False, 0, {})
     elif sees_quotes:
-        found = layers(public, hops, steps, facts.told, seen, unseen)
+        found = layers(public, hops, steps, facts.told, seen, unseen, source)
     else:
         why = "this platform shows a program without privileges no ICMP errors, so nothing was measured"
         found = Layers(None, None, None, {"nat_layers": why, "cgnat": why})
@@ -71,9 +77,10 @@ def layers(
     router: RouterClaims | None = None,
     seen: tuple[str, ...] = (),
     unseen: str | None = None,
+    source: str = "",
 ) -> Layers:
     """What stands between, as far as it can be told; ``seen``: all public addresses of this network, where it has several; ``unseen``: as
-    ``unseen_router`` tells."""
+    ``unseen_router`` tells; ``source``: this machine's own address."""
     owner, reason = owner_hop(public, hops, steps)
     if owner is None:
         why = reason + _by_its_word(public, router)
@@ -84,8 +91,13 @@ def layers(
             "the public address, or whether both translate, does not show"
         ) + _by_its_word(public, router)
         return Layers(None, None, None, {"nat_layers": why, "cgnat": why})
+    # A network that is itself numbered from the shared range: a cloud's or an office's, or the provider's own line without a router.
+    numbered = bool(source) and is_shared(source)
     if owner == 1:
-        return Layers(1, False, 1, {})
+        return Layers(1, None, 1, {"cgnat": f"{source} {_NUMBERED}: {_WHOSE}"}) if numbered else Layers(1, False, 1, {})
+    if numbered:
+        why = f"the first router lets packets to the public address pass on to hop {owner}, and {source} {_NUMBERED}: {_WHOSE}"
+        return Layers(None, None, owner, {"nat_layers": why, "cgnat": why})
     # The first hop alone proves nothing: some clouds and offices number their own networks from the shared range.
     shared = next((hop for hop in hops if hop.hop > 1 and hop.address and is_shared(hop.address)), None)
     claimed = addresses(router)

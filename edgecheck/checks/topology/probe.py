@@ -46,11 +46,18 @@ async def probe_network(net: Network, profile: Profile) -> TopologyObservation:
         asking.cancel()
 
 
-async def walk(net: Network) -> TopologyObservation:
-    """What the two walks alone show; the router is not asked. For whoever needs the layers of NAT beside something else."""
+async def walk(net: Network, *, ask: bool = False) -> TopologyObservation:
+    """What the two walks show. For whoever needs the layers of NAT beside something else.
+
+    ``ask``: where the first router does not own the public address, its own word is heard as well, as it is in ``topology``.
+    """
     hops = await _walk_to_server(net) if net.sees_quotes else ()
     steps = await _walk_to_own(net, hops) if net.sees_quotes and net.source != net.observed else ()
-    return _observed(net, RouterFacts(reason="the router was not asked"), hops, steps, (net.observed,), (await net.machine()).own_gateways)
+    gateways = (await net.machine()).own_gateways
+    seen = _observed(net, RouterFacts(reason="the router was not asked"), hops, steps, (net.observed,), gateways)
+    if not ask or seen.owner_hop in (None, 0, 1):
+        return seen
+    return _observed(net, await net.router(), hops, steps, (net.observed,), gateways)
 
 
 def _observed(
