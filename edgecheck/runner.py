@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import ipaddress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +14,7 @@ from edgecheck.judging import skipped
 from edgecheck.model.check import Check
 from edgecheck.model.errors import ControlLost, LocalFailure, ServerUnreachable, TokenRefused
 from edgecheck.model.profile import Profile
+from edgecheck.model.router import RouterFacts
 from edgecheck.model.verdict import Report, ServerFacts, Verdict
 from edgecheck.net import foreign, host
 from edgecheck.net.bell import Bell
@@ -20,7 +22,8 @@ from edgecheck.net.network import EdgeNetwork
 from edgecheck.net.reach import resolve
 from edgecheck.net.session import ControlSession
 from edgecheck.net.sockets import RealTransport
-from edgecheck.wire.address import Target
+from edgecheck.wire.address import Target, parse_host
+from edgecheck.wire.errors import WireError
 
 _RESOLVE_S = 5.0
 DEFAULT_PACE = 1000
@@ -90,6 +93,18 @@ _ROUTER_TIME_S = 0.6
 """A router that speaks has told its name by then; one that does not must hold up no run, not even one of half a second."""
 
 
+_ANYWHERE = "192.0.2.1"
+
+
+class _Asked(NamedTuple):
+    """A question to the router that is under way before there is a network to ask through."""
+
+    source: str
+    """The local address from which it is asked."""
+    at: float
+    answer: asyncio.Task[RouterFacts]
+
+
 CONTINUE_AFTER_S = (0.3, 1.0)
 """Waits before the tries to reach the server, or another of its group, again."""
 MOST_CONTINUED = 2
@@ -103,6 +118,7 @@ class _Run(Course):
         self.settings = settings
         self._continued = 0
         """How often a lost session was continued."""
+        self._asked: _Asked | None = None
 
     def why_untested(self) -> str:
         return "there is no session with the server" if self.control else "it was not reached"
@@ -111,6 +127,14 @@ class _Run(Course):
         return self.settings.told()
 
     async def carry_out(self) -> None:
+        self._asked = self._ask_router()
+        try:
+            await self._carry_out()
+        finally:
+            if self._asked is not None:
+                self._asked.answer.cancel()
+
+    async def _carry_out(self) -> None:
         session = await self._open_session()
         if session is None:
             self.client = host.facts(self.settings.source)
@@ -160,7 +184,7 @@ class _Run(Course):
                 if not session.intercepted or network.service.alternate is not None:
                     self.client = msgspec.structs.replace(self.client, public_address=network.observed)
                 reading = asyncio.create_task(self._read_router(network))
-                enough = network.now() + _ROUTER_TIME_S
+                enough = (self._asked.at if self._asked is not None else network.now()) + _ROUTER_TIME_S
                 try:
                     await self._execute(network, session)
                     await asyncio.wait([reading], timeout=max(0.0, enough - network.now()))
@@ -174,6 +198,26 @@ class _Run(Course):
         """Which router it is decides what is advised. Read beside the checks, which have nothing to do with it and do not wait for it."""
         facts = await network.router()
         self.client = msgspec.structs.replace(self.client, router=facts.which)
+
+    def _ask_router(self) -> _Asked | None:
+        """Ask while the server is being reached: whoever measures need not wait for it afterwards.
+
+        From the address that the run will have, as far as the routes tell. Where that is a public one, there is no router of one's own.
+        """
+        settings = self.settings
+        try:
+            numeric = parse_host(settings.target.host)
+        except WireError:
+            numeric = None
+        try:
+            # Of a name, the default route's: nothing is sent to the address, which is for documentation (RFC 5737).
+            source = settings.source or foreign.source_for(numeric or _ANYWHERE)
+            if ":" in source or ipaddress.ip_address(source).is_global or settings.family == 6:
+                return None
+        except (OSError, ValueError):  # no route
+            return None
+        answer = asyncio.create_task(RealTransport(source, Bell()).read_router())
+        return _Asked(source, asyncio.get_running_loop().time(), answer)
 
     async def _open_session(self) -> ControlSession | None:
         settings = self.settings
@@ -245,6 +289,7 @@ class _Run(Course):
             control_port=settings.target.port,
             certificate=session.welcome.certificate,
             interceptor=session.issuer if session.intercepted else "",
+            router=self._asked.answer if self._asked is not None and self._asked.source == source else None,
             progress=self.progress,
         )
 

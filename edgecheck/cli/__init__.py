@@ -36,7 +36,7 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run one command; every error becomes one sentence on stderr and an exit status."""
     import typer
 
-    from edgecheck.cli import completion
+    from edgecheck.cli import completion, words
     from edgecheck.cli.app import app
     from edgecheck.model.errors import EdgecheckError, UsageError
 
@@ -47,7 +47,7 @@ def invoke(arguments: Sequence[str]) -> int:
     # Which class this is depends on whether typer brings its own click; every usage error derives from it.
     command_line_wrong = cast(type[Exception], typer.BadParameter.__mro__[1])
     try:
-        code = app(args=list(arguments), prog_name="edgecheck", standalone_mode=False, complete_var=completion.VARIABLE)
+        code = words.command_of(app)(args=list(arguments), prog_name="edgecheck", standalone_mode=False, complete_var=completion.VARIABLE)
     except command_line_wrong as error:
         return _complain(_plain(cast(Any, error)), status.USAGE)
     except UsageError as error:
@@ -92,8 +92,8 @@ def _unwritten(error: OSError) -> str:
 
 
 def _fault(error: Exception) -> int:
-    words = f"edgecheck itself failed ({type(error).__name__}: {error}); this says nothing about the network. Details: -v"
-    return _complain(words, status.UNDECIDED, error)
+    sentence = f"edgecheck itself failed ({type(error).__name__}: {error}); this says nothing about the network. Details: -v"
+    return _complain(sentence, status.UNDECIDED, error)
 
 
 def _complain(sentence: str, code: int, error: Exception | None = None) -> int:

@@ -77,9 +77,10 @@ class EdgeNetwork:
         control_port: int = 8443,
         certificate: str = "",
         interceptor: str = "",
+        router: asyncio.Task[RouterFacts] | None = None,
         progress: Callable[[int, int, str], None] = lambda done, total, note: None,
     ) -> None:
-        """``alternate_contacted_s``: what the server told of its alternate address."""
+        """``alternate_contacted_s``: what the server told of its alternate address; ``router``: who asks the router already."""
         self._transport = transport
         self._session = session
         self.in_session = session.lost is None
@@ -106,7 +107,7 @@ class EdgeNetwork:
         self._last_series = _CLAIM_SERIES
         self._proved = {observed}
         self._progress = progress
-        self._router: asyncio.Task[RouterFacts] | None = None
+        self._router = router
         memory.note_contact(primary_host)
 
     @property

@@ -140,6 +140,7 @@ class World:
         self._monkeypatch.setattr(runner, "ControlSession", Opening)
         self._monkeypatch.setattr(runner, "resolve", resolve)
         self._monkeypatch.setattr(runner.foreign, "without_session", lambda *_: sessionless(Walled()))
+        self._monkeypatch.setattr(runner.foreign, "source_for", lambda *_: CLIENT)
         self._monkeypatch.setattr(runner, "RealTransport", lambda source, bell: edge)
         self._monkeypatch.setattr(runner.host, "memory", lambda source, server: self.memory)
 
