@@ -18,7 +18,7 @@ from edgecheck.wire.address import Endpoint, Target
 from tests.fakes import clock
 from tests.fakes.edge import ALTERNATE, PRIMARY, Edge
 from tests.fakes.memory import SharedMemory
-from tests.fakes.nat import CLIENT
+from tests.fakes.nat import CLIENT, Nat
 from tests.fakes.walls import Walled, sessionless
 
 TOKEN = "s3cr3t-Tok3n-of-the-tests"
@@ -141,7 +141,7 @@ class World:
         self._monkeypatch.setattr(runner, "resolve", resolve)
         self._monkeypatch.setattr(runner.foreign, "without_session", lambda *_: sessionless(Walled()))
         self._monkeypatch.setattr(runner.foreign, "source_for", lambda *_: CLIENT)
-        self._monkeypatch.setattr(runner, "RealTransport", lambda source, bell: edge)
+        self._monkeypatch.setattr(runner, "RealTransport", lambda source, bell: edge if isinstance(edge, Edge) else Edge(Nat()))
         self._monkeypatch.setattr(runner.host, "memory", lambda source, server: self.memory)
 
     def run(self, edge: Edge | Exception, **changes: Any) -> Report:
