@@ -102,7 +102,8 @@ def _way(name: str, old: _Way, new: _Way) -> Iterable[Change]:
 
 
 def _boxes(facts: Mapping[str, Any]) -> str:
-    boxes = [str(box.get("address")) for box in rows(facts, "located") if box.get("address") and box.get("up_to_hop") is None]
+    exact = [box for box in rows(facts, "located") if box.get("up_to_hop") is None and box.get("or_unseen") is not True]
+    boxes = [str(box.get("address")) for box in exact if box.get("address")]
     return ", ".join(dict.fromkeys(boxes))
 
 

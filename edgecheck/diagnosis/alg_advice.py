@@ -25,9 +25,11 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
         whose = f"the provider, if it is no second router of yours, or the {'echo ' if facts.server else ''}server's own edge"
         does = f"{facts.beyond_the_router} does it{own}: ask whoever runs it ({whose}) to switch its SIP ALG off."
         steps.append(does[:1].upper() + does[1:])
-    at_home = any(hop.hop == 1 and not facts.is_servers(hop) for hop in located)
-    if at_home:
-        steps.append(_in_the_router(facts, found[0]))
+    home = [hop for hop in located if hop.hop == 1 and not facts.is_servers(hop)]
+    at_home = bool(home)
+    if home:
+        unseen = " Should that change nothing, it is an unseen box right behind it." if home[0].or_unseen else ""
+        steps.append(f"{_in_the_router(facts, found[0])}{unseen}")
     if any(hop.hop == 0 for hop in located):
         steps.append(f"This machine itself does it: {_row('Linux router').told()}.")
     steps += _beyond(facts, located, alone=not others)
@@ -53,7 +55,7 @@ def _beyond(facts: Facts, located: Sequence[Hop], *, alone: bool) -> list[str]:
     beyond = [hop for hop in located if hop.hop > 1 and hop not in servers]
     too = ", too" if len(beyond) < len(located) else ", not your own router" if alone else ""
     for hops in ([hop for hop in beyond if not hop.before_server], [hop for hop in beyond if hop.before_server]):
-        boxes = join([f"{hop.address} (hop {hop.hop})" for hop in hops])
+        boxes = join([f"{hop.address} (hop {hop.hop}){' or a box right behind it' if hop.or_unseen else ''}" for hop in hops])
         whose = "the provider, if it is no second router of yours"
         if hops and hops[0].before_server:
             whose += "; being the last router before the echo server, it may be the server's own edge"

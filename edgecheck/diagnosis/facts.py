@@ -52,6 +52,8 @@ class Hop(NamedTuple):
     address: str
     before_server: bool = False
     """The next hop is the server itself."""
+    or_unseen: bool = False
+    """A box right behind it that does not show itself fits as well."""
 
 
 class Facts:
@@ -173,7 +175,8 @@ class Facts:
             if not isinstance(row, dict) or row.get("up_to_hop") is not None:
                 continue  # one of two, or a box between them
             if isinstance(row.get("hop"), int) and (row.get("address") or row["hop"] == 0):
-                found.append(Hop(row["hop"], str(row.get("address") or "this machine itself"), row.get("before_server") is True))
+                address, flags = str(row.get("address") or "this machine itself"), ("before_server", "or_unseen")
+                found.append(Hop(row["hop"], address, *(row.get(flag) is True for flag in flags)))
         return tuple(found)
 
     @property
@@ -201,7 +204,7 @@ class Facts:
         named = []
         for hop in self.located:
             name = f" ({router.name})" if hop.hop == 1 and router else " (before the echo server)" if self.is_servers(hop) else ""
-            named.append(f"{hop.address}{name}")
+            named.append(f"{hop.address}{name}{' or a box right behind it' if hop.or_unseen else ''}")
         return " and ".join(named) or None
 
     def is_servers(self, hop: Hop) -> bool:

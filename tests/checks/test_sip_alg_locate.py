@@ -2,14 +2,13 @@
 
 import pytest
 
-from edgecheck.checks.sip_alg.locate import Stage, check_owners, differences, locate, walk, with_neighbors, written
-from edgecheck.checks.sip_alg.observation import Located
+from edgecheck.checks.sip_alg.locate import Stage, differences, locate, walk, with_neighbors
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
 from tests.fakes.edge import Edge
 from tests.fakes.ends import FakeUdp
-from tests.fakes.hops import SERVER, HopSocket, HopWorld, Router
+from tests.fakes.hops import SERVER, HopWorld, Router
 from tests.fakes.nat import Nat
 
 SENT = (
@@ -170,42 +169,6 @@ def test_late_words_of_one_router_are_not_taken_for_the_next_ones() -> None:
         assert found
         for stage in found:
             assert stage.address in (None, dict(enumerate(addresses, 1)).get(stage.hop)), f"seed {seed}: {found}"
-
-
-def test_the_address_that_is_written_is_known_by_the_hop_before_it() -> None:
-    assert written(SENT, stages(SENT, BY_HOME), BY_BOTH) == {1: "100.64.0.2", 2: "203.0.113.1"}
-    assert written(SENT, stages(SENT, SENT), SENT) == {}
-
-
-@pytest.mark.parametrize("host", [b"224.0.0.1", b"127.0.0.1", b"255.255.255.255", b"0.0.0.0", b"nas.example"])
-def test_nothing_is_sent_to_what_is_no_hosts_address(host: bytes) -> None:
-    assert written(SENT, stages(SENT, SENT.replace(b"UDP 192.168.88.2", b"UDP " + host)), None) == {}
-
-
-class Row(HopWorld):
-    """Routers; at ``owner`` lives the address that was written into Via: packets to it go no further."""
-
-    owner = 0
-
-    def send(self, socket: HopSocket, data: bytes, to: Endpoint, ttl: int) -> None:
-        if self.owner and ttl >= self.owner:
-            return  # taken, and nothing said
-        super().send(socket, data, to, ttl)
-
-
-@pytest.mark.parametrize(("owner", "up_to"), [(1, None), (2, 2)])
-def test_a_hop_that_does_not_have_the_address_written_is_not_blamed_alone(owner: int, up_to: int | None) -> None:
-    one = Located(hop=1, address=HOME, where=("Via",))
-
-    async def work() -> tuple[Located, ...]:
-        world = Row(*(Router(address) for address in (HOME, CORE)))
-        world.owner = owner
-        return await check_owners(world, [one], {1: "203.0.113.1"})  # type: ignore[arg-type]
-
-    (found,) = clock.run(work())
-    assert found.up_to_hop == up_to
-    (named,) = with_neighbors([found], stages(SENT, BY_HOME), [HOME])
-    assert (named.up_to_address, named.hidden) == (CARRIER if up_to else None, None)
 
 
 def test_a_change_before_the_first_hop_names_the_default_router_that_is_none() -> None:

@@ -8,7 +8,7 @@ from tests.lab import runs
 from tests.lab.conftest import Laboratory
 from tests.lab.hiding import hide
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.topology import CARRIER, HOME, LAN_HOST, SECOND_WAN, WAN, Plan
+from tests.lab.topology import CARRIER, HOME, LAN_HOST, SECOND_WAN, SERVER, WAN, Plan
 
 pytestmark = pytest.mark.lab
 
@@ -70,12 +70,16 @@ def test_the_hop_that_rewrites_is_named(laboratory: Laboratory, name: str, plan:
 
 
 def test_routers_that_hide_are_not_taken_for_their_neighbors(laboratory: Laboratory) -> None:
-    """One counts itself as no hop, the other says nothing of expired packets: bounded, or unknown with the reason, and nobody else blamed."""
+    """They set the TTL anew, or leave it alone, or say nothing of expired packets: bounded, or unknown with the reason, and nobody else blamed."""
     directory = laboratory.directory("hidden")
     plan = Plan(home=KernelRouter(mapping="none", filtering="none"), carrier=KernelRouter(sip_alg=("udp",)))
     with laboratory.stand(plan, "hidden") as topology:
         topology.ground.shell("ip -n carrier route add 192.168.88.0/24 via 100.64.0.2")
         runs.serve(topology, runs.Server(), directory)
+        topology.ground.shell("ip netns exec home nft 'add table ip anew; add chain ip anew out { type filter hook postrouting priority 0; }'")
+        topology.ground.shell("ip netns exec home nft add rule ip anew out oifname wan ip ttl set 64")
+        anew = runs.run(topology, runs.Server(), directory, "sip-alg")
+        topology.ground.shell("ip netns exec home nft delete table ip anew")
         hide(topology, "carrier")
         behind = runs.run(topology, runs.Server(), directory, "sip-alg")
         hide(topology, "home")  # now nobody counts but the internet
@@ -83,6 +87,8 @@ def test_routers_that_hide_are_not_taken_for_their_neighbors(laboratory: Laborat
         topology.ground.shell("ip netns exec core nft 'add table ip mute; add chain ip mute out { type filter hook output priority 0; }'")
         topology.ground.shell("ip netns exec core nft add rule ip mute out icmp type time-exceeded drop")
         mute = runs.run(topology, runs.Server(), directory, "sip-alg")
+    (one,) = located(anew)
+    assert (one["hop"], one["address"], one["up_to_hop"], one["up_to_address"]) == (1, HOME, 2, SERVER), runs.told(anew)
     (one,) = located(behind)
     assert (one["hop"], one["address"], one["up_to_hop"], one["up_to_address"]) == (1, HOME, 2, INTERNET), runs.told(behind)
     assert "something on the path" in behind["headline"]

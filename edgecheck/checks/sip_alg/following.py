@@ -10,8 +10,9 @@ import msgspec
 
 from edgecheck.checks.sip_alg import interference
 from edgecheck.checks.sip_alg.compare import Action, same_meaning
-from edgecheck.checks.sip_alg.locate import Stage, check_owners, differences, lines_named, locate, walk, with_neighbors, written
+from edgecheck.checks.sip_alg.locate import Stage, differences, lines_named, locate, walk, with_neighbors
 from edgecheck.checks.sip_alg.observation import Change, Located, Proof, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.owner import check_owners, written
 from edgecheck.checks.sip_alg.reading import as_text, level_of
 from edgecheck.checks.sip_alg.rewriter import unsteady
 from edgecheck.model.check import Network, UdpSocket
@@ -28,7 +29,7 @@ async def follow(net: Network, socket: UdpSocket, server: Endpoint, request: byt
     shown = with_quotes(seen, server, request, stages, located, doubt or reason)  # that it is rewritten is so, whoever does it
     if doubt:
         return msgspec.structs.replace(shown, located=None)
-    located = await check_owners(net, located, written(request, stages, None))
+    located = await check_owners(net, server, located, stages, written(request, stages, None))
     located = with_neighbors(located, stages, (await net.machine()).gateways)
     return msgspec.structs.replace(shown, located=located)
 

@@ -6,9 +6,8 @@ between them and by nothing else. A router that quotes too little, or none, leav
 is "nobody" concluded from silence.
 """
 
-import ipaddress
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -20,7 +19,6 @@ from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import sip, stun
 from edgecheck.wire.address import Endpoint
-from edgecheck.wire.errors import WireError
 
 MOST_HOPS = 12
 SILENT_HOPS = 3
@@ -88,24 +86,14 @@ async def _expires(net: Network, to: Endpoint, hop: int) -> str | None:
     return quote.offender if quote is not None and quote.expired and quote.offender != to.host else None
 
 
-async def check_owners(net: Network, located: Sequence[Located], addresses: Mapping[int, str]) -> tuple[Located, ...]:
-    """A hop at which packets to the address that was written expire does not have that address: then a box behind it may have done it.
-
-    Such a box does not count itself as a hop; firewalls that keep out of sight do not. ``addresses``: see ``written``.
-    """
-    out = []
-    for one in located:
-        host = addresses.get(one.hop)
-        asked = one.hop and one.up_to_hop is None and host is not None
-        if asked and await _expires(net, Endpoint(host or "", ELSEWHERE), one.hop) == one.address:
-            one = msgspec.structs.replace(one, up_to_hop=one.hop + 1)
-        out.append(one)
-    return tuple(out)
-
-
-def with_neighbors(located: Sequence[Located], stages: Sequence[Stage], gateways: Sequence[str]) -> tuple[Located, ...]:
-    """Each bound with the router at its far end; before the first, the default router where it is none of the hops. Pure."""
+def with_neighbors(
+    located: Sequence[Located], stages: Sequence[Stage], gateways: Sequence[str], server: str | None = None
+) -> tuple[Located, ...]:
+    """Each bound with the router at its far end, or the ``server``, where that comes next; before the first, the default router where it is
+    none of the hops. Pure."""
     addresses = {stage.hop: stage.address for stage in stages}
+    if server is not None:
+        addresses.setdefault(len(stages) + 1, server)
     unseen = next((gateway for gateway in gateways if addresses.get(1) and gateway not in addresses.values()), None)
     return tuple(
         one
@@ -113,26 +101,6 @@ def with_neighbors(located: Sequence[Located], stages: Sequence[Stage], gateways
         else msgspec.structs.replace(one, up_to_address=addresses.get(one.up_to_hop), hidden=unseen if one.hop == 0 else None)
         for one in located
     )
-
-
-def written(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> dict[int, str]:
-    """By the hop before: the IP address that stands in Via from then on. Pure."""
-    points = [Stage(hop=0, address=None, text=sent), *(stage for stage in stages if stage.text)]
-    if at_server is not None:
-        points.append(Stage(hop=stages[-1].hop + 1 if stages else 1, address=None, text=at_server))
-    hosts = [_sent_by(point.text) for point in points]
-    return {here.hop: host for here, was, host in zip(points, hosts, hosts[1:], strict=False) if host is not None and host != was}
-
-
-def _sent_by(text: bytes) -> str | None:
-    """The host of the topmost Via, where it is an IP address of a host and stands there in full. (A stranger may have written it.)"""
-    via = _lines(text).get(("Via", 0))
-    try:
-        host = sip.via_parts(via.decode("ascii", "replace")).host if via is not None else ""
-        address = ipaddress.ip_address(host or "")
-    except (ValueError, WireError):
-        return None
-    return None if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved else str(address)
 
 
 def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tuple[tuple[Located, ...] | None, str]:

@@ -316,6 +316,8 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     up_to_hop: int | None = None
     """It is this hop, or one up to that one, or a box between them that does not show itself; None = it is ``hop``."""
     up_to_address: str | None = None
+    or_unseen: bool = False
+    """Nothing that was written is known for this hop's own: a box right behind it that does not show itself fits as well."""
     hidden: str | None = None
     """A router known to stand between them that does not count itself as a hop: the default router; None = none is known."""
 

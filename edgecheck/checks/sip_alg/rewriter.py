@@ -12,10 +12,11 @@ import msgspec
 
 from edgecheck.checks.hops import RATE_LIMIT_S, expire
 from edgecheck.checks.sip_alg.knocking import ask_mirror
-from edgecheck.checks.sip_alg.locate import WALKED, Stage, check_owners, differences, locate, walk, with_neighbors, written
+from edgecheck.checks.sip_alg.locate import WALKED, Stage, differences, locate, walk, with_neighbors
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller
 from edgecheck.checks.sip_alg.observation import Located, SipAlgObservation
+from edgecheck.checks.sip_alg.owner import check_owners, written
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire.address import Endpoint
@@ -57,8 +58,9 @@ async def look_for_whoever_rewrites(
         socket.close()
     if located is not None:
         gateways = (await net.machine()).gateways
-        located = await check_owners(net, located, written(request.data, stages, at_server[0] if at_server else None))
-        located = with_neighbors(located, stages, gateways)
+        addresses = written(request.data, stages, at_server[0] if at_server else None)
+        located = await check_owners(net, log.server, located, stages, addresses)
+        located = with_neighbors(located, stages, gateways, log.server.host if at_server else None)
         located = tuple(msgspec.structs.replace(one, message=method) for one in located)
     elif at_server and not differences(request.data, at_server[0]):
         reason = f"the {method} that was followed arrived as it was sent: whoever does it leaves some alone"

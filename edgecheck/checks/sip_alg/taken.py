@@ -306,7 +306,7 @@ def name_of(one: Located) -> str:
     """``hop 1 (192.168.1.1)``, ``hop 1 (192.168.1.1), hop 2 (192.0.2.1) or a box between them``."""
     near = f"hop {one.hop} ({one.address})" if one.hop else "this machine itself"
     if one.up_to_hop is None:
-        return near
+        return f"{near} or an unseen box right behind it" if one.or_unseen else near
     far = f"hop {one.up_to_hop} ({one.up_to_address})" if one.up_to_address else f"hop {one.up_to_hop}"
     if one.hidden:
         return f"{near}, the default router {one.hidden} (which does not count itself as a hop) or {far}"

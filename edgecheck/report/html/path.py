@@ -78,7 +78,8 @@ def _hop(report: Report, topology: Mapping[str, Any], hop: Mapping[str, Any], gu
 
 
 def _deed(box: Mapping[str, Any]) -> str:
-    return "answers SIP itself" if "answer" in (box.get("where") or ()) else "rewrites SIP"
+    unseen = ", or an unseen box right behind it does" if box.get("or_unseen") is True else ""
+    return "answers SIP itself" if "answer" in (box.get("where") or ()) else f"rewrites SIP{unseen}"
 
 
 def _this_machine_only(report: Report) -> bool:
