@@ -7,6 +7,8 @@ from edgecheck.checks.topology.judge import LED_ON
 from edgecheck.diagnosis import alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.lifetime_advice import keep_alive, sip_apart
+from edgecheck.diagnosis.router_settings import where_set
 from edgecheck.diagnosis.rules import explained, held, rank
 from edgecheck.diagnosis.unclear_advice import (
     FIREWALLS,
@@ -23,6 +25,7 @@ from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
 
 _RTP_BLOCKED = "rtp-range.inbound-blocked"
+_NO_RULE = "port-forwarding.no-rule"
 _SEVERAL = ("port-forwarding.blocked", "port-forwarding.refused")
 """Ports for which more than one cause fits."""
 _MOST = 6
@@ -51,8 +54,14 @@ def advise(facts: Facts) -> tuple[str, ...]:
     return tuple(steps)[:_MOST]
 
 
+_NO_UDP = ("nat-behavior.udp-blocked", "outbound.udp-blocked")
+
+
 def _find_out(facts: Facts, untold: list[Finding]) -> tuple[str, ...]:
     """What to do about what could not be told: one step for all of it."""
+    if any(finding.id in _NO_UDP for finding in untold):
+        # it says the same of UDP as a whole, and more
+        untold = [each for each in untold if each.id != "outbound.undecided" or "TCP" in each.subject or "TLS" in each.subject]
     if not untold:
         return ()
     special = [step for finding in untold for step in _specific(facts, finding)]
@@ -96,18 +105,6 @@ def _specific(facts: Facts, finding: Finding) -> tuple[str, ...]:
     return rule(facts, finding) if rule else ()
 
 
-def _where(facts: Facts, topic: knowledge.Topic) -> str:
-    """Where it is set in this router, on a line of its own; empty where that is not known."""
-    router = facts.router
-    if router is None:
-        return ""
-    known = [(row, setting) for row in router.rows if (setting := row.setting(topic)) is not None]
-    if not known:
-        return ""
-    steps = "; ".join(f"{row.vendor}: {setting.told()}" for row, setting in known) if len(router.rows) > 1 else known[0][1].told()
-    return f"\n{router.found}: {steps}."
-
-
 def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     same = facts.having(finding.id, verdicts=(finding.verdict,))
     other = _ELSE.get(finding.id, "") if not all(map(facts.optional, same)) else ""
@@ -115,8 +112,19 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if tell:
         unused = all(facts.optional(each) for each in same)  # nobody looks for the cause of what he may not need
         return (_see_the_rule(facts, fitting(finding)), *(() if unused else tell))
-    step = f"{_open(facts)} {_ports(facts, finding)} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}"
+    ports_told, rtp = _ports(facts, finding), _rtp_without_rule(facts) if other and finding.id == _NO_RULE else None
+    if rtp:
+        ports_told += f", and UDP {rtp[0]}-{rtp[1]} (RTP),"
+    step = f"{_open(facts)} {ports_told} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}"
     return (_where_used(facts, same, step),)
+
+
+def _rtp_without_rule(facts: Facts) -> tuple[int, int] | None:
+    """The RTP range, where a rule is all that lacks, and for the whole of it: then it is one step with other ports that lack one."""
+    blocked = facts.having(_RTP_BLOCKED)
+    alone = bool(blocked) and all(fitting(each) == ("no-rule",) and "for TCP alone" not in each.summary for each in blocked)
+    whole = facts.profile.rtp
+    return whole if alone and whole is not None and facts.ranges("inbound_blocked") == (whole,) else None
 
 
 def _ports(facts: Facts, finding: Finding) -> str:
@@ -164,8 +172,10 @@ def _see_the_rule(facts: Facts, causes: tuple[str, ...]) -> str:
         names[-1] += _if_used([each for each in closed if facts.optional(each)])
     rtp = facts.profile.rtp
     names += [f"UDP {rtp[0]}-{rtp[1]} (RTP)"] if rtp and any(each.id == _RTP_BLOCKED for each in alike) else []
-    rule = f"{_lower(_open(facts))} {join(list(dict.fromkeys(names)))} to {facts.here}.{_how_to_forward(facts)}"
-    step = f"See that there is a rule, and a right one: {rule}"
+    what = join(list(dict.fromkeys(names)))
+    step = f"See that there is a rule, and a right one: {_lower(_open(facts))} {what} to {facts.here}.{_how_to_forward(facts)}"
+    if "no-rule" not in causes and "wrong-host" in causes:
+        step = f"See that the router's rule for {what} leads to {facts.here}.{_how_to_forward(facts)}"
     return step if len(alike) > len(closed) else _where_used(facts, closed, step)
 
 
@@ -182,7 +192,7 @@ def _host_firewall(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 
 def _how_to_forward(facts: Facts) -> str:
-    return "" if facts.behind_nat is False or facts.having("host.vpn") else _where(facts, "forwarding")
+    return "" if facts.behind_nat is False or facts.having("host.vpn") else where_set(facts, "forwarding")
 
 
 def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -218,11 +228,11 @@ def _both_routers(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if closed and all(set(fitting(each)) >= _INNER and not _OUTER & set(fitting(each)) for each in closed):
         return (
             f"The outer router leads {join(names)} on: in the inner one, {what} to {facts.here}. If there is such a rule, see that it "
-            f"leads there, and that no filter undoes it.{_where(facts, 'forwarding')}",
+            f"leads there, and that no filter undoes it.{where_set(facts, 'forwarding')}",
         )
     return (
         f"Put the outer router into bridge (modem) mode. Or {what} in both: in the outer one {target}, in the inner one to {facts.here}."
-        + _where(facts, "forwarding"),
+        + where_set(facts, "forwarding"),
     )
 
 
@@ -240,20 +250,10 @@ def _public_address(facts: Facts, finding: Finding) -> tuple[str, ...]:
 
 
 def _keep_ports(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    hints = "" if _where(facts, "static_port") else "; pfSense and OPNsense: Outbound NAT, hybrid, a rule with static port"
+    hints = "" if facts.router and facts.router.rows else "; pfSense and OPNsense: Outbound NAT, hybrid, a rule with static port"
     return (
         f'In the router, have the source ports of {facts.here} kept ("static port", "port preservation", "consistent NAT"{hints}).'
-        + _where(facts, "static_port"),
-    )
-
-
-def _keep_alive(facts: Facts, finding: Finding) -> tuple[str, ...]:
-    every = facts.fact("mapping-lifetime", "recommended_keepalive_s")
-    if not isinstance(every, int):
-        return ()
-    return (
-        f"Set the NAT keep-alive of phones and trunks behind this edge to {every} s (Asterisk outside: qualify_frequency={every})."
-        + _where(facts, "udp_timeout"),
+        + where_set(facts, "static_port"),
     )
 
 
@@ -297,6 +297,9 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
     tell = _telling(finding)
     if causes and "no-rule" not in causes:
         return (_see_the_rule(facts, causes), *tell) if "wrong-host" in causes else tell
+    without = [each for each in facts.having(_NO_RULE) if not facts.optional(each)]
+    if without and _rtp_without_rule(facts):
+        return _forward(facts, without[0])
     if closed:
         rule = f"{_lower(_open(facts))} UDP {whole[0]}-{whole[1]} to {facts.here}.{_how_to_forward(facts)}"
         return (f"Should RTP still not arrive then: {rule}",)
@@ -362,8 +365,10 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "rtp-range.remapped": _keep_ports,
     "port-preservation.remapped": _keep_ports,
     "nat-behavior.endpoint-dependent-mapping": _keep_ports,
-    "mapping-lifetime.short": _keep_alive,
-    "mapping-lifetime.very-short": _keep_alive,
+    "mapping-lifetime.short": keep_alive,
+    "mapping-lifetime.very-short": keep_alive,
+    "mapping-lifetime.sip-longer": sip_apart,
+    "mapping-lifetime.sip-shorter": sip_apart,
     "sip-alg.hint": _echo_server,
     "sip-alg.no-trace": _echo_server,
     "nat-behavior.undecided": second_address,

@@ -19,6 +19,8 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
     bounded = [each for each in found if facts.beyond_the_router and each.summary.startswith("Hop ")]
     others = [each for each in found if each not in blamed and each not in bounded]
     located = facts.located if blamed else ()
+    ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in found}]
+    to_ways = f"ove the phones and trunks to {join(ways)}: SIP passed untouched there." if ways else ""
     steps = []
     if bounded:
         own = ", not your own router" if not others else ""
@@ -27,6 +29,10 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
         steps.append(does[:1].upper() + does[1:])
     home = [hop for hop in located if hop.hop == 1 and not facts.is_servers(hop)]
     at_home = bool(home)
+    known = facts.router.rows if facts.router else ()
+    if home and ways and known and not any(row.switch for row in known):
+        steps.append(f"M{to_ways}")  # the one thing that can be done is said first
+        to_ways = ""
     if home:
         unseen = " Should that change nothing, it is an unseen box right behind it." if home[0].or_unseen else ""
         steps.append(f"{_in_the_router(facts, found[0])}{unseen}")
@@ -38,9 +44,8 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
         steps += [_here(facts), _in_the_router(facts, found[0])]
     elif others:
         steps.append(_not_seen(facts, others, located=bool(located or bounded), at_home=at_home))
-    ways = [way for way in facts.untouched_ways() if way not in {each.subject for each in found}]
-    if ways:
-        steps.append(f"Or move the phones and trunks to {join(ways)}: SIP passed untouched there.")
+    if to_ways:
+        steps.append(f"Or m{to_ways}")
     return ("\n".join(steps),)
 
 
@@ -96,7 +101,7 @@ def _in_router(router: RouterFacts) -> str:
         return f"Switch the SIP ALG off in {router.found}, by product line: {told}. Reboot it, run this again."
     row = router.rows[0]
     if not row.switch:
-        return f"{router.found} has no switch for a SIP ALG that is known: {row.told()}."
+        return f"No switch for a SIP ALG is known in {router.found}: {row.told()}."
     again = "Run this again." if "reboot" in row.told() or "write memory" in row.told() else "Reboot it, run this again."
     return f"Switch the SIP ALG off in {router.found}: {row.told()}. {again}"
 

@@ -5,7 +5,7 @@ import pytest
 from edgecheck.diagnosis import diagnose, knowledge
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.model.router import RouterName
-from tests.reports import PROFILE, SERVER, alg, finding, nat, result, rtp
+from tests.reports import PROFILE, SERVER, alg, clean, finding, nat, result, rtp
 
 NETGEAR = {"manufacturer": "NETGEAR, Inc.", "model": "R7000", "wan_address": "203.0.113.9", "protocol": "upnp"}
 
@@ -179,7 +179,7 @@ def test_an_alg_at_the_provider_is_no_matter_of_this_router():
 
 def test_pfsense_users_are_not_sent_after_a_switch():
     (step,) = advice(alg("UDP 5060"), topology({"manufacturer": "pfSense", "model": "FreeBSD router", "protocol": "upnp"}))
-    assert step.startswith("pfSense FreeBSD router (found by UPnP) has no switch for a SIP ALG that is known: pf has no SIP ALG")
+    assert step.startswith("No switch for a SIP ALG is known in pfSense FreeBSD router (found by UPnP): pf has no SIP ALG")
     assert "Switch the SIP ALG off" not in step
 
 
@@ -213,6 +213,55 @@ def test_ports_kept_and_mappings_kept_longer():
     (step,) = advice(short, pfsense)
     assert "to 15 s" in step
     assert "Optimization: Conservative" in step
+
+
+def test_no_other_makes_setting_is_told_where_the_router_is_known():
+    fritz = topology({"manufacturer": "AVM Berlin", "model": "FRITZ!Box 7590", "protocol": "upnp"})
+    (step,) = advice(result(finding("port-preservation.remapped", "fail", "UDP")), fritz)
+    assert "pfSense" not in step
+    (step,) = advice(result(finding("port-preservation.remapped", "fail", "UDP")))
+    assert "pfSense" in step
+
+
+def test_where_there_is_no_switch_the_way_round_is_said_first():
+    ways = (("udp", 5060, "rewritten"), ("tls", 5061, "unchanged"))
+    fritz = topology({"manufacturer": "AVM Berlin", "model": "FRITZ!Box 7590", "protocol": "upnp"})
+    (step,) = advice(alg("UDP 5060", ways=ways), fritz)
+    first, second = step.splitlines()
+    assert first == "Move the phones and trunks to TLS 5061: SIP passed untouched there."
+    assert second.startswith("No switch for a SIP ALG is known in AVM Berlin FRITZ!Box 7590 (found by UPnP): ")
+    (step,) = advice(alg("UDP 5060", ways=ways), topology(NETGEAR))
+    assert step.splitlines()[-1] == "Or move the phones and trunks to TLS 5061: SIP passed untouched there."
+
+
+def test_a_providers_router_gets_no_step_of_another_provider():
+    speedport = topology({"manufacturer": "Deutsche Telekom", "model": "Speedport W 724V", "protocol": "upnp"})
+    (step,) = advice(alg("UDP 5060"), speedport)
+    assert "AT&T" not in step
+    assert step.endswith("(unverified).")
+
+
+@pytest.mark.parametrize("carrier", [False, True])
+def test_a_timeout_that_few_keep_alives_hold_is_raised_first(carrier):
+    short = result(finding("mapping-lifetime.very-short", "fail", "UDP mapping"), observation={"recommended_keepalive_s": 8})
+    provider = result(finding("topology.carrier-grade-nat", "warn", "path"))
+    step = next(step for step in advice(short, *([provider] if carrier else [])) if "qualify_frequency=8" in step)
+    assert step.startswith("Set the NAT keep-alive" if carrier else "Raise the UDP timeout in the router")
+
+
+@pytest.mark.parametrize(
+    ("cause", "looked", "step"),
+    [
+        ("sip-longer", alg("UDP 5060"), "Switch the SIP ALG off in the router"),
+        ("sip-shorter", alg("UDP 5060"), "Switch the SIP ALG off in the router"),
+        ("sip-longer", clean(), "Leave it, unless calls fail: "),
+        ("sip-shorter", clean(), "Look for a SIP ALG or a SIP session timeout in the router"),
+        ("sip-longer", nat(), "Run sip-alg: "),
+    ],
+)
+def test_nobody_is_told_to_look_for_an_alg_that_was_looked_for(cause, looked, step):
+    (told,) = advice(looked, result(finding(f"mapping-lifetime.{cause}", "warn", "mapping made by SIP")))
+    assert told.startswith(step)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_what_the_same_causes_fit_is_one_step_and_other_causes_another():
     assert advice(*results) == (
         "See that there is a rule, and a right one: in the router, forward UDP 5060 and UDP 10000-20000 (RTP) to 192.168.1.20.",
         "To tell which of the causes of UDP 5060 it is: look at the router's page.",
-        "See that there is a rule, and a right one: in the router, forward TCP 5060 to 192.168.1.20.",
+        "See that the router's rule for TCP 5060 leads to 192.168.1.20.",
         "To tell which of the causes of TCP 5060 it is: look at the router's page.",
         "To tell which of the causes it is: look at the router's page.",
     )
@@ -278,6 +278,23 @@ def test_what_only_another_network_could_tell_is_not_to_be_run_again_from_here()
     (step,) = advice(sip, out)
     assert step.startswith("Run this once from another network against the same server: if UDP 5060 is reached from there")
     assert "whether this network lets UDP 5060 out could not be told" in headline(sip, out)
+
+
+def test_udp_that_nothing_is_known_of_is_not_told_twice():
+    reason = "Whether this network lets UDP 5060 out could not be told: nothing reaches the server there; nobody else is known to have reached it"
+    blocked = result(finding("nat-behavior.udp-blocked", "inconclusive", "UDP", "No UDP packet from here arrives at the server."))
+    told = advice(blocked, result(finding("outbound.undecided", "inconclusive", "UDP 5060", reason)))
+    assert sum("from another network" in step for step in told) == 1
+    tcp = advice(blocked, result(finding("outbound.undecided", "inconclusive", "TCP 5060", reason)))
+    assert any("if TCP 5060 is reached from there" in step for step in tcp)
+
+
+def test_sip_and_rtp_that_lack_a_rule_are_forwarded_in_one_step():
+    (step,) = advice(ports(("no-rule", "UDP 5060"), ("no-rule", "TCP 5060")), closed_rtp("no-rule"), nat())
+    assert step.startswith("In the router, forward UDP 5060 and TCP 5060, and UDP 10000-20000 (RTP), to 192.168.1.20; if there is such a rule")
+    over_tcp = closed_rtp("no-rule", "RTP does not arrive; over TCP it is let in, so the rule seems to be for TCP alone.")
+    assert len(advice(ports(("no-rule", "UDP 5060")), over_tcp, nat())) == 2
+    assert len(advice(ports(("no-rule", "UDP 5060")), RTP, nat())) == 2, "a rule that misses a part has a fault of its own"
 
 
 def test_udp_that_may_be_closed_at_the_server_sends_nobody_to_this_networks_firewall_first():
