@@ -11,8 +11,9 @@ from edgecheck.course import Course, Show, reported
 from edgecheck.model.errors import ServerUnreachable, UsageError
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Report, Verdict
-from edgecheck.net import foreign, host
-from edgecheck.net.reach import resolve
+from edgecheck.net import foreign
+from edgecheck.net.control.reach import resolve
+from edgecheck.net.machine import host
 from edgecheck.wire import sip
 from edgecheck.wire.errors import WireError
 

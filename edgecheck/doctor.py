@@ -13,7 +13,7 @@ from edgecheck.model.account import Account
 from edgecheck.model.phone import Phone
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Report
-from edgecheck.net import host
+from edgecheck.net.machine import host
 from edgecheck.wire.networks import is_public
 
 PROFILE = Profile(

@@ -8,7 +8,7 @@ from edgecheck.model.errors import ServerUnreachable
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding
 from edgecheck.net import foreign
-from edgecheck.net.reach import resolve
+from edgecheck.net.control.reach import resolve
 
 
 class ForeignStun(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,12 +16,13 @@ from edgecheck.model.errors import ControlLost, LocalFailure, ServerUnreachable,
 from edgecheck.model.profile import Profile
 from edgecheck.model.router import RouterFacts
 from edgecheck.model.verdict import Report, ServerFacts, Verdict
-from edgecheck.net import foreign, host
-from edgecheck.net.bell import Bell
+from edgecheck.net import foreign
+from edgecheck.net.control.reach import resolve
+from edgecheck.net.control.session import ControlSession
+from edgecheck.net.machine import host
 from edgecheck.net.network import EdgeNetwork
-from edgecheck.net.reach import resolve
-from edgecheck.net.session import ControlSession
-from edgecheck.net.sockets import RealTransport
+from edgecheck.net.sockets.bell import Bell
+from edgecheck.net.sockets.real import RealTransport
 from edgecheck.wire.address import Target, parse_host
 from edgecheck.wire.errors import WireError
 

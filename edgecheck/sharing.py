@@ -6,7 +6,7 @@ import msgspec
 
 from edgecheck.model.errors import UsageError
 from edgecheck.model.verdict import Report
-from edgecheck.net.session import ControlSession
+from edgecheck.net.control.session import ControlSession
 from edgecheck.wire import control
 from edgecheck.wire.address import Target
 

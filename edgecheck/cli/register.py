@@ -92,7 +92,7 @@ def _write_bundle(name: str, report: "Report", phone: "Phone", code: int, *, qui
 
 def _look(settings: "Settings", secret: str | None, show: "Show") -> "tuple[Report, Phone]":
     from edgecheck import doctor
-    from edgecheck.net import phone
+    from edgecheck.net.phone import phone
 
     def connect(settings: "Settings", progress: "Callable[[int, int, str], None]") -> "Phone":
         return phone.real(settings.account, secret, source=settings.source, family=settings.family, progress=progress)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from edgecheck.model.errors import ControlLost
-from edgecheck.net import host
-from edgecheck.net.bell import Bell
+from edgecheck.net.machine import host
 from edgecheck.net.network import EdgeNetwork
-from edgecheck.net.sockets import RealTransport, family_of
+from edgecheck.net.sockets.bell import Bell
+from edgecheck.net.sockets.real import RealTransport, family_of
 from edgecheck.wire import control
 
 

@@ -10,10 +10,10 @@ from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
-from edgecheck.net.memory import ToldMemory
-from edgecheck.net.reach import issuer
+from edgecheck.net.control.reach import issuer
+from edgecheck.net.machine.memory import ToldMemory
 from edgecheck.net.schedule import COPIES, stun_offsets, stun_patience
-from edgecheck.net.transport import Transport
+from edgecheck.net.sockets.transport import Transport
 from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError

@@ -13,7 +13,7 @@ from edgecheck.checks.host import HostObservation
 from edgecheck.model.machine import DefaultRoute, Firewall, Machine
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Verdict
-from edgecheck.net import machine as reading
+from edgecheck.net.machine import facts as reading
 from tests.checks.probing import look, say
 from tests.fakes.edge import Edge
 from tests.fakes.nat import Nat

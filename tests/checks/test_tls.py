@@ -14,7 +14,7 @@ from edgecheck.doctor import PROFILE
 from edgecheck.model.account import SipTransport
 from edgecheck.model.phone import Target
 from edgecheck.model.verdict import Finding, Verdict
-from edgecheck.net import certificate
+from edgecheck.net.phone import certificate
 from tests.checks import tls_looks
 from tests.checks.tls_looks import ADDRESS, DOMAIN
 from tests.fakes import certificates, clock

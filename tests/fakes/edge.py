@@ -22,9 +22,9 @@ from edgecheck.model.check import Arrival, Counters
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
-from edgecheck.net.bell import Bell
-from edgecheck.net.memory import NoMemory
+from edgecheck.net.machine.memory import NoMemory
 from edgecheck.net.network import EdgeNetwork
+from edgecheck.net.sockets.bell import Bell
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from tests.fakes.ends import FakeBatch, FakeListener, FakeStream, FakeUdp

@@ -11,8 +11,8 @@ from edgecheck.model.check import Arrival, Memory, Quote
 from edgecheck.model.evidence import Answered, Exchange
 from edgecheck.model.machine import Machine
 from edgecheck.model.router import RouterFacts
-from edgecheck.net.bell import Bell
-from edgecheck.net.memory import NoMemory
+from edgecheck.net.machine.memory import NoMemory
+from edgecheck.net.sockets.bell import Bell
 from edgecheck.wire.address import Endpoint
 from tests.fakes.nat import CLIENT, PUBLIC
 

@@ -11,9 +11,9 @@ from typing import Any
 from edgecheck.model.account import Account, parse_account
 from edgecheck.model.check import Arrival, Delivery, Quote
 from edgecheck.model.errors import LocalFailure
-from edgecheck.net.bell import Bell
-from edgecheck.net.phone import SocketPhone
-from edgecheck.net.ways import Ways
+from edgecheck.net.phone.phone import SocketPhone
+from edgecheck.net.phone.ways import Ways
+from edgecheck.net.sockets.bell import Bell
 from edgecheck.wire.address import Endpoint
 from tests.fakes.peers import Connection, Icmp, Lossy, Refuse, TcpPeer, UdpPeer
 from tests.fakes.zone import Zone

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgecheck.net.foreign import NoSession
-from edgecheck.net.memory import NoMemory
+from edgecheck.net.machine.memory import NoMemory
 from edgecheck.net.network import EdgeNetwork
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint

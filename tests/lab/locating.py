@@ -9,7 +9,7 @@ from typing import Any
 from edgecheck.checks import dns
 from edgecheck.doctor import PROFILE
 from edgecheck.model.account import parse_account
-from edgecheck.net import phone
+from edgecheck.net.phone import phone
 
 
 async def _locate(uri: str) -> dict[str, Any]:

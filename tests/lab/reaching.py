@@ -11,7 +11,7 @@ from edgecheck.doctor import PROFILE
 from edgecheck.model.account import parse_account
 from edgecheck.model.phone import Target
 from edgecheck.model.verdict import Finding
-from edgecheck.net import phone
+from edgecheck.net.phone import phone
 
 
 async def _look(uri: str, address: str, ca: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from edgecheck import doctor
 from edgecheck.model.account import parse_account
 from edgecheck.model.verdict import CheckResult, Report
-from edgecheck.net import phone
+from edgecheck.net.phone import phone
 
 
 class _Quiet:

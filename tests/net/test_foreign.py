@@ -59,7 +59,7 @@ def test_pystun3_against_our_server(server: ServerProcess) -> None:
     """Its own verdict where nothing stands between."""
 
     async def work() -> str:
-        from edgecheck.net.session import ControlSession
+        from edgecheck.net.control.session import ControlSession
 
         session = await ControlSession.open(server.target, None, None)
         try:

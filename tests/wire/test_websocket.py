@@ -1,4 +1,4 @@
-"""WebSocket as a SIP client needs it, held against RFC 6455's own examples. aiohttp reads our frames in ``tests/net/test_phone``."""
+"""WebSocket as a SIP client needs it, held against RFC 6455's own examples. aiohttp reads our frames in ``tests/net/phone/test_phone``."""
 
 import random
 

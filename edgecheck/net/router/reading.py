@@ -8,8 +8,8 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from edgecheck.model.router import PortMapping, Protocol, RouterFacts, WanClaim
-from edgecheck.net.host import is_loopback
-from edgecheck.net.reach import tame
+from edgecheck.net.machine.host import is_loopback
+from edgecheck.net.quoting import tame
 from edgecheck.net.router import port_control, routes
 from edgecheck.net.router.igd_client import IgdClient, NotUnderstood
 from edgecheck.net.router.search import search

@@ -13,7 +13,7 @@ import pytest
 
 from edgecheck import sharing
 from edgecheck.model.errors import RequestDeclined
-from edgecheck.net.session import ControlSession
+from edgecheck.net.control.session import ControlSession
 from edgecheck.report import json
 from edgecheck.wire import control
 from tests.reports import PROFILE, nat, report

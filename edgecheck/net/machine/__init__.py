@@ -1,0 +1,1 @@
+"""What this machine says of itself, and what it remembers of earlier runs: per platform, None where it cannot be told."""
