@@ -24,6 +24,8 @@ CAUSES = {
     "carrier-grade-nat": "the provider translates addresses, too (carrier-grade NAT)",
     "provider-drops": "the provider, or a firewall before the router, drops it",
     "router-refuses": "the router itself refuses it",
+    "router-answers": "the router itself answers there",
+    "answered-before": "something before the router answers there",
     "filtered-behind": "something filters it behind the router's rule",
 }
 """Causes as the check names them, in words that fit into a first line."""

@@ -69,6 +69,8 @@ _FITTING = {
     "carrier-grade-nat": "a second NAT, double or carrier-grade",
     "provider-drops": "the provider turns it away",
     "router-refuses": "the router refuses it itself",
+    "router-answers": "the router itself answers there",
+    "answered-before": "something before it answers there",
     "filtered-behind": "filtered behind the router's rule",
 }
 

@@ -203,7 +203,7 @@ def judged(*rows: PortRow, path: Path = NEAR, expectation: str = "fail") -> Said
 
 @pytest.mark.parametrize("cause", sorted(CAUSES))
 def test_every_cause_reads_as_a_sentence_alone_and_beside_others(cause: str) -> None:
-    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070", "second": "192.168.1.1"}
+    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070", "second": "192.168.1.1", "who": "FRITZ!OS"}
     assert CAUSES[cause].says.format(**words).endswith(".")
     for part in CAUSES[cause][1:]:
         assert not part.format(**words).endswith(".")
@@ -325,7 +325,16 @@ def test_a_burst_against_the_quiet(burst: Rise, quiet: tuple[Rise, ...], kept: f
         ({"passed_on": True}, NEAR, []),  # another service of this machine, or a container's, as far as it shows
         ({"passed_on": True, "lands_on": 22}, NEAR, ["wrong-port"]),
         ({"passed_on": True, "here": "led-on"}, NEAR, []),
-        ({"passed_on": False}, NEAR, []),  # the router's own service, or something before it
+        ({"passed_on": False}, NEAR, ["router-answers", "answered-before"]),
+        ({"passed_on": False, "answered_before": False}, NEAR, ["router-answers"]),
+        ({"passed_on": False, "answered_before": True}, NEAR, ["answered-before"]),
+        ({"passed_on": False, "answered_before": False}, OUTER, ["router-answers"]),
+        ({"passed_on": False, "answered_before": False}, msgspec.structs.replace(NEAR, cgnat=True), []),
+        ({"passed_on": False, "answered_before": False, "arrived": 1}, NEAR, []),
+        # a program here holds the port, and it was seen that it is not this one that answers
+        ({"passed_on": False, "answered_before": False, "asked": True, "answered_here": False}, NEAR, ["router-answers"]),
+        ({"passed_on": True, "asked": True, "answered_here": False}, NEAR, []),
+        ({"passed_on": False, "answered_before": False, "asked": True, "answered_here": True}, NEAR, []),
         ({}, NEAR, []),
         ({"passed_on": True}, FAR, []),  # a second router between may be the one that answers
         ({"passed_on": True, "arrived": 1, **NOTHING_HERE}, NEAR, []),  # it came here as well: something between answers, too
@@ -343,6 +352,19 @@ def test_another_machine_that_answers_is_a_rule_to_the_wrong_host() -> None:
     assert finding.summary == "TCP 5060 (SIP) is answered by another machine than this one (another PBX): the router leads it there."
     (finding,) = judged(row("answered", "tcp", answered_by="another PBX")).findings
     assert (finding.id, finding.verdict) == ("port-forwarding.answered", Verdict.INCONCLUSIVE)
+
+
+def test_the_router_that_answers_itself_is_no_rule_to_the_wrong_host() -> None:
+    facts = {"answered_by": "FRITZ!OS (status 200)", "passed_on": False}
+    (finding,) = judged(row("answered", "tcp", answered_before=False, **facts)).findings
+    assert (finding.id, finding.verdict, finding.observed) == ("port-forwarding.router-answers", Verdict.FAIL, "answered: router-answers")
+    assert finding.summary.startswith("TCP 5060 (SIP) does not reach this machine: the router (192.168.88.1) answers there itself, as FRITZ!OS")
+    assert any("accepted there, and not one hop before" in line for line in finding.evidence)
+    held = {"asked": True, "answered_here": False, "owner": "asterisk (pid 7)", "direct": "status 200", "reason": "nothing arrived here"}
+    (finding,) = judged(row("answered", "udp", **facts, **held)).findings
+    assert (finding.id, finding.observed) == ("port-forwarding.answered", "answered: router-answers or answered-before")
+    assert "FRITZ!OS" in finding.summary
+    assert finding.remedies[0].startswith("To tell which of the 2 causes it is: ")
 
 
 def test_a_device_that_is_gone_holds_no_other_port_either() -> None:

@@ -14,6 +14,7 @@ from tests.checks.probing import SIP, look
 from tests.fakes.edge import Weather
 from tests.fakes.expiring import ExpiringEdge, Thrift
 from tests.fakes.nat import Nat
+from tests.fakes.services import Service
 
 PORT_RESTRICTED: dict[str, Any] = {"per_destination_ports": True}
 WALLS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -120,3 +121,20 @@ def test_what_the_contacted_address_may_is_no_rule(nat: dict[str, Any]) -> None:
     found = told(lambda: ExpiringEdge(Nat(**nat)))
     assert found
     assert all("no-rule" in each for each in found.values()), found
+
+
+@pytest.mark.parametrize(("rules", "expected"), [({}, ["router-answers", "answered-before"]), ({("udp", 5060): "silent"}, ["wrong-host"])])
+def test_who_is_silent_to_a_probe_and_answers_sip_is_asked(rules: dict[tuple[str, int], Any], expected: list[str]) -> None:
+    """The router's own telephony, or the PBX of another machine to which its rule leads."""
+
+    def edge() -> ExpiringEdge:
+        made = ExpiringEdge(Nat(**PORT_RESTRICTED), rules=rules)
+        made.computer.elsewhere["udp", 5060] = Service("FRITZ!OS")
+        return made
+
+    seen = look(port_forwarding, edge)
+    (one,) = [row for row in seen.ports if (row.transport, row.port) == ("udp", 5060)]
+    assert (one.state, one.answered_by) == ("answered", "FRITZ!OS (status 200)")
+    assert list(causes(seen, one)) == expected
+    silent = look(port_forwarding, lambda: ExpiringEdge(Nat(**PORT_RESTRICTED), rules=rules))
+    assert {row.state for row in silent.ports} == {"blocked"}

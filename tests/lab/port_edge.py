@@ -53,6 +53,28 @@ with socketserver.ThreadingTCPServer(("0.0.0.0", int(sys.argv[1])), Greeting) as
     print("ready", flush=True)
     speaker.serve_forever()
 """
+SPEAKS_SIP = """
+import socket, socketserver, sys, threading
+def answer(asked):
+    kept = [line for line in asked.split(b"\\r\\n") if line.split(b":")[0].lower() in (b"via", b"from", b"to", b"call-id", b"cseq")]
+    return b"\\r\\n".join([b"SIP/2.0 200 OK", *kept, b"Server: telephony", b"Content-Length: 0", b"", b""])
+class Answering(socketserver.BaseRequestHandler):
+    def handle(self):
+        asked = self.request.recv(4096)
+        if b"SIP/2.0" in asked: self.request.sendall(answer(asked))
+        self.request.recv(64)
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+speaker = socketserver.ThreadingTCPServer(("0.0.0.0", int(sys.argv[1])), Answering)
+threading.Thread(target=speaker.serve_forever, daemon=True).start()
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("0.0.0.0", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    asked, sender = datagrams.recvfrom(4096)
+    if b"SIP/2.0" in asked: datagrams.sendto(answer(asked), sender)
+"""
+TAKEN_IN = "ip netns exec home nft insert rule ip edge local iifname wan meta l4proto '{ tcp, udp }' th dport 5060 accept\n"
+"""The router takes the port for itself."""
 CONTAINER = """ip netns add container
 ip link add docker0 netns client type veth peer name eth0 netns container
 ip -n client addr add 172.17.0.1/16 dev docker0

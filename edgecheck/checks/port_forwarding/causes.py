@@ -87,6 +87,16 @@ CAUSES: dict[str, Cause] = {
         "the router refuses this port itself",
         "look for a rule or a service of the router's own on this port (its telephony, its remote administration)",
     ),
+    "router-answers": Cause(
+        "does not reach this machine: {box} answers there itself, as {who}. It keeps this port for its own telephony or administration.",
+        "{box} answers there itself: it keeps this port for its own telephony or administration",
+        "look for telephony, SIP or remote administration of the router's own on this port",
+    ),
+    "answered-before": Cause(
+        "does not reach this machine: something before the router answers in its place, as {who}.",
+        "something before it, at the provider or on the way, answers in its place",
+        "with the router switched off for a minute, have somebody ask again from outside: what still answers stands before it",
+    ),
     "filtered-behind": Cause(
         "is led on by the router and does not arrive: a filter between the router's rule and this machine holds it up.",
         "a filter of the router, or of something between it and this machine, holds it up behind the rule",
@@ -105,7 +115,7 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
     if row.lands_on is not None:
         return ("wrong-port",)
     if row.state == "answered":
-        return () if row.asked else _answered(row, path, here, public)
+        return _answered(row, path, here, public)
     if row.here == "dropped":
         return ("host-firewall",)
     if row.here == "reverse-path":
@@ -151,7 +161,14 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
 
 
 def _answered(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]:
-    """Somebody else answered while this test listened: where the router beside us leads the port on, a machine behind it did."""
+    """Somebody else answered: a machine to which the router beside us leads the port on; where it leads it on to nobody, the router itself
+    or whoever stands before it."""
+    if row.passed_on is False and not row.arrived and row.answered_here is not True and here != public and not path.cgnat:
+        if row.answered_before is not None:
+            return ("answered-before",) if row.answered_before else ("router-answers",)
+        return ("router-answers", "answered-before")
+    if row.asked:
+        return ()
     beside = path.behind_owner == 1 and path.unseen_router is None and here != public and not path.cgnat
     led_away = beside and row.passed_on and row.here == "nothing" and not row.arrived and row.unbound is None
     return () if not led_away else ("held-by-another",) if _is_held(row, here) else ("wrong-host",)

@@ -30,6 +30,7 @@ FARTHEST = 24
 """Hops from the server that are tried, at once; a session may have 32 requests in work."""
 _COPIES = 3
 _FEWEST, _MOST = 6, 24
+_ACCEPTED = ("connected", "proved")
 _SPACING_MS = 40
 
 
@@ -54,6 +55,8 @@ class Crossing(NamedTuple):
     """TTL on arrival of the box's own errors."""
     before: tuple[str, ...] = ()
     """Who tells of packets that expire before it."""
+    answered: dict[int, bool] = {}
+    """TCP ports that accept a connection that may not live beyond that box: whether before it, for certain."""
     reset_by_box: dict[int, bool] = {}
     """TCP ports that it leads on and that are reset: whether the reset comes from as far as the box, or (False) from right behind it."""
 
@@ -136,8 +139,10 @@ class _Box:
         told, rows = await asyncio.gather(self._probe([*udp, canary], box), self._dial([*tcp, canary], box))
         led_on = self._told(told, rows)
         reset: dict[int, bool] = {}
+        answered: dict[int, bool] = {}
         if certain:
-            reset = await self._reset([row.port for row in rows if row.outcome == "refused" and row.port != canary], box)
+            answered = await self._before([row.port for row in rows if row.outcome in _ACCEPTED and row.port != canary], box, _ACCEPTED)
+            reset = await self._before([row.port for row in rows if row.outcome == "refused" and row.port != canary], box, ("refused",))
             silent = [key for key in [("udp", port) for port in udp] + [("tcp", row.port) for row in rows] if key not in led_on]
             open_ones = [key for key in silent if key[1] not in (canary, *reset)]
             if open_ones or any(not value for value in led_on.values()):
@@ -155,6 +160,7 @@ class _Box:
             told=True,
             led_on={key: value for key, value in led_on.items() if key[1] != canary},
             reset=reset,
+            answered=answered,
             canary=led_on.get(("udp", canary)),
             canary_tcp=next((row.outcome for row in rows if row.port == canary and certain), ""),
             canary_error=icmp_of(error) if error is not None and certain else None,
@@ -207,9 +213,9 @@ class _Box:
         silent = frozenset() if thrifty else taken.silent
         return dict.fromkeys((taken.silent | taken.refused) - ({("udp", canary)} - silent), False)
 
-    async def _reset(self, ports: list[int], box: int) -> dict[int, bool]:
-        """These are reset there: whether one hop before, too."""
-        upstream = {row.port for row in await self._dial(ports, box - 1) if row.outcome == "refused"} if ports and box > 1 else set()
+    async def _before(self, ports: list[int], box: int, ended: tuple[str, ...]) -> dict[int, bool]:
+        """Connections to these end so there: whether one hop before, too."""
+        upstream = {row.port for row in await self._dial(ports, box - 1) if row.outcome in ended} if ports and box > 1 else set()
         return {port: port in upstream for port in ports}
 
     def _expired_there(self, errors: tuple[control.ErrorRow, ...]) -> int:
@@ -223,7 +229,7 @@ class _Box:
         for row in rows:
             if row.icmp is not None and row.icmp.offender == self.net.observed:
                 out["tcp", row.port] = expired(row.icmp)
-            elif row.outcome in ("connected", "proved"):
+            elif row.outcome in _ACCEPTED:
                 out["tcp", row.port] = False
         return out
 

@@ -48,7 +48,7 @@ async def unless_here(net: Network, row: PortRow, doubted: PortRow) -> PortRow:
 
 
 def _may_be(row: PortRow) -> bool:
-    return row.unbound is None and row.here in (None, "nothing") and row.passed_on is not False
+    return row.unbound is None and not row.asked and row.here in (None, "nothing") and row.passed_on is not False
 
 
 def _first(rows: list[PortRow]) -> Iterable[PortRow]:

@@ -63,6 +63,11 @@ def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
         out.append(f"what was sent to it arrived at port {row.lands_on} of this machine")
     if row.icmp is not None and str(row.icmp) != row.reason:
         out.append(f"{row.icmp}, {'seconds later' if row.state == 'blocked' else 'at once'}")
+    if row.state == "answered" and row.transport == "udp" and not row.asked:
+        out.append(f"asked by SIP OPTIONS from {seen.prober}, somebody answered: {row.answered_by}")
+    if row.answered_before is not None:
+        whom = "before that" if row.answered_before else "there, and not one hop before"
+        out.append(f"a connection that may live no farther than {seen.probed_address} is accepted {whom}")
     if row.passed_on is not None:
         led_on = "expired there: it is led on to some machine" if row.passed_on else "did not expire there: it is led on to no machine"
         out.append(f"a packet that may live as far as {seen.probed_address} {led_on}")

@@ -13,6 +13,7 @@ from edgecheck.checks import topology
 from edgecheck.checks.port_forwarding.causes import fitting
 from edgecheck.checks.port_forwarding.crossing import NOTHING, Crossing, cross, of_the_box
 from edgecheck.checks.port_forwarding.elsewhere import LED_ON, look_elsewhere
+from edgecheck.checks.port_forwarding.greeting import greet
 from edgecheck.checks.port_forwarding.here import look
 from edgecheck.checks.port_forwarding.observation import Canaries, Icmp, Path, PortRow
 from edgecheck.checks.port_forwarding.punch import punch_tcp, punch_udp
@@ -59,14 +60,22 @@ def _key(row: PortRow) -> tuple[str, int]:
 
 
 async def examine(
-    net: Network, rows: list[PortRow], rounds: Rounds, avoid: set[int], *, patient: bool = True, let_in: bool = False
+    net: Network,
+    rows: list[PortRow],
+    rounds: Rounds,
+    avoid: set[int],
+    *,
+    patient: bool = True,
+    let_in: bool = False,
+    sip: frozenset[int] = frozenset(),
 ) -> tuple[list[PortRow], Path | None]:
     """The rows, as ``arrivals`` left them, with what tells their causes apart, and the path. Ports that were reached cost nothing.
 
-    ``let_in``: some port was reached, here or before. Not ``patient``: what takes seconds is left out, and more causes fit.
+    ``let_in``: some port was reached, here or before. Not ``patient``: what takes seconds is left out, and more causes fit. ``sip``: the
+    UDP ports at which SIP is expected.
     """
     wanted = [row for row in rows if _not_reached(row)]
-    strangers = [row for row in rows if row.state == "answered" and not row.asked]
+    strangers = [row for row in rows if row.state == "answered" and (not row.asked or row.answered_here is False)]
     if not wanted and not strangers:
         return rows, None
     kept = _kept(rounds)
@@ -96,6 +105,7 @@ async def examine(
         wanted = _crossed(wanted, crossing)
         wanted = await _punched(net, wanted, path, rounds)
         wanted = await _later(net, wanted, path, rounds) if patient else wanted
+        wanted = await greet(net, wanted, sip) if patient and not path.cgnat else wanted
         # Last: what asks at a machine that is not there spends the errors of a router that saves them.
         wanted = await look_elsewhere(net, wanted, kept) if patient and net.source != net.observed else wanted
     return _with(rows, wanted), path
@@ -142,6 +152,7 @@ def _crossed(rows: list[PortRow], crossing: Crossing) -> list[PortRow]:
             row,
             passed_on=crossing.led_on.get((row.transport, row.port)),
             reset_before=crossing.reset.get(row.port) if _reset(row) else None,
+            answered_before=crossing.answered.get(row.port) if row.transport == "tcp" and row.state == "answered" else None,
             refused_by_box=_refused_by_box(row, crossing),
         )
         for row in rows

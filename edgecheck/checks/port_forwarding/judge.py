@@ -8,6 +8,9 @@ from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports as port_ranges
 
+_OF_A_BOX = ("router-answers", "answered-before")
+"""Who answers where nothing is led on."""
+
 
 def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
     """One finding for all ports of a transport of which the same can be said; a port that is closed is judged as the profile expects."""
@@ -70,6 +73,10 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
         cause, verdict = "wrong-port", breach
         whom = f"what listens at port {row.lands_on} of this machine ({row.answered_by})"
         summary = f"{asked} is answered by {whom}: the router's rule changes the port."
+    elif state == "answered" and fits and fits[0] in _OF_A_BOX:
+        cause, verdict = (fits[0] if len(fits) == 1 else state), breach
+        summary = f"{asked} {why(seen, row, fits)}"
+        remedies = telling(seen, row, fits)
     elif state == "answered" and fits:
         cause, verdict = fits[0], breach
         how = f"it holds this port in the router, {_holder(row)}" if cause == "held-by-another" else "the router leads it there"
@@ -111,7 +118,10 @@ def why(seen: ForwardingObservation, row: PortRow, fits: tuple[str, ...]) -> str
     words = _words(seen, row)
     if len(fits) == 1:
         return CAUSES[fits[0]].says.format(**words)
-    happens = f"is refused by {row.answered_by}" if row.state == "refused" else "never arrives"
+    happens = {
+        "refused": f"is refused by {row.answered_by}",
+        "answered": f"does not reach this machine, and is answered ({row.answered_by})",
+    }.get(row.state, "never arrives")
     return f"{happens}: {', or '.join(CAUSES[cause].clause.format(**words) for cause in fits)}."
 
 
@@ -131,6 +141,7 @@ def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
         "public": seen.probed_address,
         "second": (seen.path.owner if seen.path else None) or "the box that has it",
         "holder": _holder(row),
+        "who": row.answered_by or "a service that said nothing",
         "lands": f"its port {row.lands_on}" if row.lands_on is not None else "another of its ports, where a program takes it",
     }
 

@@ -69,6 +69,9 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     reset_before: bool | None = None
     """TCP, reset although the connection may live no farther than the box with the public address: whether it is for certain a box before
     that which resets. None = not so, or not tried."""
+    answered_before: bool | None = None
+    """TCP, answered although the connection may live no farther than the box with the public address: whether it is for certain a box
+    before that which answers. None = not so, or not tried."""
     refused_by_box: bool | None = None
     """``refused``, though the box with the public address leads it on: whether the refusal came from as far off as that box, by its TTL.
     False: from right behind it. None = not so, or could not tell."""

@@ -105,7 +105,8 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         rows = await arrivals(net, rows, rounds)
     doubted = await weigh_silence(net, rows, avoid, leaning, scouted)
     rows = [await unless_here(net, row, other) for row, other in zip(rows, doubted, strict=True)]
-    rows, path = await examine(net, rows, rounds, avoid) if profile.expect.forwarding != "ignore" else (rows, None)
+    sip = frozenset(port for need, port in udp_wanted if need.protocol == "sip")
+    rows, path = await examine(net, rows, rounds, avoid, sip=sip) if profile.expect.forwarding != "ignore" else (rows, None)
     examined = rows
     draft.leave(lambda why: so_far(why, examined, path))
     silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
