@@ -262,7 +262,8 @@ class Network(Protocol):
         """Listen on ``source:port``. Raises ``LocalFailure``."""
 
     async def connect_tcp(self, to: Endpoint, port: int = 0, timeout: float = 3.0, ttl: int | None = None) -> Stream:
-        """Connect from ``source:port``, with this TTL (hop limit) where one is given. Raises ``LocalFailure``."""
+        """Connect from ``source:port``. With a ``ttl`` (hop limit) the SYN lives for so many hops, and for less than a second the
+        connection waits to be opened from the other end. Raises ``LocalFailure``."""
 
     async def connect_tls(self, to: Endpoint, timeout: float = 5.0) -> Stream:
         """Connect and open TLS without trusting anyone: the certificate is evidence, not a condition. Raises ``LocalFailure``."""

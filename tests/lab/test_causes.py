@@ -33,12 +33,18 @@ from tests.lab.port_edge import (
     routed,
 )
 from tests.lab.routers import Forward, KernelRouter
-from tests.lab.topology import CLIENT, LAN_HOST, WAN, Plan
+from tests.lab.topology import CLIENT, LAN_HOST, WAN, Plan, UserRouter
 
 pytestmark = pytest.mark.lab
 
 CASES = (
     Case(name="no rule", causes=("no-rule",), besides=()),
+    Case(
+        name="no rule, 50 ms away",
+        plan=Plan(path=UserRouter(weather={"delay_ms": 25})),
+        causes=("no-rule",),
+        besides=(),
+    ),
     Case(name="no rule, a router that saves its errors", more=SAVING, causes=("no-rule",)),
     Case(name="no rule, and the router rejects", plan=routed(unsolicited="reject"), causes=("no-rule",), besides=()),
     Case(
@@ -369,7 +375,7 @@ def told(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 EACH_RUN = (
-    "no rule",
+    "no rule, 50 ms away",
     "no rule, and the router rejects",
     "wrong host, alive",
     "wrong host, absent",

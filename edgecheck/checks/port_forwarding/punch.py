@@ -15,7 +15,7 @@ from collections.abc import Callable
 from edgecheck.checks.port_forwarding.crossing import hello
 from edgecheck.checks.port_forwarding.udp import request
 from edgecheck.checks.unsolicited import Inbox, copies_at_once, margin, probe_of, sender
-from edgecheck.model.check import Network, UdpSocket
+from edgecheck.model.check import Listener, Network, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
@@ -26,7 +26,9 @@ _TRIES = 2
 """TCP: each from another port of the server, for each may be tried once."""
 _FIRST_SOURCE_PORT, _SOURCE_PORTS = 36_000, 24_000
 _PATIENCE_S = 0.25
-"""For a connection that is meant to fail: the error tells sooner where the platform hears it."""
+"""For whoever refuses a connection that is meant to get no answer."""
+_OPENING_S = 0.9
+"""How long a connection waits to be opened from the other end: a SYN is sent again after a second (RFC 6298 section 2.1)."""
 _DIAL_S = 1.2
 
 
@@ -79,35 +81,53 @@ async def _punch_tcp(net: Network, port: int, hops: int) -> bool:
 
 
 async def _punched_once(net: Network, port: int, hops: int) -> bool:
+    """The connections wait while the server dials. Where the system gives them up, for their SYN has expired, a listener takes what comes;
+    but that begins with another sequence number, and Linux' connection tracking takes its answer for one in the window for some
+    milliseconds only."""
     sources = [_FIRST_SOURCE_PORT + net.new_series() * 7919 % _SOURCE_PORTS for _ in range(_TRIES)]
-    for source in sources:
-        try:
-            stream = await net.connect_tcp(Endpoint(net.primary.host, source), port, _PATIENCE_S, hops)
-        except LocalFailure as failure:
-            if failure.reason in ("port-in-use", "permission", "refused", "reset"):
-                return False  # it was answered: it had lived to the end
-        else:
-            stream.close()
-            return False
+    began = net.now()
+    opening = [asyncio.ensure_future(net.connect_tcp(Endpoint(net.primary.host, source), port, _OPENING_S, hops)) for source in sources]
+    asked: list[asyncio.Future[control.Reply]] = []
+    listener: Listener | None = None
     try:
-        listener = await net.listen_tcp(port)
-    except LocalFailure:
-        return False
-    series = net.new_series()
+        await asyncio.wait(opening, timeout=_PATIENCE_S + net.rtt)
+        ends = [_end(each) for each in opening]
+        if any(end in ("answered", "refused", "reset") for end in ends) or set(ends) <= {"port-in-use", "permission"}:
+            return False  # it was answered: it had lived to the end; or none could be sent
+        ended = all(each.done() for each in opening) and net.now() - began < _OPENING_S
+        with contextlib.suppress(LocalFailure):
+            listener = await net.listen_tcp(port)
+        series = net.new_series()
 
-    def arrived() -> bool:
-        # Seen here, not told by the server: a router may let the connection in and lose its way back, for it has seen no handshake.
-        found = (probe_of(net, bytes(stream.received)) for stream in listener.accepted)
-        return any(one is not None and one.series == series for one in found)
+        def arrived() -> bool:
+            # Seen here, not told by the server: a router may let the connection in and lose its way back, for it has seen no handshake.
+            streams = [each.result() for each in opening if each.done() and not each.cancelled() and each.exception() is None]
+            if listener is not None and (ended or net.now() - began < _OPENING_S):  # before any SYN was sent again
+                streams += listener.accepted
+            found = (probe_of(net, bytes(stream.received)) for stream in streams)
+            return any(one is not None and one.series == series for one in found)
 
-    asked = [asyncio.ensure_future(net.ask(_dial(net, series, port, source))) for source in sources]
-    try:
+        asked = [asyncio.ensure_future(net.ask(_dial(net, series, port, source))) for source in sources]
         return await net.until(arrived, _DIAL_S + 3 * net.rtt)
     finally:
-        for each in asked:
+        for question in asked:
+            question.cancel()
+        for each in opening:
             each.cancel()
+        for made in await asyncio.gather(*opening, return_exceptions=True):
+            if not isinstance(made, BaseException):
+                made.close()
         await asyncio.gather(*asked, return_exceptions=True)  # whatever became of them: nobody else would look
-        listener.close()
+        if listener is not None:
+            listener.close()
+
+
+def _end(opening: "asyncio.Future[Stream]") -> str:
+    """What became of it: why it failed, or that it was answered; empty: it still waits."""
+    if not opening.done():
+        return ""
+    failure = opening.exception()
+    return failure.reason if isinstance(failure, LocalFailure) else "answered"
 
 
 def _dial(net: Network, series: int, port: int, source: int) -> Callable[[int], control.Dial]:

@@ -6,6 +6,8 @@ the *next* send, to whatever destination, fail without sending. So the queue is 
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 import struct
@@ -35,6 +37,10 @@ _SOCK_EXTENDED_ERR = struct.Struct("=IBBBBII")
 _QUOTE = 2048  # Linux routers quote some 520 bytes (RFC 1812 section 4.3.2.3: as much as fits into 576)
 _MOST_QUOTES = 1000  # a flood of errors must not fill the memory
 _UNKNOWN = Endpoint("0.0.0.0", 0)
+_IP_MINTTL = 21
+_HOPS = 64
+_SYN_AGAIN_S = 0.95
+"""A SYN is sent again after a second (RFC 6298 section 2.1)."""
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -47,6 +53,21 @@ def ignore_windows_reset(udp: socket.socket) -> None:
     if sys.platform == "win32":
         with contextlib.suppress(OSError, ValueError):
             udp.ioctl(0x9800000C, False)
+
+
+def _begin(tcp: socket.socket, to: Endpoint, ttl: int) -> None:
+    """Send a SYN that lives for so many hops; all that follows lives as long as ever, so that a peer whose own SYN comes is answered.
+
+    Linux gives a connection up when it is told that its SYN has expired, but for errors that quote a packet with fewer hops left than it
+    wants (RFC 5082): these quote one with one hop, or none. Over IPv6 it looks at the error's own hops, which tell nothing.
+    """
+    _limit_hops(tcp, ttl)
+    if _LINUX and tcp.family == socket.AF_INET:
+        tcp.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, 2)
+    code = tcp.connect_ex((to.host, to.port))
+    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        raise OSError(code, os.strerror(code))  # to connect once more would send a SYN that lives
+    _limit_hops(tcp, _HOPS)
 
 
 def _limit_hops(made: socket.socket, ttl: int) -> None:
@@ -286,8 +307,7 @@ class RealTransport:
     async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> Stream:
         loop = asyncio.get_running_loop()
         tcp = self._tcp(port)
-        if ttl is not None:
-            _limit_hops(tcp, ttl)
+        began = loop.time()
         context = None
         if tls:
             # Nobody is trusted here: the certificate is evidence, compared with what the server says over the proved channel.
@@ -296,7 +316,11 @@ class RealTransport:
             context.verify_mode = ssl.CERT_NONE
         try:
             async with asyncio.timeout(timeout):
+                if ttl is not None:
+                    _begin(tcp, to, ttl)
                 await loop.sock_connect(tcp, (to.host, to.port))
+                if ttl is not None and loop.time() - began > _SYN_AGAIN_S:
+                    raise TimeoutError("it may have been a SYN sent again that was answered, which lives longer")
                 _, stream = await loop.create_connection(
                     lambda: RealStream(self.bell, to=to), sock=tcp, ssl=context, server_hostname="" if tls else None
                 )
