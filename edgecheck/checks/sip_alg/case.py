@@ -12,7 +12,19 @@ from edgecheck.checks.sip_alg import interference, judge_taken
 from edgecheck.checks.sip_alg.compare import STATUS_LINE, Difference
 from edgecheck.checks.sip_alg.dropper import DROPPED
 from edgecheck.checks.sip_alg.messages import FLOWS
-from edgecheck.checks.sip_alg.observation import LEVELS, Change, Channel, Harm, Level, Located, Pinhole, SipAlgObservation, SipProbe
+from edgecheck.checks.sip_alg.observation import (
+    LEVELS,
+    NEW_PORTS,
+    Change,
+    Channel,
+    Harm,
+    Level,
+    Located,
+    MessageFacts,
+    Pinhole,
+    SipAlgObservation,
+    SipProbe,
+)
 from edgecheck.checks.sip_alg.taken import ANSWER, name_of
 
 SOMEBODY = "something on the path"
@@ -173,7 +185,11 @@ def cases(seen: SipAlgObservation) -> list[Case]:
 def lost(probes: Sequence[SipProbe], way: str) -> list[str]:
     """Names of their messages that are dropped: ``out`` on their way to the server, ``back`` in its answers."""
     messages = [message for probe in probes for message in probe.messages]
-    return [message.name for message in messages if (message.request if way == "out" else message.response) == "lost"]
+    return [message.name.removesuffix(f" {NEW_PORTS}") for message in messages if _fate(message, way) == "lost"]
+
+
+def _fate(message: MessageFacts, way: str) -> str | None:
+    return message.request if way == "out" else message.response
 
 
 def _comes_in(change: Change) -> bool:

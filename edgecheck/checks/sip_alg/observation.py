@@ -16,6 +16,8 @@ NOT_LOCATED = "which hop does it was not looked for"
 
 
 Direction = Literal["request", "response"]
+NEW_PORTS = "from new ports"
+"""Ends a method of which each request was sent from a port of its own."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

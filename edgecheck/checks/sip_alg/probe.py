@@ -7,7 +7,7 @@ import msgspec
 
 from edgecheck.checks.sip_alg import datagrams, interference
 from edgecheck.checks.sip_alg.answerer import look_for_whoever_answers
-from edgecheck.checks.sip_alg.beside import Beside, ViaTrial, shapes
+from edgecheck.checks.sip_alg.beside import ViaTrial, shapes
 from edgecheck.checks.sip_alg.both_ends import BothEnds, sort_out
 from edgecheck.checks.sip_alg.dropper import look_for_whoever_drops
 from edgecheck.checks.sip_alg.incoming import read_incoming
@@ -16,7 +16,8 @@ from edgecheck.checks.sip_alg.listening_phone import ListeningPhone
 from edgecheck.checks.sip_alg.locate import WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
 from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
-from edgecheck.checks.sip_alg.observation import Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, ViaPort
+from edgecheck.checks.sip_alg.new_ports import ROUNDS, NewPorts, methods_to_try
+from edgecheck.checks.sip_alg.observation import NEW_PORTS, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, Size, ViaPort
 from edgecheck.checks.sip_alg.phone import Phone
 from edgecheck.checks.sip_alg.phone_log import PhoneLog
 from edgecheck.checks.sip_alg.pinholes import read_pinholes
@@ -33,6 +34,7 @@ from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
 DEFAULT_MEDIA_PORTS = (10_000, 19_999)
+NOT_FOLLOWED = "only a request that is rewritten, dropped or answered on the way over UDP can be followed hop by hop"
 _MOST_CHANNELS = 8
 _REPEAT = frozenset({0})
 """A status that no answer has: so the request is sent as often as may be."""
@@ -85,6 +87,7 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
             await asyncio.gather(*(_insist(traffic[number], items) for number, items in unsettled.items()))
             account = await _ask(net, series)
             draft.leave(known(account))
+        again = await _from_new_ports(net, [sort_out(log, account, net.session, series) for log in logs], profile)
     finally:
         for opened in traffic.values():
             opened.close()
@@ -95,7 +98,9 @@ async def probe_network(net: Network, profile: Profile) -> SipAlgObservation:
     for one in others:
         one.sort(await _ask(net, one.series), net.session)
     seen = read_all([sort_out(log, account, net.session, series) for log in logs], account, [phone.log for phone in phones], net.session)
-    seen = with_others(seen, others, trial.read(account) if trial is not None else None, net.certificate)
+    rows = [row for one in others if (row := one.read()) is not None] + [row for one in again for row in one.read()]
+    sizes = [size for one in others if (size := one.read_size()) is not None]
+    seen = with_others(seen, rows, sizes, trial.read(account) if trial is not None else None, net.certificate)
     seen = with_issuers(seen, {log.name: net.issuer(log.certificate) for log in logs if log.certificate})
     draft.leave(lambda why: _cut_short(seen, why, incoming=True))
     return await _look_for_the_hop(net, logs, seen, profile)
@@ -135,7 +140,9 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
         log = next(log for log in logs if (log.transport, log.server.port) == ("udp", lost[0].server_port))
         return await look_for_whoever_drops(net, log, seen, lost[0].method)
     if not touched:
-        return msgspec.structs.replace(seen, located_reason="only a request that is rewritten over UDP can be followed hop by hop")
+        whole_flow = any(one.method.endswith(NEW_PORTS) and "lost" in (one.request, one.response) for one in seen.beside)
+        why = "what is dropped with all of its flow leaves nothing beside to follow it by" if whole_flow else NOT_FOLLOWED
+        return msgspec.structs.replace(seen, located_reason=why)
     if not net.sees_quotes:
         return msgspec.structs.replace(seen, located_reason="this platform shows a program without privileges no quotes of expired packets")
     log = next(log for log in logs if (log.transport, log.server.port) == ("udp", touched[0].server_port))
@@ -243,6 +250,16 @@ def _unsettled(channel: BothEnds) -> dict[int, frozenset[int]]:
     return out
 
 
+async def _from_new_ports(net: Network, channels: Sequence[BothEnds], profile: Profile) -> list[NewPorts]:
+    """Once more, where SIP may be dropped with all of its flow."""
+    wanted = [(ends, methods) for ends in channels if (methods := methods_to_try(ends))]
+    trials = [NewPorts(net, ends, methods, _media_port(net, profile, 6, ROUNDS * place)) for place, (ends, methods) in enumerate(wanted)]
+    await asyncio.gather(*(trial.run() for trial in trials))
+    for trial in trials:
+        trial.sort(await _ask(net, trial.series))
+    return trials
+
+
 async def _insist(traffic: UdpTraffic | StreamTraffic, wanting: dict[int, frozenset[int]]) -> None:
     if isinstance(traffic, UdpTraffic):
         await traffic.insist(wanting)
@@ -270,14 +287,15 @@ def read_all(channels: list[BothEnds], account: ServerAccount, phones: Sequence[
     )
 
 
-def with_others(seen: SipAlgObservation, others: Sequence[Beside], via_port: ViaPort | None, certificate: str) -> SipAlgObservation:
-    """The facts of INVITEs of another shape, of Via, and of the certificate, beside all else. Pure."""
+def with_others(
+    seen: SipAlgObservation, others: Sequence[SipProbe], sizes: Sequence[Size], via_port: ViaPort | None, certificate: str
+) -> SipAlgObservation:
+    """The facts of what is sent in another shape or from new ports, of Via, and of the certificate, beside all else. Pure."""
     channels = tuple(
         msgspec.structs.replace(one, certificate_proved=certificate if one.transport == "tls" and certificate else None)
         for one in seen.channels
     )
-    rows = tuple(_beside_whole(row, seen.probes) for row in (one.read() for one in others) if row is not None)
-    sizes = tuple(size for size in (one.read_size() for one in others) if size is not None)
+    rows = tuple(_beside_whole(row, seen.probes) for row in others)
     levels: list[Level] = [row.interference for row in rows if row.interference is not None]
     levels += ["inconsistent"] if any(one.certificate_replaced for one in channels) else []
     levels += ["harmless"] if via_port is not None and via_port.at_via else []
@@ -285,7 +303,7 @@ def with_others(seen: SipAlgObservation, others: Sequence[Beside], via_port: Via
     level = seen.interference
     if worst != "none":
         level = worst if level is None else interference.gravest((level, worst))
-    return msgspec.structs.replace(seen, interference=level, channels=channels, beside=rows, sizes=sizes, via_port=via_port)
+    return msgspec.structs.replace(seen, interference=level, channels=channels, beside=rows, sizes=tuple(sizes), via_port=via_port)
 
 
 def with_issuers(seen: SipAlgObservation, issuers: Mapping[str, str]) -> SipAlgObservation:
