@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
-from edgecheck.cli import status
+from edgecheck.cli import garbage, status
 
 _INTERRUPTED = 130
 """What newer versions of typer make of a KeyboardInterrupt; older ones raise ``Abort``."""
@@ -19,6 +19,7 @@ _STOPPED = "Stopped at once; nothing is reported."
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit status (``cli.status``)."""
+    garbage.loading()
     try:
         code = invoke(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:  # while modules were still being imported
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if not isinstance(error, BrokenPipeError):  # that is a reader that has gone: `edgecheck checks | head -1`
             code = _complain(_unwritten(error), status.UNDECIDED)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    garbage.ended()
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from edgecheck.cli import history, status
+from edgecheck.cli import garbage, history, status
 from edgecheck.cli.output import Output, is_terminal
 from edgecheck.cli.target import is_target, target_of
 from edgecheck.model.errors import UsageError
@@ -180,6 +180,7 @@ def _checked(settings: "Settings", show: "Show") -> Report:
 
 def carry_out(work: "Callable[[], Awaitable[T]]") -> T:
     """Run to the end. The first Ctrl-C cancels the work, which turns into a report of what is known so far; the second raises at once."""
+    garbage.loaded()
     with asyncio.Runner(loop_factory=event_loop) as runner:
         return runner.run(_until_told_to_end(work))
 

@@ -171,6 +171,25 @@ def test_words_are_taken_without_what_typer_loads_to_look_at_them():
     ]
 
 
+def test_what_was_loaded_is_not_searched_for_garbage_and_what_the_work_makes_is():
+    program = (
+        "import asyncio, gc\n"
+        "usual = gc.get_threshold()\n"
+        "from edgecheck import runner\n"
+        "from edgecheck.cli import main\n"
+        "async def run(settings, show):\n"
+        "    print('at work', gc.isenabled(), gc.get_threshold() == usual, gc.get_freeze_count() > 10_000)\n"
+        "    raise asyncio.CancelledError\n"
+        "runner.run = run\n"
+        "try:\n"
+        "    main(['run', 'nat-behavior', 'edge://t@h', '--no-history'])\n"
+        "finally:\n"
+        "    print('ended', gc.get_threshold() == usual, len(gc.get_objects()) < 1_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["at work True True True", "ended True True"], done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_error():
     program = f"{sys.executable} -m edgecheck explain sip-alg.rewritten | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", program], capture_output=True, text=True, check=False)
