@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from edgecheck.checks import nat_behavior
+from edgecheck.checks.nat_behavior import hairpin
 from edgecheck.checks.nat_behavior.probe import MAPPING_SOCKETS
 from edgecheck.model.errors import RequestDeclined
-from edgecheck.wire import control
+from edgecheck.wire import control, probe
 from edgecheck.wire.address import Endpoint
 from tests.checks.probing import look, say
 from tests.checks.truth import APD, EI, TRUTH
-from tests.fakes.edge import Edge, Weather
+from tests.fakes.edge import ALTERNATE, Edge, Weather
 from tests.fakes.nat import EIGHT, Nat
 
 
@@ -47,6 +48,35 @@ def test_a_hairpin_that_was_lost_beside_its_controls_is_undecided(hairpinning: b
     seen = look(nat_behavior, lambda: FirstHop(Nat(hairpinning=hairpinning)))
     assert (seen.hairpinning, seen.mapping, seen.filtering) == (None, EI, APD)
     assert "too few control packets" in seen.reasons["hairpinning"]
+
+
+@pytest.mark.parametrize("name", ["full cone", "port restricted cone"])
+def test_nobody_waits_for_the_hairpin_and_all_wait_for_the_filter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapping towards other destinations is asked while hairpins are still under way; never before the filter is known."""
+    monkeypatch.setattr(hairpin, "HAIRPIN_COPIES", 40)
+    order: list[str] = []
+
+    class Written(Edge):
+        def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
+            if data.startswith(probe.MAGIC):
+                order.append("hairpin")
+            elif to.host == ALTERNATE or to.port == self.service.stun_ports[1]:
+                order.append("elsewhere")
+            super().from_client(port, data, to)
+
+        async def ask(self, make: Callable[[int], control.Request], timeout: float = 30.0) -> control.Reply:
+            reply = await super().ask(make, timeout)
+            order.append("filter")
+            return reply
+
+    mapping, filtering, _, _ = TRUTH[name]
+    seen = look(nat_behavior, lambda: Written(Nat(**EIGHT[name], hairpinning=False)))
+    assert (seen.mapping, seen.filtering, seen.hairpinning) == (mapping, filtering, False)
+    assert order.count("filter") == 1
+    first, last = (order.index("elsewhere"), len(order) - 1 - order[::-1].index("elsewhere"))
+    assert order.index("filter") < first
+    assert order[last + 1 :].count("hairpin") > 0
+    assert order.count("elsewhere") == 2 * MAPPING_SOCKETS, "one copy for each socket and destination"
 
 
 def test_without_translation_there_is_nothing_to_hairpin() -> None:

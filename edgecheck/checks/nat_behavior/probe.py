@@ -2,8 +2,8 @@
 
 1. fresh sockets contact A1 only: the mapped endpoints;
 2. the filter is tested on one of them, from A2 and B1, beside control copies from A1. Nothing has been sent to B by then, nor to A2;
-3. hairpinning, between two other sockets, in the same moments;
-4. last, A2 and then B1 are contacted: the mapping towards other destinations, and the proof that those who were silent were alive.
+3. hairpinning, between two other sockets, in the same moments: it has nothing to do with A2 or B, so nobody waits for it;
+4. after the filter, A2 and B1 are contacted: the mapping towards other destinations, and the proof that those who were silent were alive.
 """
 
 import asyncio
@@ -49,17 +49,26 @@ async def _probe(net: Network, sockets: list[UdpSocket], filter_socket: UdpSocke
     rows = [row for row in map(mapping_row, first) if row is not None]
     if not rows:
         return await nothing_answered(net, tuple(first))
-    draft.leave(lambda why: _so_far(net, why, rows, None, None, first))
     not_translated = all(row.mapped == row.local for row in rows)
-    seen, hairpinning = await asyncio.gather(
-        filter_rounds(net, filter_socket, mapped_filter) if mapped_filter else _none(),
-        exchange_hairpins(net, hairpins, hairpin) if hairpin and not not_translated else _none(),
-    )
-    draft.leave(lambda why: _so_far(net, why, rows, seen, hairpinning, first))
-    # Where nothing is translated and the filter needs no control, the alternate address stays uncontacted: the next run is clean too.
-    needs_alternate = not (not_translated and (seen is None or seen.other_address))
-    second_port = Endpoint(net.primary.host, net.service.stun_ports[1])
-    at_second, at_alternate = await asyncio.gather(_ask_all(net, sockets, second_port), _ask_alternate(net, sockets, needs_alternate))
+    seen: FilterEvidence | None = None
+    hairpinning: tuple[bool | None, int] | None = None
+    draft.leave(lambda why: _so_far(net, why, rows, seen, hairpinning, first))  # what they are by then
+
+    async def between_two() -> None:
+        nonlocal hairpinning
+        if hairpin and not not_translated:
+            hairpinning = await exchange_hairpins(net, hairpins, hairpin)
+
+    async def filter_then_elsewhere() -> tuple[list[Exchange], list[Exchange]]:
+        nonlocal seen
+        if mapped_filter:
+            seen = await filter_rounds(net, filter_socket, mapped_filter)
+        # Where nothing is translated and the filter needs no control, the alternate address stays uncontacted: the next run is clean too.
+        needs_alternate = not (not_translated and (seen is None or seen.other_address))
+        second_port = Endpoint(net.primary.host, net.service.stun_ports[1])
+        return await asyncio.gather(_ask_all(net, sockets, second_port), _ask_alternate(net, sockets, needs_alternate))
+
+    (at_second, at_alternate), _ = await asyncio.gather(filter_then_elsewhere(), between_two())
     later = (*at_second, *at_alternate)
     rows += [row for row in map(mapping_row, later) if row is not None]
     if seen is not None:
@@ -107,10 +116,6 @@ async def _ask_alternate(net: Network, sockets: list[UdpSocket], needed: bool) -
         return []
     await net.may_contact_alternate()
     return await _ask_all(net, sockets, net.alternate)
-
-
-async def _none() -> None:
-    return None
 
 
 def _observe(
