@@ -127,6 +127,23 @@ REFUSAL = Harm(level="destructive", direction="response", text="the answer 200 b
 HOME = Located(hop=1, address="192.168.88.1", where=("Via",), message="INVITE")
 
 
+def test_a_sentence_of_an_alg_can_be_read_to_its_end() -> None:
+    """The gravest effect stands in it; every other one, and which direction each change is of, in the evidence."""
+    harms = tuple(
+        Harm(level="rewriting", direction="request", text=text, where="Via")
+        for text in ("no keep-alives come", "a=rtcp was left alone: RTCP gets lost", "ICE gives up: no match", "the phone goes dark")
+    )
+    places = ("Via", "Contact", "From", "sdp o=", "sdp c=")
+    changes = [Change(direction=way, where=where, action="rewritten", sent="a", arrived="b") for way in ("request", "response") for where in places]
+    row = msgspec.structs.replace(probe("INVITE", "rewriting", "rewritten", changes=tuple(changes)), harms=harms)
+    (found, _) = judged(observed(row, located=(HOME,)))
+    assert "(Via; by it or another box: Contact, From, SDP o= and SDP c=): no keep-alives come (3 more in the evidence); TCP 5060" in found.summary
+    assert len(found.summary) < 300
+    assert [line for line in found.evidence if line.startswith("request: ")] == [f"request: {harm.text}" for harm in harms]
+    assert "Via in requests" in found.observed
+    assert "in responses" in found.observed
+
+
 def test_a_hop_is_named_for_what_was_seen_of_it_and_for_nothing_else() -> None:
     found, _ = judged(observed(probe("INVITE", "rewriting", "rewritten", changes=(VIA, LINE)), located=(HOME,)))
     assert found.summary.startswith("Hop 1 (192.168.88.1) rewrites SIP on UDP 5060 (Via in requests; by it or another box: SDP c= in requests)")

@@ -12,6 +12,8 @@ from edgecheck.model.verdict import Finding, Verdict
 
 EXPECTED = "SIP arrives as it was sent, in both directions"
 _MOST_EVIDENCE = 24
+_LONG = 120
+"""Characters of what is changed that can stand in a sentence."""
 _BREAKS = {
     ("incoming INVITE", "out"): "calls do not come in",
     ("incoming OPTIONS", "out"): "the PBX takes the phone for unreachable",
@@ -63,15 +65,33 @@ def _touched(case: Case, way_round: str, profile: Profile) -> Finding:
         summary = f"{who} {case.does('handle')} SIP on {case.name} ({found}): {consequence}{way_round}.{besides}"
         return _finding(case, "harmless", Verdict.WARN, summary, found)
     if case.level == "rewriting":
-        consequence = "; ".join(case.consequences("rewriting")) or "calls usually survive that, but it is not what was sent"
-        summary = f"{who} {case.does('rewrite')} SIP on {case.name} ({found}): {consequence}{way_round}.{besides}"
+        consequence = _chief(case.consequences("rewriting")) or "calls usually survive that, but it is not what was sent"
+        summary = f"{who} {case.does('rewrite')} SIP on {case.name} ({_briefly(case)}): {consequence}{way_round}.{besides}"
         return _finding(case, "rewritten", Verdict(profile.expect.alg), summary, found)
-    consequence = "; ".join(case.consequences("inconsistent")[:3])
+    consequence = _chief(case.consequences("inconsistent"))
     summary = (
-        f"{who} {case.does('rewrite')} SIP on {case.name} and {case.does('get')} it wrong ({found}): {consequence}. "
+        f"{who} {case.does('rewrite')} SIP on {case.name} and {case.does('get')} it wrong ({_briefly(case)}): {consequence}. "
         f"Registrations, calls or audio can fail by that{way_round}.{besides}"
     )
     return _finding(case, "inconsistent", Verdict.FAIL, summary, found)
+
+
+def _chief(consequences: Sequence[str]) -> str:
+    """The first, and how many more: a sentence of ten of them nobody reads to its end, and each stands in the evidence."""
+    more = len(consequences) - 1
+    return f"{consequences[0]}{f' ({more} more in the evidence)' if more > 0 else ''}" if consequences else ""
+
+
+def _briefly(case: Case) -> str:
+    """What is changed; where that is much, without telling the directions apart: they stand in the evidence."""
+    whole = case.found()
+    if len(whole) <= _LONG:
+        return whole
+    if case.who == SOMEBODY or not case.seen_there:
+        return _shown(case.changes)
+    there = {change.where for change in case.seen_there}
+    rest = [change for change in case.elsewhere if change.where not in there]
+    return _shown(case.seen_there) + (f"; {case.or_another}: {_shown(rest)}" if rest else "")
 
 
 def _destroyed(case: Case, way_round: str) -> Finding:
@@ -230,7 +250,8 @@ def _evidence(case: Case) -> tuple[str, ...]:
         f"{change.direction or EITHER}, {change.message}: {change.where} {change.action}: sent {change.sent!r}, arrived {change.arrived!r}"
         for change in case.changes
     ]
-    lines += [f"{harm.direction}: {harm.text}" for harm in case.harms]
+    harms = [f"{harm.direction}: {harm.text}" for harm in case.harms]
+    lines = [*lines[: max(_MOST_EVIDENCE // 2, _MOST_EVIDENCE - len(harms))], *harms]
     lines += [probe.reason for probe in case.probes if probe.reason]
     lines += case.channel.errors[:4]
     return tuple(dict.fromkeys([*lines[:_MOST_EVIDENCE], *case.near, *_tally(case)]))
