@@ -9,7 +9,7 @@ from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.lifetime_advice import keep_alive, sip_apart
 from edgecheck.diagnosis.router_settings import where_set
-from edgecheck.diagnosis.rules import explained, held, rank
+from edgecheck.diagnosis.rules import UNHEARD, explained, held, rank
 from edgecheck.diagnosis.unclear_advice import (
     FIREWALLS,
     let_out_here,
@@ -20,6 +20,7 @@ from edgecheck.diagnosis.unclear_advice import (
     shut_out,
     untold_port,
 )
+from edgecheck.diagnosis.unheard_advice import listen_there
 from edgecheck.diagnosis.words import fitting, join, subjects
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports
@@ -374,5 +375,6 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "nat-behavior.undecided": second_address,
     "nat-behavior.filtering-undecided": second_address,
     "port-forwarding.undecided": untold_port,
+    UNHEARD: listen_there,
     **dict.fromkeys(alg_advice.IDS, switch_off),
 }

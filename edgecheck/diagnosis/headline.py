@@ -6,7 +6,7 @@ import msgspec
 
 from edgecheck.diagnosis import account
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.rules import CLOSED_AND_SILENT, EFFECTS, RULES, Effect, Held, held
+from edgecheck.diagnosis.rules import CLOSED_AND_SILENT, EFFECTS, RULES, UNHEARD, Effect, Held, held
 from edgecheck.diagnosis.words import clause, few, fitting, join, whole
 from edgecheck.model.verdict import Finding, Verdict, worst
 
@@ -55,7 +55,10 @@ def _sentence(facts: Facts) -> str:
         causes = [one.rule.told(facts, one.findings) for one in holding][:_MOST_CAUSES]
         causes = causes or [clause(finding) for finding in facts.troubles()[:1]]
         if causes and holding and all(facts.optional(finding) for finding in facts.troubles()):
-            return f"Calls should work; only optional ports are closed: {join(causes)}."
+            closed = "closed or not heard" if facts.having(UNHEARD) else "closed"
+            return f"Calls should work; only optional ports are {closed}: {join(causes)}."
+        if any(UNHEARD in one.rule.causes and not all(map(facts.optional, one.findings)) for one in holding[:_MOST_CAUSES]):
+            return f"The way in is open, but calls from outside may not be heard: {join(causes)}."
         return f"Calls should work, with a reservation: {join(causes)}." if causes else "Calls should work, with reservations."
     if verdict is Verdict.PASS:
         return _fine(facts)

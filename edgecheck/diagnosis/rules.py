@@ -15,7 +15,7 @@ from edgecheck.diagnosis import clauses
 from edgecheck.diagnosis.clauses import Told
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.on_the_way import told_better
-from edgecheck.diagnosis.words import subjects
+from edgecheck.diagnosis.words import subjects, verb
 from edgecheck.model.verdict import Finding, Verdict
 
 
@@ -83,6 +83,7 @@ def _same_certificate(cause: Finding, other: Finding) -> bool:
     return cause.observed == clauses.ANOTHER_CERTIFICATE and other.subject in cause.subject.split(", ")
 
 
+UNHEARD = "port-forwarding.listens-elsewhere"
 _BY_AN_ALG = ("sip-alg.pinhole", "sip-alg.via-port")
 """What an ALG does besides."""
 _NOT_REACHED = ("port-forwarding.blocked", "port-forwarding.refused", "port-forwarding.undecided")
@@ -242,6 +243,7 @@ RULES: tuple[Rule, ...] = (
         _NOT_REACHED,
         _same_subject,
     ),
+    Rule((UNHEARD,), Effect.CLOSED, lambda facts, found: f"nobody listens where {verb(subjects(found), 'comes', 'come')} in"),
     Rule(("port-forwarding.answered",), Effect.CLOSED, clauses.one_of_several("does not reach this machine", "do not reach this machine")),
     Rule(("port-forwarding.blocked",), Effect.CLOSED, clauses.one_of_several("does not arrive", "do not arrive")),
     Rule(("port-forwarding.refused",), Effect.CLOSED, clauses.one_of_several("is refused", "are refused")),

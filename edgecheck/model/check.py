@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from edgecheck.model.evidence import Exchange
-from edgecheck.model.machine import Machine
+from edgecheck.model.machine import Holder, Machine
 from edgecheck.model.profile import Profile
 from edgecheck.model.router import RouterFacts
 from edgecheck.model.verdict import Finding
@@ -269,7 +269,12 @@ class Network(Protocol):
         """Connect and open TLS without trusting anyone: the certificate is evidence, not a condition. Raises ``LocalFailure``."""
 
     async def owners(self, transport: Literal["udp", "tcp"], ports: Collection[int]) -> dict[int, str]:
-        """Which programs of this machine hold these ports, in words: ``asterisk (pid 812)``. No entry where it cannot be told."""
+        """Which programs of this machine hold these ports of ``source``, in words: ``asterisk (pid 812)``. No entry where it cannot be
+        told."""
+
+    async def holders(self, transport: Literal["udp", "tcp"], ports: Collection[int]) -> dict[int, tuple[Holder, ...]]:
+        """Which programs of this machine, this one apart, have these ports open and for whom, on whatever address. No entry where none
+        does, or none can be told."""
 
     def watch(self) -> Sightings:
         """Begin to watch what arrives at this machine."""

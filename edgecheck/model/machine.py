@@ -1,5 +1,6 @@
 """What a machine says of itself, as far as it may be asked: what a check of it is told through ``Network.machine``."""
 
+import ipaddress
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,25 @@ class Firewall(msgspec.Struct, frozen=True, kw_only=True):
     """``nftables``, ``iptables``, ``ufw``, ``firewalld``."""
     inbound: Literal["drops", "accepts"] | None
     """What becomes of a packet that no rule names; None = could not tell."""
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """A program of this machine that has a port open on one of its addresses."""
+
+    address: str
+    """As it was bound: ``127.0.0.1``; ``0.0.0.0`` or ``::`` for every address of a family."""
+    program: str
+    """``asterisk (pid 812)``"""
+
+    def hears(self, host: str) -> bool | None:
+        """Whether it gets what comes to this address. None: ``::`` gets IPv4, too, unless the program has set IPV6_V6ONLY (RFC 3493
+        section 5.3), which no table of sockets shows."""
+        own, asked = (ipaddress.ip_address(text.partition("%")[0]) for text in (self.address, host))
+        if not own.is_unspecified:
+            return own == asked
+        if own.version == asked.version:
+            return True
+        return None if own.version == 6 else False
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from edgecheck.model.check import Counters, Listener, Memory, PortBatch, Sightings, Stream, UdpSocket
 from edgecheck.model.errors import ControlLost, RequestDeclined
 from edgecheck.model.evidence import Answered, Exchange, Failed, Outcome, Receipt, Silent
-from edgecheck.model.machine import Machine
+from edgecheck.model.machine import Holder, Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.control.reach import issuer
 from edgecheck.net.machine.memory import ToldMemory
@@ -148,6 +148,9 @@ class EdgeNetwork:
 
     async def owners(self, transport: Literal["udp", "tcp"], ports: Collection[int]) -> dict[int, str]:
         return await self._transport.owners(transport, ports)
+
+    async def holders(self, transport: Literal["udp", "tcp"], ports: Collection[int]) -> dict[int, tuple[Holder, ...]]:
+        return await self._transport.holders(transport, ports)
 
     def watch(self) -> Sightings:
         return self._transport.watch()

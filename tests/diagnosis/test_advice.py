@@ -316,3 +316,54 @@ def test_answers_that_stay_away_are_looked_for_where_they_may_be_kept():
     (step,) = advice(result(finding("outbound.undecided", "inconclusive", "UDP 5060", words)))
     assert step.startswith("See that answers from UDP 5060 of the server are let in again")
     assert "when its packets reach that port" not in step
+
+
+# ---- a port that arrives where nobody listens
+
+
+def unheard(*holders, subject="UDP 5060", **more):
+    """``holders``: (program, address)..."""
+    transport, _, number = subject.partition(" ")
+    told = [{"program": program, "address": address} for program, address in holders]
+    row = {"transport": transport.lower(), "port": int(number), "state": "forwarded", "listens_elsewhere": told}
+    seen = {"ports": [row], "local_address": "192.168.1.20"}
+    return result(finding("port-forwarding.listens-elsewhere", "warn", subject, observed="forwarded, unheard"), observation={**seen, **more})
+
+
+@pytest.mark.parametrize(
+    ("program", "pbx", "setting"),
+    [
+        ("asterisk (pid 812)", "", "(Asterisk: bind=192.168.1.20:5060 in the transport of pjsip.conf)"),
+        ("asterisk (pid 812)", "freepbx", "(FreePBX: the pjsip transports in Settings > Asterisk SIP Settings (unverified))"),
+        ("freeswitch (pid 3)", "asterisk", "(FreeSWITCH: sip-ip 192.168.1.20 in the SIP profile)"),
+        ("kamailio (pid 9)", "", "(Kamailio: listen=udp:192.168.1.20:5060)"),
+        ("3CXPhoneSystem.exe (pid 4)", "", "(3CX: network interface 192.168.1.20 in Advanced > Network)"),
+        ("a program of the user pbx", "kamailio", "(Kamailio: listen=udp:192.168.1.20:5060)"),
+        (
+            "a program of the user pbx",
+            "",
+            "(Asterisk: bind=192.168.1.20:5060 in the transport of pjsip.conf; FreeSWITCH: sip-ip 192.168.1.20 in the SIP profile; Kamailio: "
+            "listen=udp:192.168.1.20:5060; 3CX: network interface 192.168.1.20 in Advanced > Network)",
+        ),
+    ],
+)
+def test_who_listens_elsewhere_gets_the_setting_of_its_make_and_the_doubt(program, pbx, setting):
+    profile = msgspec.structs.replace(PROFILE, pbx=pbx)
+    (step,) = diagnose((unheard((program, "127.0.0.1")),), profile, SERVER)[2]
+    assert step == (
+        f"If {program} is the PBX, let it listen at 192.168.1.20 for UDP 5060 {setting}, restart it and run this again. If it is not, or if "
+        "whoever listens there was stopped for this test: start the PBX and run this again, it is asked then."
+    )
+
+
+def test_who_listens_on_another_address_may_be_meant_to():
+    steps = advice(unheard(("asterisk (pid 812)", "10.8.0.2"), ("asterisk (pid 812)", "127.0.0.1"), ("asterisk (pid 812)", "::")))
+    assert len(steps) == 2
+    assert steps[0].count("asterisk (pid 812)") == 1
+    assert steps[1] == "Or, where the PBX is meant to be reached at 10.8.0.2: let the rule lead there, and test that address: edgecheck run --source 10.8.0.2."
+
+
+@pytest.mark.parametrize("ports", [None, "x", [None], [{"state": "forwarded", "port": 5060, "listens_elsewhere": 7}], [{"state": "forwarded", "port": 5060, "listens_elsewhere": [{"program": None}, 3]}]])
+def test_who_listens_elsewhere_may_be_missing_in_a_saved_report(ports):
+    (step,) = advice(unheard(("x", "y"), ports=ports))
+    assert step.startswith("If it is the PBX, let it listen at this machine's address, or at all of them")

@@ -197,3 +197,15 @@ OPTIONAL = msgspec.structs.replace(
 def test_ports_that_the_profile_calls_optional_are_no_reservation(subject, more, sentence):
     closed = result(finding("port-forwarding.no-rule", "warn", subject, observed="blocked: no-rule"))
     assert diagnose((closed, *more), OPTIONAL, SERVER)[1] == sentence
+
+
+@pytest.mark.parametrize(
+    ("subject", "sentence"),
+    [
+        ("UDP 5060", "The way in is open, but calls from outside may not be heard: nobody listens where UDP 5060 comes in."),
+        ("TCP 8089", "Calls should work; only optional ports are closed or not heard: nobody listens where TCP 8089 comes in."),
+    ],
+)
+def test_a_port_that_nobody_hears_is_no_mere_reservation(subject, sentence):
+    unheard = result(finding("port-forwarding.listens-elsewhere", "warn", subject, observed="forwarded, unheard"))
+    assert diagnose((unheard,), OPTIONAL, SERVER)[1] == sentence

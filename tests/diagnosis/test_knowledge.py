@@ -14,6 +14,7 @@ from edgecheck.checks import ALL, DOCTOR, port_forwarding
 from edgecheck.checks.dns.judge import Nowhere
 from edgecheck.checks.outbound.judge import CLOSED
 from edgecheck.checks.port_forwarding.causes import CAUSES
+from edgecheck.checks.port_forwarding.judge import UNHEARD
 from edgecheck.checks.registration.judge import BY_STATUS
 from edgecheck.checks.tls.judge import Cause as TlsCause
 from edgecheck.checks.transport.judge import Trouble
@@ -40,7 +41,7 @@ def first_words(tree: ast.AST, function: str, position: int) -> set[str]:
 def causes(tree: ast.AST, prefix: str) -> set[str]:
     """The causes that ``f"{prefix}.{cause}"`` stands for. A new way of composing ids makes this test red until it is taught here."""
     found = {
-        "port-forwarding": lambda: {*get_args(port_forwarding.State), *CAUSES, "not-tested"},
+        "port-forwarding": lambda: {*get_args(port_forwarding.State), *CAUSES, UNHEARD, "not-tested"},
         "rtp-range": lambda: first_words(tree, "add", 0),
         "sip-alg": lambda: first_words(tree, "_finding", 1),
         "topology": lambda: first_words(tree, "finding", 0),

@@ -248,3 +248,23 @@ def test_a_report_has_the_settings_of_its_profiles_pbx():
 def test_profiles_name_families_that_exist():
     named = {profiles.load(name).pbx for name in profiles.names()} - {""}
     assert named == set(FAMILIES)
+
+
+# ---- a PBX that does not listen where calls come in
+
+
+@pytest.mark.parametrize(
+    ("pbx", "where", "says"),
+    [
+        ("asterisk", "pjsip.conf", "bind: nobody listens where calls come in (UDP 5060: asterisk (pid 812) listens on 127.0.0.1)\nbind=0.0.0.0:5060"),
+        ("freeswitch", "sip_profiles/internal.xml and external.xml, in <settings>", '<param name="sip-ip" value="192.168.1.20"/>'),
+        ("kamailio", "kamailio.cfg, global parameters", "# listen: nobody listens where calls come in (UDP 5060: "),
+        ("3cx", "admin console, Advanced > Network (version 18: Settings > Network)", "network interface: 192.168.1.20   (nobody listens where calls"),
+    ],
+)
+def test_a_pbx_that_listens_elsewhere_is_told_where_to_listen(pbx, where, says):
+    row = {"transport": "udp", "port": 5060, "state": "forwarded", "listens_elsewhere": [{"program": "asterisk (pid 812)", "address": "127.0.0.1"}]}
+    seen = result(finding("port-forwarding.listens-elsewhere", "warn"), observation={"ports": [row], "local_address": "192.168.1.20"})
+    told = parts(pbx, nat(), seen)[where]
+    assert says in (unwrapped(told) if pbx == "asterisk" else told)
+    assert says not in parts(pbx, nat())[where]

@@ -26,6 +26,7 @@ SAVED = {
     "port-forwarding.wrong-port": [ports(("wrong-port", "TCP 5061"))],
     "port-forwarding.reverse-path": [ports(("reverse-path", "UDP 5060"))],
     "port-forwarding.led-on-here": [ports(("led-on-here", "UDP 5060"))],
+    "port-forwarding.listens-elsewhere": [ports(("listens-elsewhere", "UDP 5060"), ("listens-elsewhere", "TCP 5060-5061"), verdict="warn")],
     "port-forwarding.no-listener": [ports(("no-listener", "UDP 5060"))],
     "port-forwarding.no-rule": [ports(("no-rule", "UDP 5060"), ("no-rule", "TCP 5061"))],
     "port-forwarding.blocked": [ports(("blocked", "UDP 5060"))],
@@ -91,6 +92,8 @@ SENTENCES = {
     "port-forwarding.wrong-port": "Calls from outside may not arrive: TCP 5061 arrives at another port of this machine.",
     "port-forwarding.reverse-path": "Calls from outside may not arrive: this machine's own check of senders (rp_filter) drops UDP 5060.",
     "port-forwarding.led-on-here": "Calls from outside may not arrive: this machine's own rules lead UDP 5060 on to a container or a virtual machine.",
+    "port-forwarding.listens-elsewhere": "The way in is open, but calls from outside may not be heard: nobody listens where UDP 5060 and "
+    "TCP 5060-5061 come in.",
     "port-forwarding.no-listener": "Calls from outside may not arrive: the router's rule leads UDP 5060 to a port of this machine on "
     "which nothing listens.",
     "port-forwarding.no-rule": "Calls from outside may not arrive: UDP 5060 and TCP 5061 are not forwarded.",

@@ -18,9 +18,9 @@ from echo_server.plans.prober import Attempt, Dialing, Sending
 from echo_server.plans.sip_caller import Calling
 from echo_server.roles import endpoint
 from echo_server.sessions.limits import TOKEN_LIMITS
-from edgecheck.model.check import Arrival, Counters
+from edgecheck.model.check import Arrival, Counters, Quote
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
-from edgecheck.model.machine import Machine
+from edgecheck.model.machine import Holder, Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.machine.memory import NoMemory
 from edgecheck.net.network import EdgeNetwork
@@ -99,6 +99,8 @@ class Edge:
         """(transport, port) that this machine's own rules lead on to a container's service; nobody holds it."""
         self.taken: set[tuple[str, int]] = set()
         """(transport, port) that another program of this machine holds."""
+        self.lent: set[tuple[str, int]] = set()
+        """(transport, port) that a service holds and the system lends all the same, for as long as somebody else has it open."""
         self.computer = Computer()
         self.router = RouterFacts(gateway="192.168.1.1", reason="the router 192.168.1.1 told nothing")
         """What the client's router says of itself."""
@@ -177,11 +179,14 @@ class Edge:
         self.from_client(port, data, to)
 
     def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
-        if to.host == self.source and ("udp", to.port) in self.taken | self.led_on:
+        if to.host == self.source and ("udp", to.port) in self.taken | self.led_on | self.lent:
             self._of_this_machine(port, data, to)
             return
         if to.host == self.source:
             asyncio.get_running_loop().call_later(0.001, self._deliver, to.port, Arrival(0.0, Endpoint(self.source, port), data))
+            if self.sees_quotes and to.port not in self.udp and port in self.udp:
+                self.udp[port].quotes.append(Quote(at=0.0, icmp_type=3, icmp_code=3, offender=self.source, to=to, data=data))
+                self.bell.ring()
             return
         if to.host == self.nat.public and self.nat.translate:
             self._hairpin(port, data, to)
@@ -255,6 +260,10 @@ class Edge:
 
     async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]:
         return {port: self.computer.owners[transport, port] for port in ports if (transport, port) in self.computer.owners}
+
+    async def holders(self, transport: str, ports: Collection[int]) -> dict[int, tuple[Holder, ...]]:
+        found = {port: self.computer.holders.get((transport, port), ()) for port in ports}
+        return {port: holders for port, holders in found.items() if holders}
 
     def watch(self) -> FakeSightings:
         return FakeSightings(self.computer)

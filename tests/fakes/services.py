@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from echo_server.plans.inquiry import Inquiring
 from edgecheck.model.check import Counters
+from edgecheck.model.machine import Holder
 from edgecheck.wire import control, sip
 from edgecheck.wire.address import Endpoint
 from edgecheck.wire.errors import WireError
@@ -45,6 +46,8 @@ class Computer:
 
     services: dict[tuple[str, int], Service] = field(default_factory=dict)
     owners: dict[tuple[str, int], str] = field(default_factory=dict)
+    holders: dict[tuple[str, int], tuple[Holder, ...]] = field(default_factory=dict)
+    """Who has a port open, on whatever address."""
     elsewhere: dict[tuple[str, int], Service] = field(default_factory=dict)
     """(transport, public port) -> a service of another host, to which a rule leads."""
     sees_packets: bool = False

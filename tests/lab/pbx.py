@@ -69,9 +69,21 @@ def uas(topology: Topology, namespace: str, host: str, directory: Path) -> Progr
     return ready.serves(topology.ground, running, namespace, End(host))
 
 
-def service(topology: Topology, namespace: str, what: str, port: int) -> Program:
-    """``web``: accepts and waits for a request. ``mute``: a UDP service that answers nobody it does not know."""
-    return topology.ground.spawn(namespace, *python("-m", "tests.lab.pbx", what, str(port)), ready="ready")
+def service(topology: Topology, namespace: str, what: str, port: int, host: str = "0.0.0.0") -> Program:
+    """``web``: accepts and waits for a request. ``mute``: a UDP service that answers nobody it does not know.
+
+    ``host``: where it listens; ``::`` is dual-stack, ``::/6`` is IPv6 alone (IPV6_V6ONLY).
+    """
+    return topology.ground.spawn(namespace, *python("-m", "tests.lab.pbx", what, f"{host} {port}"), ready="ready")
+
+
+def _bound(kind: socket.SocketKind, argument: str) -> socket.socket:
+    host, port = argument.split()
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    if ":" in host:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host.endswith("/6"))
+    made.bind((host.removesuffix("/6"), int(port)))
+    return made
 
 
 def _options(host: str, local: tuple[str, int], number: int) -> bytes:
@@ -103,12 +115,12 @@ def main(what: str, argument: str) -> None:
             answered += ask(argument, put, 1.0) is not None
         print(put, answered, flush=True)
     elif what == "mute":
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        udp.bind(("0.0.0.0", int(argument)))
-        print("ready", flush=True)
-        sys.stdin.read()
+        with _bound(socket.SOCK_DGRAM, argument):
+            print("ready", flush=True)
+            sys.stdin.read()
     elif what == "web":
-        tcp = socket.create_server(("0.0.0.0", int(argument)), backlog=64)
+        tcp = _bound(socket.SOCK_STREAM, argument)
+        tcp.listen(64)
         print("ready", flush=True)
         held = []
         while True:

@@ -36,12 +36,31 @@ MORE = """
   { ports = "5090", transport = "tcp", purpose = "tunnel" },
   { ports = "443", transport = "tcp", purpose = "web", protocol = "web", required = false },
 """
+ELSEWHERE = """
+  { ports = "5070-5073", transport = "udp", purpose = "SIP", protocol = "sip" },
+  { ports = "5070", transport = "tcp", purpose = "SIP", protocol = "sip" },
+  { ports = "5072-5074", transport = "tcp", purpose = "SIP", protocol = "sip" },
+"""
+SECOND = "10.99.0.1"
+"""Another address of the client's machine."""
+LISTENERS = (
+    ("mute", 5070, "127.0.0.1"),
+    ("web", 5070, "127.0.0.1"),
+    ("mute", 5071, SECOND),
+    ("mute", 5072, "::/6"),
+    ("web", 5072, "::/6"),
+    ("mute", 5073, "::"),
+    ("web", 5073, "::"),
+    ("web", 5074, "127.0.0.1"),
+    ("web", 5074, CLIENT),
+)
+"""Programs that do not hear what is forwarded to the client's address; and, from 5073 on, those that look like them and do."""
 HELD = "table inet host { chain local { type filter hook input priority filter; policy accept; udp dport 4570 drop; iif eth0 tcp dport 5002 drop; }\n}"
 """The client's own firewall drops what comes to two of the ports."""
 SERVICES = (("web", 5001), ("web", 5002), ("web", 5090), ("mute", 4569), ("mute", 4570), ("mute", 5090), ("mute", 10003))
 WITHOUT = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 """Not a single capability: root is an ordinary user then, but for the files it owns."""
-REST = (Forward(ports="4569-4570"), Forward(ports="5001-5002"), Forward(ports="10000-10019", transports=("udp",)))
+REST = (Forward(ports="4569-4570"), Forward(ports="5001-5002"), Forward(ports="5070-5074"), Forward(ports="10000-10019", transports=("udp",)))
 
 
 class Site(NamedTuple):
@@ -86,10 +105,13 @@ def seen(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Cal
                 site.other(topology, "lan-host", LAN_HOST, directory / "other")
             for what, port in SERVICES if site is HERE else ():
                 pbx.service(topology, "client", what, port)
+            topology.ground.shell(f"ip -n client addr add {SECOND}/32 dev lo")
+            for what, port, host in LISTENERS if site is HERE else ():
+                pbx.service(topology, "client", what, port, host)
             topology.ground.shell(f"ip netns exec client nft -f - <<'END'\n{HELD}\nEND")
             calls = topology.ground.spawn("client", *python("-m", "tests.lab.pbx", "traffic", CLIENT), ready="ready")
             profile = directory / "live.toml"
-            profile.write_text(PROFILE + MORE * (site is HERE) + "]\n")
+            profile.write_text(PROFILE + (MORE + ELSEWHERE) * (site is HERE) + "]\n")
             command = python("-m", "edgecheck", "run", runs.Server().target, "--profile", str(profile), "--json", "-", "--quiet", *site.checks)
             looks = [runs.report(topology, directory / name, (*before, *command)) for name, before in (("with", ()), ("without", WITHOUT))]
             calls.say("that will do")
@@ -120,6 +142,12 @@ REST_WITH = {
 }
 REST_WITHOUT = {**REST_WITH, ("udp", 5090): ("undecided", None), ("tcp", 443): ("undecided", None)}
 """UDP silence proves nothing where arrivals cannot be seen; a port below 1024 may not be opened."""
+BESIDE = {
+    **dict.fromkeys((("udp", 5070), ("udp", 5071), ("udp", 5072), ("tcp", 5070), ("tcp", 5072)), ("forwarded", None)),
+    ("udp", 5073): ("forwarded", None),
+    ("tcp", 5073): ("answered", True),
+    ("tcp", 5074): ("answered", True),
+}
 SIP = (("udp", 5060), ("tcp", 5060), ("tcp", 5061))
 
 
@@ -127,7 +155,7 @@ SIP = (("udp", 5060), ("tcp", 5060), ("tcp", 5061))
 def test_the_pbx_answers_for_itself(seen: Callable[[Site], Seen], site: Site) -> None:
     told = seen(site)
     for report, rest in ((told.privileged, REST_WITH), (told.unprivileged, REST_WITHOUT)):
-        assert states(report) == {**dict.fromkeys(SIP, ("answered", True)), **rest}, runs.told(report)
+        assert states(report) == {**dict.fromkeys(SIP, ("answered", True)), **rest, **BESIDE}, runs.told(report)
         for key in SIP:
             assert rows(report)[key]["answered_by"].startswith("kamailio (")
         assert "certificate CN=" in rows(report)["tcp", 5061]["answered_by"]
@@ -141,7 +169,28 @@ def test_the_pbx_answers_for_itself(seen: Callable[[Site], Seen], site: Site) ->
     assert rows(told.privileged)["udp", 5060]["owner"].startswith("kamailio (pid ")
     assert rows(told.unprivileged)["tcp", 443]["unused"] is True
     passed = [finding["subject"] for finding in findings(told.privileged, "port-forwarding.answered") if finding["verdict"] == "pass"]
-    assert passed == ["UDP 5060", "TCP 5060", "TCP 5061", "TCP 5001"]
+    assert passed == ["UDP 5060", "TCP 5060", "TCP 5061", "TCP 5001", "TCP 5073", "TCP 5074"]
+
+
+@pytest.mark.parametrize("site", [HERE], ids=lambda site: site.name)
+def test_a_program_that_listens_elsewhere_is_named_and_nobody_who_hears(seen: Callable[[Site], Seen], site: Site) -> None:
+    told = seen(site)
+    for report, name in ((told.privileged, "python"), (told.unprivileged, "a program of the user ")):
+        unheard = findings(report, "port-forwarding.listens-elsewhere")
+        assert [finding["subject"] for finding in unheard] == ["UDP 5070", "UDP 5071", "UDP 5072", "TCP 5070", "TCP 5072"], runs.told(report)
+        assert {finding["verdict"] for finding in unheard} == {"warn"}
+        for finding, where in zip(unheard, ("127.0.0.1", SECOND, "::", "127.0.0.1", "::"), strict=True):
+            assert f"nobody listens at {CLIENT}, where it comes: {name}" in finding["summary"]
+            assert any(f" on {where} and nobody on {CLIENT}" in line for line in finding["evidence"]), finding["evidence"]
+            assert any("it is refused: nobody listens there" in line for line in finding["evidence"])
+        accused = {key: [holder["address"] for holder in row["listens_elsewhere"]] for key, row in rows(report).items() if row["listens_elsewhere"]}
+        assert accused == {
+            ("udp", 5070): ["127.0.0.1"],
+            ("udp", 5071): [SECOND],
+            ("udp", 5072): ["::"],
+            ("tcp", 5070): ["127.0.0.1"],
+            ("tcp", 5072): ["::"],
+        }
 
 
 @pytest.mark.parametrize("site", [OTHER, TWIN], ids=lambda site: site.name)

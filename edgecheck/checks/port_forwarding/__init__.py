@@ -7,7 +7,7 @@ connection is not taken for us.
 """
 
 from edgecheck.checks.port_forwarding.causes import CAUSES
-from edgecheck.checks.port_forwarding.judge import judge, summarize
+from edgecheck.checks.port_forwarding.judge import UNHEARD, judge, summarize
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, PortRow, State, inbound
 from edgecheck.checks.port_forwarding.probe import probe_network
 from edgecheck.model.check import Check
@@ -22,6 +22,6 @@ CHECK = Check(
     probe=probe_network,
     judge=judge,
     summarize=summarize,
-    stands=frozenset({"forwarded", "blocked", "refused", "answered", "not-tested", *CAUSES}),
+    stands=frozenset({"forwarded", "blocked", "refused", "answered", "not-tested", UNHEARD, *CAUSES}),
     unfit=lambda profile: "" if inbound(profile) else "the profile needs no port forwarded",
 )

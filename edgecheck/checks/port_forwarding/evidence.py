@@ -2,6 +2,7 @@
 
 from edgecheck.checks.port_forwarding.held_words import asked
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
+from edgecheck.checks.port_forwarding.unheard_words import proof
 
 
 def evidence(seen: ForwardingObservation, rows: list[PortRow]) -> tuple[str, ...]:
@@ -58,7 +59,7 @@ def _about_the_causes(seen: ForwardingObservation, rows: list[PortRow]) -> list[
 
 
 def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
-    out = []
+    out = proof(row, seen.local_address)
     if row.lands_on is not None:
         out.append(f"what was sent to it arrived at port {row.lands_on} of this machine")
     if row.icmp is not None and str(row.icmp) != row.reason:

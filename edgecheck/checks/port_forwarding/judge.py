@@ -4,12 +4,15 @@ from edgecheck.checks.port_forwarding.causes import CAUSES, fitting
 from edgecheck.checks.port_forwarding.evidence import evidence
 from edgecheck.checks.port_forwarding.held_words import answered
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
+from edgecheck.checks.port_forwarding.unheard_words import arrives_unheard, holders, is_unheard
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports as port_ranges
 
 _OF_A_BOX = ("router-answers", "answered-before")
 """Who answers where nothing is led on."""
+UNHEARD = "listens-elsewhere"
+"""The cause of a port that arrives, where whoever has it open does not hear it."""
 
 
 def judge(seen: ForwardingObservation, profile: Profile) -> tuple[Finding, ...]:
@@ -42,7 +45,7 @@ def _alike(seen: ForwardingObservation, profile: Profile, row: PortRow) -> tuple
     said = row.reason if row.state == "undecided" else row.answered_by
     holder = row.mapping.internal_host if row.mapping else ""
     service = (row.owner, row.answered_here, row.unused) if row.asked or row.unused else ()
-    return row.transport, row.state, row.required, said, causes(seen, row), holder, row.lands_on, service
+    return row.transport, row.state, row.required, said, causes(seen, row), holder, row.lands_on, service, holders(row)
 
 
 def _breach(profile: Profile, row: PortRow) -> Verdict:
@@ -60,6 +63,8 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
     cause: str = state
     if row.unused:
         cause, verdict = "not-tested", Verdict.SKIPPED
+    elif is_unheard(row) and breach is not Verdict.PASS:
+        cause, verdict = UNHEARD, Verdict.WARN
     elif row.answered_here:
         verdict = Verdict.PASS
     elif row.answered_here is False:
@@ -81,6 +86,8 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
         cause, verdict = fits[0], breach
         how = f"it holds this port in the router, {_holder(row)}" if cause == "held-by-another" else "the router leads it there"
         summary = f"{asked} is answered by another machine than this one ({row.answered_by}): {how}."
+    elif cause == UNHEARD:
+        summary = f"{asked} {arrives_unheard(row, seen.local_address)}"
     elif fits:
         cause = fits[0] if len(fits) == 1 else state
         summary = f"{asked} {why(seen, row, fits)}"
@@ -101,7 +108,7 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
         subject=subject,
         summary=summary,
         expected="forwarded to this machine",
-        observed=f"{state}: {' or '.join(fits)}" if fits else state,
+        observed=f"{state}: {' or '.join(fits)}" if fits else f"{state}, unheard" if cause == UNHEARD else state,
         evidence=evidence(seen, rows),
         remedies=remedies,
         reference="RFC 4787 section 5",
@@ -175,6 +182,7 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
         "forwarded": ("arrives", "arrive"),
         "blocked": ("never arrives", "never arrive"),
         "moved": ("arrives at another port", "arrive at other ports"),
+        "unheard": ("arrives, where nobody listens", "arrive, where nobody listens"),
         "refused": ("is refused", "are refused"),
         "answered": ("is answered by something else", "are answered by something else"),
         "here": ("is answered by the service that holds it here", "are answered by the services that hold them here"),
@@ -186,8 +194,9 @@ def summarize(seen: ForwardingObservation, findings: tuple[Finding, ...]) -> str
         words["blocked"] = ("does not come in unasked", "do not come in unasked")
     parts: list[str] = []
     optional: list[str] = []
+    unheard = any(finding.id.endswith(f".{UNHEARD}") for finding in findings)  # else the profile wants none of it
     for state, (one, many) in words.items():
-        rows = [row for row in seen.ports if _told_as(row) == state]
+        rows = [row for row in seen.ports if ("unheard" if unheard and is_unheard(row) else _told_as(row)) == state]
         fits = {row: () if state == "moved" or state in unneeded else causes(seen, row) for row in rows}
         for why in dict.fromkeys(fits.values()):
             ports = [f"{row.transport.upper()} {row.port}" for row in rows if fits[row] == why]

@@ -35,7 +35,7 @@ _LOCAL_COPIES = 3
 _LOCAL_S = 0.25
 """A service on the same machine answers within this, or it does not."""
 _UNTRIED = (
-    "nothing on this machine uses it, and this user may not open it to test it (ports below 1024 need administrator rights): "
+    "nothing on this machine uses it at {here}, and this user may not open it to test it (ports below 1024 need administrator rights): "
     "run as an administrator"
 )
 
@@ -101,7 +101,7 @@ async def ask_holders(net: Network, rows: Iterable[tuple[PortNeed, PortRow]]) ->
             if question is not None:
                 out.append(conclude(row, _facts(net, question, questions, sightings, marks, owner)))
             elif index in asked:
-                out.append(conclude(row, Facts(unused=_UNTRIED)))
+                out.append(conclude(row, Facts(unused=_UNTRIED.format(here=net.source))))
             else:
                 out.append(row)
         return out

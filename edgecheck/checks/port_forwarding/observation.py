@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from edgecheck.model.check import Observation
+from edgecheck.model.machine import Holder
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.router import PortMapping
 from edgecheck.wire import ports as port_ranges
@@ -80,6 +81,12 @@ class PortRow(msgspec.Struct, frozen=True, kw_only=True):
     it could not be seen."""
     mapping: PortMapping | None = None
     """What the router lists for this port through UPnP: a claim."""
+    listens_elsewhere: tuple[Holder, ...] = ()
+    """``forwarded``, to a port that nobody here held: programs of this machine that have the same port open on other addresses, where what
+    was forwarded is not heard. Empty = none, or it could not be told."""
+    unheard: bool | None = None
+    """Beside ``listens_elsewhere``: whether this machine itself, asking at ``local_address`` after the test, was refused: nobody listens
+    there. None = not asked, or this platform shows no refusal."""
 
 
 class Canaries(msgspec.Struct, frozen=True, kw_only=True):

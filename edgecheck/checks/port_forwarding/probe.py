@@ -17,6 +17,7 @@ from edgecheck.checks.port_forwarding.scouts import scout
 from edgecheck.checks.port_forwarding.shut_out import leave, weigh_silence, witness_of
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
 from edgecheck.checks.port_forwarding.udp import Shots, probe_udp
+from edgecheck.checks.port_forwarding.unheard import listening_elsewhere
 from edgecheck.checks.port_forwarding.weighing import doubt, weigh, wholly_silent
 from edgecheck.checks.unsolicited import SEVERAL_ADDRESSES, alternate_answers, alternate_connects, believed, remembered
 from edgecheck.model import draft
@@ -91,6 +92,8 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     rounds = Rounds(shots, udp, tcp, (before, net.counters()), began)
     needs = [need for need, _ in (*udp_wanted, *tcp_wanted)]
     held = await ask_holders(net, zip(needs, (*udp_rows, *tcp_rows), strict=True))
+    if profile.expect.forwarding != "ignore":
+        held = await listening_elsewhere(net, held)
     udp_rows, tcp_rows = held[: len(udp_rows)], held[len(udp_rows) :]
     if not remembered(contacted) and (udp.bare or tcp.bare):
         net.memory.note(f"exposed/{alternate.host}", "yes" if udp.exposed or tcp.exposed else "no")

@@ -16,6 +16,7 @@ def render(edge: Edge) -> tuple[SettingsPart, ...]:
         f"[transport-{transport}]",
         "type=transport",
         f"protocol={transport}",
+        *([f"; bind: {edge.unheard}"] if edge.unheard else []),
         f"bind=0.0.0.0:{_PORTS[transport]}",
         *(["; cert_file= and priv_key_file=: your certificate", "method=tlsv1_2"] if transport == "tls" else []),
         f"; external address: {edge.external_told}",

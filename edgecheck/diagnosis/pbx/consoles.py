@@ -11,7 +11,7 @@ def three_cx(edge: Edge) -> tuple[SettingsPart, ...]:
             where="admin console, Advanced > Network (version 18: Settings > Network)",
             text=_fields(
                 ("Public IP: static", edge.external, edge.external_told),
-                ("network interface", edge.source, "this machine's address"),
+                ("network interface", edge.source, edge.unheard or "this machine's address"),
                 ("external audio ports (RTP), unverified where", _range(edge), edge.rtp_told),
                 ("firewall keep-alive interval, s, unverified where", str(edge.keepalive_s), edge.keepalive_told),
             ),

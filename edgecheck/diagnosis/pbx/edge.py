@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import held
+from edgecheck.diagnosis.unheard_advice import elsewhere
 from edgecheck.diagnosis.words import fitting
 from edgecheck.model.verdict import ClientFacts
 from edgecheck.wire import ports
@@ -39,6 +40,8 @@ class Edge(NamedTuple):
     transport: Transport | None
     """The first of UDP, TLS and TCP on which SIP passed untouched; None = that was not seen of any."""
     transport_told: str
+    unheard: str = ""
+    """What has a port open where it does not hear what arrives; empty = nothing was seen of that."""
 
 
 def edge(facts: Facts, client: ClientFacts) -> Edge:
@@ -61,7 +64,15 @@ def edge(facts: Facts, client: ClientFacts) -> Edge:
         tcp_keepalive_s=_tcp_keepalive(facts, keepalive),
         transport=transport,
         transport_told=transport_told,
+        unheard=_unheard(facts),
     )
+
+
+def _unheard(facts: Facts) -> str:
+    if not facts.having("port-forwarding.listens-elsewhere"):
+        return ""
+    told = [f"{one.transport.upper()} {one.port}: {one.program} listens on {one.address}" for one in elsewhere(facts)]
+    return f"nobody listens where calls come in ({'; '.join(told[:3])}{' ...' if len(told) > 3 else ''})" if told else ""
 
 
 def _keepalive(facts: Facts) -> tuple[int, str]:

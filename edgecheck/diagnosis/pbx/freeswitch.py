@@ -13,6 +13,8 @@ def render(edge: Edge) -> tuple[SettingsPart, ...]:
         variables += [_comment(f"transport: {edge.transport_told}")]
         variables += [f'<X-PRE-PROCESS cmd="set" data="{profile}_ssl_enable=true"/>' for profile in ("internal", "external")]
     profile = [_comment(f"transport: {edge.transport_told}")]
+    if edge.unheard and edge.source:
+        profile += [_comment(f"address to listen at: {edge.unheard}"), _parameter("sip-ip", edge.source)]
     if edge.external:
         profile += [_parameter(f"ext-{kind}-ip", f"$${{external_{kind}_ip}}") for kind in ("rtp", "sip")]
         networks = ", ".join(edge.networks) or edge.networks_told

@@ -18,6 +18,7 @@ def _listeners(edge: Edge) -> list[str]:
     if edge.source is None:
         return [*lines, "# listen: this machine's address is not in the report"]
     host = f"[{edge.source}]" if ":" in edge.source else edge.source
+    lines += [f"# listen: {edge.unheard}"] if edge.unheard else []
     outside = f" advertise {edge.external}" if edge.external else ""
     for transport, port in (("udp", 5060), ("tcp", 5060), *([("tls", 5061)] if edge.transport == "tls" else [])):
         lines.append(f"listen={transport}:{host}:{port}{outside + f':{port}' if outside else ''}")

@@ -173,11 +173,11 @@ def parse_connections(text: str) -> set[tuple[Endpoint, int]]:
         fields = line.split()
         if fields[3] != _LISTEN:
             host, _, port = fields[2].partition(":")
-            found.add((Endpoint(_decode(host), int(port, 16)), int(fields[1].rpartition(":")[2], 16)))
+            found.add((Endpoint(read_address(host), int(port, 16)), int(fields[1].rpartition(":")[2], 16)))
     return found
 
 
-def _decode(text: str) -> str:
+def read_address(text: str) -> str:
     """An address as /proc/net writes it: 32-bit words in the machine's byte order. A mapped IPv4 address is one."""
     words = struct.pack(f"={len(text) // 8}I", *(int(text[at : at + 8], 16) for at in range(0, len(text), 8)))
     if len(words) == 16 and words.startswith(bytes(10) + b"\xff\xff"):

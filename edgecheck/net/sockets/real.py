@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from edgecheck.model.check import Arrival, Counters, Delivery, Listener, PortBatch, Quote, Sightings, Stream, UdpSocket
-from edgecheck.model.machine import Machine
+from edgecheck.model.machine import Holder, Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.machine import counters
 from edgecheck.net.machine.arrivals import RealSightings
-from edgecheck.net.machine.owners import owners
+from edgecheck.net.machine.owners import holders, owners
 from edgecheck.net.sockets.bell import Bell
 from edgecheck.net.sockets.delivery import read_delivery
 from edgecheck.net.sockets.failure import local_failure
@@ -338,7 +338,10 @@ class RealTransport:
         return await read_router(self.source)
 
     async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]:
-        return await asyncio.to_thread(owners, transport, ports)
+        return await asyncio.to_thread(owners, transport, ports, self.source)
+
+    async def holders(self, transport: str, ports: Collection[int]) -> dict[int, tuple[Holder, ...]]:
+        return await asyncio.to_thread(holders, transport, ports)
 
     def watch(self) -> Sightings:
         return RealSightings(self.source)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from edgecheck.model.check import Counters, Listener, PortBatch, Sightings, Stream, UdpSocket
-from edgecheck.model.machine import Machine
+from edgecheck.model.machine import Holder, Machine
 from edgecheck.model.router import RouterFacts
 from edgecheck.net.sockets.bell import Bell
 from edgecheck.wire.address import Endpoint
@@ -32,6 +32,8 @@ class Transport(Protocol):
         """Ask the default router of this local address what it says of itself. Never raises."""
 
     async def owners(self, transport: str, ports: Collection[int]) -> dict[int, str]: ...
+
+    async def holders(self, transport: str, ports: Collection[int]) -> dict[int, tuple[Holder, ...]]: ...
 
     def watch(self) -> Sightings: ...
 

@@ -1,0 +1,111 @@
+"""What to do where a port arrives and the program that has it open listens elsewhere: the setting that binds it.
+
+That it is the PBX is not proved: the step says what else it may be.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from edgecheck.diagnosis.facts import Facts
+from edgecheck.diagnosis.words import join, subjects
+from edgecheck.model.verdict import Finding
+from edgecheck.wire import ports
+from edgecheck.wire.errors import WireError
+
+_SETTINGS = {
+    "asterisk": "Asterisk: bind={at} in the transport of pjsip.conf",
+    "freepbx": "FreePBX: the pjsip transports in Settings > Asterisk SIP Settings (unverified)",
+    "freeswitch": "FreeSWITCH: sip-ip {host} in the SIP profile",
+    "fusionpbx": "FusionPBX: sip-ip {host} in Advanced > SIP Profiles (unverified)",
+    "kamailio": "Kamailio: listen={transport}:{at}",
+    "3cx": "3CX: network interface {host} in Advanced > Network",
+}
+"""By the word of a profile's ``pbx``."""
+_OF_THE_HOUSE = {"asterisk": ("freepbx",), "freeswitch": ("fusionpbx",)}
+"""Whose console sets this program."""
+_UNKNOWN = ("asterisk", "freeswitch", "kamailio", "3cx")
+_LONGEST_NAME = 60
+"""Characters of a program's name: a saved report may hold anything."""
+
+
+class Elsewhere(NamedTuple):
+    """A program that does not hear what arrives."""
+
+    transport: str
+    port: int
+    program: str
+    address: str
+
+
+def listen_there(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """The setting, with what it may be instead; and the other way round: the rule to where the program listens."""
+    same = facts.having(finding.id, verdicts=(finding.verdict,))
+    seen = elsewhere(facts)
+    if not seen:
+        return ()
+    named = join(list(dict.fromkeys(one.program for one in seen)))
+    settings = "; ".join(_settings(facts, seen, same[0]))
+    steps = [
+        f"If {named} is the PBX, let it listen at {facts.here} for {subjects(same)} ({settings}), restart it and run this again. If it is "
+        "not, or if whoever listens there was stopped for this test: start the PBX and run this again, it is asked then."
+    ]
+    others = list(dict.fromkeys(one.address for one in seen if _leads_to(one.address, facts.here)))
+    if others:
+        steps.append(
+            f"Or, where the PBX is meant to be reached at {join(others)}: let the rule lead there, and test that address: edgecheck run "
+            f"--source {others[0]}."
+        )
+    return tuple(steps)
+
+
+def elsewhere(facts: Facts) -> list[Elsewhere]:
+    """Everything that has a port open where it does not hear what arrives."""
+    found = [Elsewhere(transport, port, *_told(holder)) for transport, port, holder in _holders(facts)]
+    return [one for one in found if one.program and one.address]
+
+
+def _holders(facts: Facts) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    rows = facts.fact("port-forwarding", "ports")
+    for row in rows if isinstance(rows, (list, tuple)) else ():
+        if not isinstance(row, dict) or row.get("state") != "forwarded" or not isinstance(row.get("port"), int):
+            continue
+        holders = row.get("listens_elsewhere")
+        for holder in holders if isinstance(holders, (list, tuple)) else ():
+            if isinstance(holder, dict):
+                yield str(row.get("transport")), row["port"], holder
+
+
+def _told(holder: dict[str, Any]) -> tuple[str, str]:
+    program, address = (" ".join(str(holder.get(field) or "").split())[:_LONGEST_NAME] for field in ("program", "address"))
+    return program, address
+
+
+def _settings(facts: Facts, seen: list[Elsewhere], finding: Finding) -> list[str]:
+    """Of the PBX that the program's name or else the profile names; of every one that is known where neither does."""
+    names = " ".join(one.program.lower() for one in seen)
+    found = [family for family in _UNKNOWN if family in names]
+    told = facts.profile.pbx
+    families = found or ([told] if told in _SETTINGS else list(_UNKNOWN))
+    families = [told if told in _OF_THE_HOUSE.get(family, ()) else family for family in families]
+    transport, _, numbers = finding.subject.partition(" ")
+    host = f"[{facts.here}]" if ":" in facts.here else facts.here
+    words = {"at": f"{host}:{_port(numbers)}", "host": facts.here, "transport": transport.lower()}
+    return [_SETTINGS[family].format(**words) for family in families]
+
+
+def _port(numbers: str) -> str:
+    try:
+        asked = list(ports.expand(ports.parse(numbers)))
+    except WireError:
+        return "PORT"
+    return str(asked[0]) if len(asked) == 1 else "PORT"
+
+
+def _leads_to(address: str, here: str) -> bool:
+    """Whether a rule could lead there."""
+    try:
+        own, mine = ipaddress.ip_address(address), ipaddress.ip_address(here)
+    except ValueError:
+        return False
+    return own.version == mine.version and not own.is_loopback and not own.is_unspecified and not own.is_link_local
