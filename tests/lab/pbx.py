@@ -69,20 +69,25 @@ def uas(topology: Topology, namespace: str, host: str, directory: Path) -> Progr
     return ready.serves(topology.ground, running, namespace, End(host))
 
 
-def service(topology: Topology, namespace: str, what: str, port: int, host: str = "0.0.0.0") -> Program:
-    """``web``: accepts and waits for a request. ``mute``: a UDP service that answers nobody it does not know.
-
-    ``host``: where it listens; ``::`` is dual-stack, ``::/6`` is IPv6 alone (IPV6_V6ONLY).
-    """
-    return topology.ground.spawn(namespace, *python("-m", "tests.lab.pbx", what, f"{host} {port}"), ready="ready")
+def service(topology: Topology, namespace: str, what: str, port: int) -> Program:
+    """``web``: accepts and waits for a request. ``mute``: a UDP service that answers nobody it does not know."""
+    return topology.ground.spawn(namespace, *python("-m", "tests.lab.pbx", what, str(port)), ready="ready")
 
 
-def _bound(kind: socket.SocketKind, argument: str) -> socket.socket:
-    host, port = argument.split()
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+def listeners(topology: Topology, namespace: str, sockets: tuple[tuple[str, int, str], ...]) -> Program:
+    """One program with these sockets (transport, port, address), which answers nobody. ``::`` is dual-stack, ``::/6`` IPv6 alone."""
+    told = ",".join(f"{transport} {host} {port}" for transport, port, host in sockets)
+    return topology.ground.spawn(namespace, *python("-m", "tests.lab.pbx", "sockets", told), ready="ready")
+
+
+def _open(told: str) -> socket.socket:
+    transport, host, port = told.split()
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM)
     if ":" in host:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host.endswith("/6"))
     made.bind((host.removesuffix("/6"), int(port)))
+    if transport == "tcp":
+        made.listen(64)
     return made
 
 
@@ -115,12 +120,16 @@ def main(what: str, argument: str) -> None:
             answered += ask(argument, put, 1.0) is not None
         print(put, answered, flush=True)
     elif what == "mute":
-        with _bound(socket.SOCK_DGRAM, argument):
-            print("ready", flush=True)
-            sys.stdin.read()
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("0.0.0.0", int(argument)))
+        print("ready", flush=True)
+        sys.stdin.read()
+    elif what == "sockets":
+        opened = [_open(told) for told in argument.split(",")]
+        print("ready", len(opened), flush=True)
+        sys.stdin.read()
     elif what == "web":
-        tcp = _bound(socket.SOCK_STREAM, argument)
-        tcp.listen(64)
+        tcp = socket.create_server(("0.0.0.0", int(argument)), backlog=64)
         print("ready", flush=True)
         held = []
         while True:

@@ -44,17 +44,17 @@ ELSEWHERE = """
 SECOND = "10.99.0.1"
 """Another address of the client's machine."""
 LISTENERS = (
-    ("mute", 5070, "127.0.0.1"),
-    ("web", 5070, "127.0.0.1"),
-    ("mute", 5071, SECOND),
-    ("mute", 5072, "::/6"),
-    ("web", 5072, "::/6"),
-    ("mute", 5073, "::"),
-    ("web", 5073, "::"),
-    ("web", 5074, "127.0.0.1"),
-    ("web", 5074, CLIENT),
+    ("udp", 5070, "127.0.0.1"),
+    ("tcp", 5070, "127.0.0.1"),
+    ("udp", 5071, SECOND),
+    ("udp", 5072, "::/6"),
+    ("tcp", 5072, "::/6"),
+    ("udp", 5073, "::"),
+    ("tcp", 5073, "::"),
+    ("tcp", 5074, "127.0.0.1"),
+    ("tcp", 5074, CLIENT),
 )
-"""Programs that do not hear what is forwarded to the client's address; and, from 5073 on, those that look like them and do."""
+"""Sockets that do not hear what is forwarded to the client's address; and, from 5073 on, those that look like them and do."""
 HELD = "table inet host { chain local { type filter hook input priority filter; policy accept; udp dport 4570 drop; iif eth0 tcp dport 5002 drop; }\n}"
 """The client's own firewall drops what comes to two of the ports."""
 SERVICES = (("web", 5001), ("web", 5002), ("web", 5090), ("mute", 4569), ("mute", 4570), ("mute", 5090), ("mute", 10003))
@@ -106,8 +106,8 @@ def seen(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Cal
             for what, port in SERVICES if site is HERE else ():
                 pbx.service(topology, "client", what, port)
             topology.ground.shell(f"ip -n client addr add {SECOND}/32 dev lo")
-            for what, port, host in LISTENERS if site is HERE else ():
-                pbx.service(topology, "client", what, port, host)
+            if site is HERE:
+                pbx.listeners(topology, "client", LISTENERS)
             topology.ground.shell(f"ip netns exec client nft -f - <<'END'\n{HELD}\nEND")
             calls = topology.ground.spawn("client", *python("-m", "tests.lab.pbx", "traffic", CLIENT), ready="ready")
             profile = directory / "live.toml"
@@ -169,7 +169,7 @@ def test_the_pbx_answers_for_itself(seen: Callable[[Site], Seen], site: Site) ->
     assert rows(told.privileged)["udp", 5060]["owner"].startswith("kamailio (pid ")
     assert rows(told.unprivileged)["tcp", 443]["unused"] is True
     passed = [finding["subject"] for finding in findings(told.privileged, "port-forwarding.answered") if finding["verdict"] == "pass"]
-    assert passed == ["UDP 5060", "TCP 5060", "TCP 5061", "TCP 5001", "TCP 5073", "TCP 5074"]
+    assert passed == ["UDP 5060", "TCP 5060", "TCP 5061", "TCP 5001", "TCP 5073-5074"]
 
 
 @pytest.mark.parametrize("site", [HERE], ids=lambda site: site.name)
