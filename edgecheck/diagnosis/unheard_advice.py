@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from edgecheck.diagnosis.facts import Facts
-from edgecheck.diagnosis.words import join, subjects
+from edgecheck.diagnosis.words import join
 from edgecheck.model.verdict import Finding
 from edgecheck.wire import ports
-from edgecheck.wire.errors import WireError
+from edgecheck.wire.address import Endpoint
 
 _SETTINGS = {
     "asterisk": "Asterisk: bind={at} in the transport of pjsip.conf",
@@ -25,6 +25,8 @@ _SETTINGS = {
 _OF_THE_HOUSE = {"asterisk": ("freepbx",), "freeswitch": ("fusionpbx",)}
 """Whose console sets this program."""
 _UNKNOWN = ("asterisk", "freeswitch", "kamailio", "3cx")
+SIP = ("sip", "sips")
+_MOST_WAYS = 4
 _LONGEST_NAME = 60
 """Characters of a program's name: a saved report may hold anything."""
 
@@ -36,33 +38,59 @@ class Elsewhere(NamedTuple):
     port: int
     program: str
     address: str
+    protocol: str
+    """What the profile wants the port for: ``sip``, ``sips``, ``web``; empty = it does not say."""
+
+    @property
+    def way(self) -> str:
+        """``UDP 5060``"""
+        return f"{self.transport.upper()} {self.port}"
 
 
 def listen_there(facts: Facts, finding: Finding) -> tuple[str, ...]:
     """The setting, with what it may be instead; and the other way round: the rule to where the program listens."""
-    same = facts.having(finding.id, verdicts=(finding.verdict,))
     seen = elsewhere(facts)
-    if not seen:
-        return ()
-    named = join(list(dict.fromkeys(one.program for one in seen)))
-    settings = "; ".join(_settings(facts, seen, same[0]))
-    steps = [
-        f"If {named} is the PBX, let it listen at {facts.here} for {subjects(same)} ({settings}), restart it and run this again. If it is "
-        "not, or if whoever listens there was stopped for this test: start the PBX and run this again, it is asked then."
-    ]
+    sip = [one for one in seen if one.protocol in SIP]
+    rest = [one for one in seen if one.protocol not in SIP]
+    steps = []
+    if sip:
+        steps.append(
+            f"If {_programs(sip)} is the PBX, let it listen at {facts.here} for {_ways(sip)} ({'; '.join(_settings(facts, sip))}), restart "
+            "it and run this again. If it is not, or if whoever listens there was stopped for this test: start the PBX and run this again, "
+            "it is asked then."
+        )
+    if rest:
+        steps.append(
+            f"If {_programs(rest)} is to be reached from outside ({_ways(rest)}), let it listen at {facts.here}, restart it and run this "
+            "again. If it is not, nothing is wrong but that the way in is open: close it."
+        )
     others = list(dict.fromkeys(one.address for one in seen if _leads_to(one.address, facts.here)))
     if others:
         steps.append(
-            f"Or, where the PBX is meant to be reached at {join(others)}: let the rule lead there, and test that address: edgecheck run "
-            f"--source {others[0]}."
+            f"Or, where {_programs([one for one in seen if one.address in others])} is meant to be reached at {join(others)}: let the rule "
+            f"lead there, and test that address: edgecheck run --source {others[0]}."
         )
     return tuple(steps)
 
 
+def _programs(seen: list[Elsewhere]) -> str:
+    return join(list(dict.fromkeys(one.program for one in seen)))
+
+
+def _ways(seen: list[Elsewhere]) -> str:
+    ways = list(dict.fromkeys(one.way for one in seen))
+    return join(ways if len(ways) <= _MOST_WAYS else [*ways[: _MOST_WAYS - 1], f"{len(ways) - _MOST_WAYS + 1} more"])
+
+
 def elsewhere(facts: Facts) -> list[Elsewhere]:
     """Everything that has a port open where it does not hear what arrives."""
-    found = [Elsewhere(transport, port, *_told(holder)) for transport, port, holder in _holders(facts)]
+    found = [Elsewhere(transport, port, *_told(holder), _protocol(facts, transport, port)) for transport, port, holder in _holders(facts)]
     return [one for one in found if one.program and one.address]
+
+
+def _protocol(facts: Facts, transport: str, port: int) -> str:
+    needs = [need for need in facts.profile.ports if need.transport == transport]
+    return next((need.protocol for need in needs if any(low <= port <= high for low, high in ports.parse(need.ports))), "")
 
 
 def _holders(facts: Facts) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -81,25 +109,17 @@ def _told(holder: dict[str, Any]) -> tuple[str, str]:
     return program, address
 
 
-def _settings(facts: Facts, seen: list[Elsewhere], finding: Finding) -> list[str]:
+def _settings(facts: Facts, seen: list[Elsewhere]) -> list[str]:
     """Of the PBX that the program's name or else the profile names; of every one that is known where neither does."""
     names = " ".join(one.program.lower() for one in seen)
     found = [family for family in _UNKNOWN if family in names]
     told = facts.profile.pbx
     families = found or ([told] if told in _SETTINGS else list(_UNKNOWN))
     families = [told if told in _OF_THE_HOUSE.get(family, ()) else family for family in families]
-    transport, _, numbers = finding.subject.partition(" ")
-    host = f"[{facts.here}]" if ":" in facts.here else facts.here
-    words = {"at": f"{host}:{_port(numbers)}", "host": facts.here, "transport": transport.lower()}
+    first = seen[0]
+    at = Endpoint(facts.here, first.port)
+    words = {"at": str(at), "host": facts.here, "transport": "tls" if first.protocol == "sips" else first.transport}
     return [_SETTINGS[family].format(**words) for family in families]
-
-
-def _port(numbers: str) -> str:
-    try:
-        asked = list(ports.expand(ports.parse(numbers)))
-    except WireError:
-        return "PORT"
-    return str(asked[0]) if len(asked) == 1 else "PORT"
 
 
 def _leads_to(address: str, here: str) -> bool:

@@ -321,6 +321,16 @@ def test_answers_that_stay_away_are_looked_for_where_they_may_be_kept():
 # ---- a port that arrives where nobody listens
 
 
+SIP_PORTS = msgspec.structs.replace(
+    PROFILE,
+    ports=(
+        PortNeed(ports="5060", transport="udp", purpose="SIP", protocol="sip"),
+        PortNeed(ports="5061", transport="tcp", purpose="SIP over TLS", protocol="sips"),
+        PortNeed(ports="8089", transport="tcp", purpose="web", protocol="web", required=False),
+    ),
+)
+
+
 def unheard(*holders, subject="UDP 5060", **more):
     """``holders``: (program, address)..."""
     transport, _, number = subject.partition(" ")
@@ -348,7 +358,7 @@ def unheard(*holders, subject="UDP 5060", **more):
     ],
 )
 def test_who_listens_elsewhere_gets_the_setting_of_its_make_and_the_doubt(program, pbx, setting):
-    profile = msgspec.structs.replace(PROFILE, pbx=pbx)
+    profile = msgspec.structs.replace(SIP_PORTS, pbx=pbx)
     (step,) = diagnose((unheard((program, "127.0.0.1")),), profile, SERVER)[2]
     assert step == (
         f"If {program} is the PBX, let it listen at 192.168.1.20 for UDP 5060 {setting}, restart it and run this again. If it is not, or if "
@@ -357,10 +367,24 @@ def test_who_listens_elsewhere_gets_the_setting_of_its_make_and_the_doubt(progra
 
 
 def test_who_listens_on_another_address_may_be_meant_to():
-    steps = advice(unheard(("asterisk (pid 812)", "10.8.0.2"), ("asterisk (pid 812)", "127.0.0.1"), ("asterisk (pid 812)", "::")))
+    one = unheard(("asterisk (pid 812)", "10.8.0.2"), ("asterisk (pid 812)", "127.0.0.1"), ("asterisk (pid 812)", "::"))
+    steps = diagnose((one,), SIP_PORTS, SERVER)[2]
     assert len(steps) == 2
     assert steps[0].count("asterisk (pid 812)") == 1
-    assert steps[1] == "Or, where the PBX is meant to be reached at 10.8.0.2: let the rule lead there, and test that address: edgecheck run --source 10.8.0.2."
+    assert steps[1] == "Or, where asterisk (pid 812) is meant to be reached at 10.8.0.2: let the rule lead there, and test that address: edgecheck run --source 10.8.0.2."
+
+
+def test_a_setting_for_sip_over_tls_is_one():
+    (step,) = diagnose((unheard(("kamailio (pid 9)", "127.0.0.1"), subject="TCP 5061"),), SIP_PORTS, SERVER)[2]
+    assert "(Kamailio: listen=tls:192.168.1.20:5061)" in step
+
+
+def test_a_web_service_that_listens_elsewhere_gets_no_setting_of_sip():
+    (step,) = diagnose((unheard(("nginx (pid 5)", "127.0.0.1"), subject="TCP 8089"),), SIP_PORTS, SERVER)[2]
+    assert step == (
+        "If nginx (pid 5) is to be reached from outside (TCP 8089), let it listen at 192.168.1.20, restart it and run this again. If it is "
+        "not, nothing is wrong but that the way in is open: close it."
+    )
 
 
 @pytest.mark.parametrize("ports", [None, "x", [None], [{"state": "forwarded", "port": 5060, "listens_elsewhere": 7}], [{"state": "forwarded", "port": 5060, "listens_elsewhere": [{"program": None}, 3]}]])

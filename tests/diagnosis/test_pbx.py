@@ -9,6 +9,7 @@ import pytest
 from edgecheck import profiles
 from edgecheck.diagnosis import settings_for_pbx
 from edgecheck.diagnosis.pbx import FAMILIES
+from edgecheck.model.profile import PortNeed
 from edgecheck.model.verdict import ClientFacts, ServerFacts
 from tests.reports import PROFILE, SERVER, alg, clean, finding, nat, result, rtp, rtp_open
 
@@ -265,6 +266,8 @@ def test_profiles_name_families_that_exist():
 def test_a_pbx_that_listens_elsewhere_is_told_where_to_listen(pbx, where, says):
     row = {"transport": "udp", "port": 5060, "state": "forwarded", "listens_elsewhere": [{"program": "asterisk (pid 812)", "address": "127.0.0.1"}]}
     seen = result(finding("port-forwarding.listens-elsewhere", "warn"), observation={"ports": [row], "local_address": "192.168.1.20"})
-    told = parts(pbx, nat(), seen)[where]
+    sip = msgspec.structs.replace(PROFILE, ports=(PortNeed(ports="5060", transport="udp", purpose="SIP", protocol="sip"),))
+    told = parts(pbx, nat(), seen, profile=sip)[where]
     assert says in (unwrapped(told) if pbx == "asterisk" else told)
-    assert says not in parts(pbx, nat())[where]
+    assert says not in parts(pbx, nat(), profile=sip)[where]
+    assert says not in parts(pbx, nat(), seen)[where], "nobody says that the port is SIP's"

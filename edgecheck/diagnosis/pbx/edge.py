@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import held
-from edgecheck.diagnosis.unheard_advice import elsewhere
+from edgecheck.diagnosis.unheard_advice import SIP, elsewhere
 from edgecheck.diagnosis.words import fitting
 from edgecheck.model.verdict import ClientFacts
 from edgecheck.wire import ports
@@ -71,7 +71,7 @@ def edge(facts: Facts, client: ClientFacts) -> Edge:
 def _unheard(facts: Facts) -> str:
     if not facts.having("port-forwarding.listens-elsewhere"):
         return ""
-    told = [f"{one.transport.upper()} {one.port}: {one.program} listens on {one.address}" for one in elsewhere(facts)]
+    told = [f"{one.way}: {one.program} listens on {one.address}" for one in elsewhere(facts) if one.protocol in SIP]
     return f"nobody listens where calls come in ({'; '.join(told[:3])}{' ...' if len(told) > 3 else ''})" if told else ""
 
 
