@@ -2,15 +2,20 @@
 
 A rule leads on whoever asks. So where this address is let in, and neither at a port without a rule nor at one that has contacted it, there
 is a rule; and where the prober stays outside all the same, its silence proves nothing.
+
+On a NAT that lets in whoever was contacted, it is let in at a port that has contacted it, rule or none. A port of which nothing of the kind
+is known proves no rule then, since another program may have used it; but that the one address is let in there and the other is not, no
+missing rule explains: the prober's silence proves nothing either.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.asking import End, Manner, Place, ask, heard, let_in, open_end, place_of
 from edgecheck.checks.port_forwarding.observation import PortRow
-from edgecheck.checks.unsolicited import open_bare
+from edgecheck.checks.unsolicited import open_bare, remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure, RequestDeclined
 
@@ -21,17 +26,36 @@ _TO_CANARIES = 3
 """Copies: more would be the very knocking that shuts out."""
 
 
-async def led_in(net: Network, rows: Sequence[PortRow], avoid: Collection[int], most: int = MOST_ASKED) -> list[PortRow]:
-    """Those of these at which it is let in and only a rule explains it. ``avoid``: ports that are no canaries; ``most``: of a transport.
+class Led(NamedTuple):
+    """Ports at which it is let in."""
 
-    None where it is let in at a canary as well: on any port, or on one that has contacted it.
+    rules: list[PortRow] = []
+    """Only a rule explains it."""
+    unused: list[PortRow] = []
+    """This NAT lets in whoever was contacted, and this machine is not known to have sent from them lately."""
+
+    @property
+    def rows(self) -> list[PortRow]:
+        """Those at which the prober's silence tells of no missing rule."""
+        return [*self.rules, *self.unused]
+
+
+async def led_in(net: Network, rows: Sequence[PortRow], avoid: Collection[int], most: int = MOST_ASKED) -> Led:
+    """Those of these at which it is let in. ``avoid``: ports that are no canaries; ``most``: of a transport.
+
+    None where it is let in at a port that has contacted nobody as well.
     """
     asked = [row for one in ("udp", "tcp") for row in [row for row in rows if row.transport == one][:most]]
     there = await let_in_at(net, asked)
+    if not there:
+        return Led()
     try:
-        return [] if not there or await _lets_in_anyhow(net, avoid, {row.transport for row in there}) else there
+        anywhere, contacted = await _lets_in_anyhow(net, avoid, {row.transport for row in there})
     except (LocalFailure, RequestDeclined):
-        return []
+        return Led()
+    if anywhere:
+        return Led()
+    return Led(unused=[row for row in there if not remembered(net.memory.sent_from(row.port, row.transport))]) if contacted else Led(there)
 
 
 async def let_in_at(net: Network, rows: Sequence[PortRow]) -> list[PortRow]:
@@ -51,24 +75,31 @@ async def let_in_at(net: Network, rows: Sequence[PortRow]) -> list[PortRow]:
     return [row for row in rows if place_of(row) in there]
 
 
-async def _lets_in_anyhow(net: Network, avoid: Collection[int], transports: Collection[str]) -> bool:
-    """Whether it is let in where no rule leads: on a port that has contacted it, or that has contacted nobody."""
-    contacted = await net.open_udp()
+async def _lets_in_anyhow(net: Network, avoid: Collection[int], transports: Collection[str]) -> tuple[bool, bool]:
+    """Whether it is let in where no rule leads: on a port that has contacted nobody (or that could not be told); on one that has
+    contacted it."""
+    socket = await net.open_udp()
     bare: list[UdpSocket] = []
     ends: dict[Place, End] = {}
     try:
-        at = await net.proved(contacted)
+        at = await net.proved(socket)
         if at is None or at.host != net.observed:
-            return True
+            return True, True
         bare = await open_bare(net, avoid)
-        ends["udp", at.port] = contacted
+        used: Place = "udp", at.port
+        ends[used] = socket
         ends |= {("udp", one.local.port): one for one in bare[:1]}
         if "tcp" in transports:
             listener = await net.listen_tcp(0)
             ends["tcp", listener.local.port] = listener
-        return bool(await _ask_all(net, dict.fromkeys(ends, False), ends, _TO_CANARIES))
+        there = await _ask_all(net, dict.fromkeys(ends, False), ends, _TO_CANARIES)
+        contacted = used in there
+        if there == {used}:  # on this NAT much hangs on what is silent: more of it
+            more: dict[Place, End] = {("udp", one.local.port): one for one in bare[1:]}
+            there |= await _ask_all(net, dict.fromkeys(more, False), more, _TO_CANARIES)
+        return not there <= {used}, contacted
     finally:
-        _close((contacted, *bare, *ends.values()))
+        _close((socket, *bare, *ends.values()))
 
 
 async def _ask_all(net: Network, places: Mapping[Place, bool], ends: Mapping[Place, End], copies: int = _COPIES) -> set[Place]:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out
 from edgecheck.checks.port_forwarding.elsewhere import unless_here
 from edgecheck.checks.port_forwarding.examination import Rounds, arrivals, examine
 from edgecheck.checks.port_forwarding.led_on import led_on
 from edgecheck.checks.port_forwarding.live import ask_holders, may_ask
 from edgecheck.checks.port_forwarding.observation import Canaries, ForwardingObservation, Path, PortRow, inbound
 from edgecheck.checks.port_forwarding.scouts import scout
-from edgecheck.checks.port_forwarding.shut_out import leave, weigh_silence, witness_of
+from edgecheck.checks.port_forwarding.shut_out import leave, tell, weigh_silence, witness_of
 from edgecheck.checks.port_forwarding.tcp import probe_tcp
 from edgecheck.checks.port_forwarding.udp import Shots, probe_udp
 from edgecheck.checks.port_forwarding.unheard import listening_elsewhere
@@ -114,12 +115,17 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     draft.leave(lambda why: so_far(why, examined, path))
     silent = "the server's alternate address did not answer when contacted over {}: its silence proves nothing"
     answers = connects = None
-    if wholly_silent(rows, "udp"):
+    dumb = [transport for transport in ("udp", "tcp") if wholly_silent(rows, transport)]
+    if "udp" in dumb:
         answers = await alternate_answers(net)
         rows = rows if answers else [doubt(row, silent.format("UDP")) if row.transport == "udp" else row for row in rows]
-    if wholly_silent(rows, "tcp"):
+    if "tcp" in dumb:
         connects = await alternate_connects(net)
         rows = rows if connects else [doubt(row, silent.format("TCP")) if row.transport == "tcp" else row for row in rows]
+    # What has just reached a witness is not shut out; but a guard may count each port of a sender's for itself, and spare a new one.
+    if ("udp" in dumb or (dumb and witness is None)) and await is_kept_out(net):
+        rows = [doubt(row, KEPT_OUT) if row.transport in dumb else row for row in rows]
+        tell(net, KEPT_OUT)
     return observed(rows, path, answers, connects)
 
 

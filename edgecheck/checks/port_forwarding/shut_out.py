@@ -4,7 +4,7 @@ protection, intrusion prevention); then its silence tells of no rule, and a cana
 Two witnesses tell. A port at which it was let in before, in this very session, is asked once more, from ports of the prober's that nobody
 has seen, for a router lets an existing flow pass where it takes no new ones. And where it was let in nowhere, the server's primary address,
 which has knocked at no port, asks at the silent ones: let in there, and neither at a port without a rule nor at one that has contacted it,
-it shows that there is a rule.
+it shows that there is a rule. (Where the NAT lets in whoever was contacted: see ``primary``, and last of all ``contacted``.)
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from edgecheck.checks.port_forwarding.asking import End, Manner, Transport, open_end, reaches
 from edgecheck.checks.port_forwarding.live import control_copies
 from edgecheck.checks.port_forwarding.observation import PortRow
-from edgecheck.checks.port_forwarding.primary import led_in, let_in_at
+from edgecheck.checks.port_forwarding.primary import Led, led_in, let_in_at
 from edgecheck.checks.port_forwarding.tcp import CALM_PORTS, CALM_S, chance_of_tcp_silence
 from edgecheck.checks.port_forwarding.weighing import doubt
 from edgecheck.checks.unsolicited import LET_IN, remembered
@@ -71,6 +71,12 @@ def shut_out_before(net: Network) -> str:
     return _of_this_session(net, _SHUT_OUT)
 
 
+def tell(net: Network, why: str) -> None:
+    """For checks that come later in this session, and for later runs."""
+    net.memory.note(_SHUT_OUT, f"{net.session.hex()} {why}")
+    note(net)
+
+
 def note(net: Network) -> None:
     """For later runs, which may find both addresses of the server shut out from the start."""
     if net.alternate is not None:
@@ -100,11 +106,12 @@ def reason(witness: Witness) -> str:
     )
 
 
-def reason_of_another(row: PortRow) -> str:
+def reason_of_another(row: PortRow, led: Led) -> str:
     """The same where the primary address was let in at this port."""
+    some = " (those of a rule, or those that this port has contacted)" if row in led.unused else ""
     return (
         f"the server's primary address is let in at {row.transport.upper()} {row.port}, and its alternate address is not: something on the "
-        "way shuts out whoever knocks at many ports (port scan protection), or lets in some addresses only, so silence proves nothing"
+        f"way shuts out whoever knocks at many ports (port scan protection), or lets in some addresses only{some}, so silence proves nothing"
     )
 
 
@@ -134,19 +141,18 @@ async def weigh_silence(
     leant = [row for row in rows if _reached(row) and row.transport in shut and row.transport in leaning]
     led = await led_in(net, [row for row in rows if _silent(row) or row in leant], avoid)
     # The canaries of the primary address were silent: that counts only where it was let in after them as well.
-    proved = await let_in_at(net, [row for row in leant if row in led])
-    out_of: dict[str, PortRow] = {row.transport: row for row in reversed(led)}
-    why = reason(shut["udp"]) if "udp" in shut else reason_of_another(out_of["udp"]) if "udp" in out_of else ""
+    proved = await let_in_at(net, [row for row in leant if row in led.rules])
+    out_of: dict[str, PortRow] = {row.transport: row for row in reversed(led.rows)}
+    why = reason(shut["udp"]) if "udp" in shut else reason_of_another(out_of["udp"], led) if "udp" in out_of else ""
     if why:
-        net.memory.note(_SHUT_OUT, f"{net.session.hex()} {why}")
-        note(net)
-    elif not led and scouted is None and witness_of(rows) is None:
+        tell(net, why)
+    elif not led.rows and scouted is None and witness_of(rows) is None:
         earlier = noted(net)
         return [doubt(row, earlier) if earlier and _silent(row) else row for row in rows]
     return [
         doubt(row, reason(shut[row.transport]), _REACHED)
         if row in leant and row not in proved
-        else doubt(row, reason_of_another(out_of[row.transport]))
+        else doubt(row, reason_of_another(out_of[row.transport], led))
         if row.transport in out_of and _silent(row)
         else row
         for row in rows

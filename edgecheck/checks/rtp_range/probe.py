@@ -4,9 +4,10 @@ import asyncio
 import math
 from typing import NamedTuple
 
+from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
 from edgecheck.checks.port_forwarding.primary import led_in
-from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, note, noted, reason_of_another, shut_out_before
+from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, note, noted, reason_of_another, shut_out_before, tell
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
 from edgecheck.checks.rtp_range.inbound import Inbound
@@ -55,7 +56,12 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     reached = in_open - inward.doubtful
     if reached and left(net) is None:
         leave(net, Witness("udp", min(reached), False))
-    answers = await alternate_answers(net) if in_blocked and not in_open and not inward.moved else None
+    answers = None
+    if in_blocked and not in_open and not inward.moved:
+        answers = await alternate_answers(net)
+        if answers and not run.shut_out and await is_kept_out(net):
+            run.shut_out = KEPT_OUT
+            tell(net, KEPT_OUT)
     return _observed(run, inward, outward, answers)
 
 
@@ -134,8 +140,8 @@ async def _examine(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     late = run.examined is not None and any(row.arrived for row in run.examined.ports if row.transport == "udp")
-    if led and not late:  # else the alternate address is let in as well
-        run.shut_out = reason_of_another(led[0])
+    if led.rows and not late:  # else the alternate address is let in as well
+        run.shut_out = reason_of_another(led.rows[0], led)
 
 
 def _silent(port: int) -> PortRow:

@@ -1,0 +1,79 @@
+"""Whether the prober is let in where it has been contacted: what tells that it is shut out where it was let in nowhere before.
+
+A NAT that lets in whoever was contacted, or anyone on a used port (address-dependent or endpoint-independent filtering, RFC 4787
+section 5), or that remembers hosts, treats both addresses of the server alike: each is let in at a port that has contacted another port of
+the same address. Where that holds for the primary address, and not for the alternate one, no filter of the NAT's keeps that out, and its
+silence proves nothing anywhere. On other NATs (address-and-port-dependent filtering) nothing can be told so.
+
+The packets come from the very sockets that send the rounds (``AX``, ``BX``): a guard may count each port of a sender's for itself. Beside
+each goes a copy from the port that was contacted, which measures the loss.
+"""
+
+import msgspec
+
+from edgecheck.checks.unsolicited import MOST_ROUNDS, SPACING_MS, Inbox, copies_at_once, margin, sender
+from edgecheck.model.check import Network, UdpSocket
+from edgecheck.model.errors import LocalFailure, RequestDeclined
+from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_at_worst
+from edgecheck.wire import control
+from edgecheck.wire.address import Endpoint, parse_endpoint
+
+KEPT_OUT = (
+    "the server's primary address is let in at a port that has contacted another port of it, and its alternate address is not: something "
+    "on the way shuts out whoever knocks at many ports (port scan protection), or keeps in what that address sends, so silence proves "
+    "nothing"
+)
+
+
+async def is_kept_out(net: Network) -> bool | None:
+    """Whether the alternate address stays outside where the primary one comes in. None: this NAT does not tell, or loss does not let it.
+
+    Contacts the alternate address, and waits its turn for that; on a NAT that does not tell it is left uncontacted.
+    """
+    alternate = net.alternate
+    if alternate is None or not all(net.service.probe_ports):
+        return None
+    try:
+        socket = await net.open_udp()
+    except LocalFailure:
+        return None
+    try:
+        at = await net.proved(socket)
+        if at is None or not await _is_let_in(net, socket, at, ("A1", "AX")):
+            return None
+        await net.may_contact_alternate()
+        outcome = (await net.stun(socket, alternate)).outcome
+        if not isinstance(outcome, Answered) or outcome.mapped is None:
+            return None  # whether it is alive at all is another question: ``alternate_answers``
+        seen = parse_endpoint(outcome.mapped)
+        if seen.host != at.host:
+            return None
+        let_in = await _is_let_in(net, socket, seen, ("B1", "BX"))
+        return None if let_in is None else not let_in
+    except RequestDeclined:
+        return None
+    finally:
+        socket.close()
+
+
+async def _is_let_in(net: Network, socket: UdpSocket, at: Endpoint, senders: tuple[control.Sender, control.Sender]) -> bool | None:
+    """Whether the second of these senders reaches a port that has contacted the first. None: loss may explain its silence."""
+    contacted, other = (sender(net, name) for name in senders)
+    copies = copies_at_once(net)
+    sent = arrived = 0
+    for _ in range(MOST_ROUNDS):
+        series = net.new_series()
+        inbox = Inbox(net, socket, series)
+        request = control.Probe(
+            id=0, series=series, address=at.host, ports=((at.port, at.port),), senders=senders, copies=copies, spacing_ms=SPACING_MS
+        )
+        reply = await net.ask(lambda id, request=request: msgspec.structs.replace(request, id=id))  # type: ignore[misc]
+        if not isinstance(reply, control.Probed):
+            return None
+        if await net.until(lambda inbox=inbox: inbox.count(other) > 0, margin(net)):  # type: ignore[misc]
+            return True
+        if not reply.failed:
+            sent, arrived = sent + copies, arrived + inbox.count(contacted)
+        if chance_at_worst(arrived, sent, sent) < WRONG_BY_CHANCE:
+            return False
+    return None
