@@ -24,6 +24,7 @@ from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
 from edgecheck.wire.address import Endpoint
 
 COPIES, SPACING_MS, PATIENCE_MS = 6, 40, 200
+_ROUNDS = 4
 _SHUT_OUT = "shut-out"
 _REACHED = ("forwarded", "answered")
 _EARLIER = (
@@ -106,12 +107,21 @@ def reason(witness: Witness) -> str:
     )
 
 
+def unsure(witness: Witness) -> str:
+    """The same where loss may explain that it is silent now."""
+    return (
+        f"the server's alternate address was let in at {witness.name} before, and is not known to be any more: too much loss, or something "
+        "on the way shuts out whoever begins many flows (scan or flood protection)"
+    )
+
+
 def reason_of_another(row: PortRow, led: Led) -> str:
     """The same where the primary address was let in at this port."""
     some = " (those of a rule, or those that this port has contacted)" if row in led.unused else ""
     return (
-        f"the server's primary address is let in at {row.transport.upper()} {row.port}, and its alternate address is not: something on the "
-        f"way shuts out whoever knocks at many ports (port scan protection), or lets in some addresses only{some}, so silence proves nothing"
+        f"the server's primary address is let in at {row.transport.upper()} {row.port}, and its alternate address is not: something on "
+        f"the way shuts out whoever knocks at many ports (port scan protection), or lets in some addresses only{some}, so silence proves "
+        "nothing"
     )
 
 
@@ -123,8 +133,9 @@ async def weigh_silence(
     ``avoid``: ports that are no canaries. ``leaning``: transports whose arrivals are told for proofs because canaries stayed silent.
     ``scouted``: a port that was reached and is none of these.
     """
-    out: dict[Witness, bool] = {}
+    out: dict[Witness, bool | None] = {}
     shut: dict[str, Witness] = {}
+    reasons: dict[str, str] = {}
     for transport in ("udp", "tcp"):
         witness = witness_of(rows, transport) or scouted
         mine = [row for row in rows if row.transport == transport]
@@ -135,22 +146,23 @@ async def weigh_silence(
             # One by one connections were let in, or would have been, were there a rule: ``Dials.ask_calmly``.
             calm = transport == "tcp" == witness.transport and sum(_silent(row) for row in mine) <= CALM_PORTS
             out[witness] = await is_shut_out(net, witness, calmly=calm)
-        if out[witness]:
+        if out[witness] is not False:
             shut[transport] = witness
-            rows = [doubt(row, reason(witness)) if row.transport == transport and _silent(row) else row for row in rows]
+            reasons[transport] = reason(witness) if out[witness] else unsure(witness)
+            rows = [doubt(row, reasons[transport]) if row.transport == transport and _silent(row) else row for row in rows]
     leant = [row for row in rows if _reached(row) and row.transport in shut and row.transport in leaning]
     led = await led_in(net, [row for row in rows if _silent(row) or row in leant], avoid)
     # The canaries of the primary address were silent: that counts only where it was let in after them as well.
     proved = await let_in_at(net, [row for row in leant if row in led.rules])
     out_of: dict[str, PortRow] = {row.transport: row for row in reversed(led.rows)}
-    why = reason(shut["udp"]) if "udp" in shut else reason_of_another(out_of["udp"], led) if "udp" in out_of else ""
+    why = reason(shut["udp"]) if "udp" in shut and out[shut["udp"]] else reason_of_another(out_of["udp"], led) if "udp" in out_of else ""
     if why:
         tell(net, why)
     elif not led.rows and scouted is None and witness_of(rows) is None:
         earlier = noted(net)
         return [doubt(row, earlier) if earlier and _silent(row) else row for row in rows]
     return [
-        doubt(row, reason(shut[row.transport]), _REACHED)
+        doubt(row, reasons[row.transport], _REACHED)
         if row in leant and row not in proved
         else doubt(row, reason_of_another(out_of[row.transport], led))
         if row.transport in out_of and _silent(row)
@@ -171,10 +183,11 @@ def _reached(row: PortRow) -> bool:
 # --- A port at which it was let in before --------------------------------------------------------------------------------------
 
 
-async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -> bool:
+async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -> bool | None:
     """Whether nothing arrives there any more, though packets of the primary address do in the same moments. Else: one round trip.
 
-    ``calmly``: silence is believed only when it lasts; a guard that lets in so few new connections a second forgets soon.
+    None: nothing arrives, and loss may explain it. ``calmly``: silence is believed only when it lasts; a guard that lets in so few new
+    connections a second forgets soon.
     """
     if "inquire" not in net.service.capabilities:
         return False
@@ -186,7 +199,7 @@ async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -
     try:
         at = await net.proved(weather)
         silent = await _stays_silent(net, witness, opened, weather, at)
-        if silent and calmly:
+        if silent is not False and calmly:
             await net.sleep(CALM_S)
             silent = await _stays_silent(net, witness, opened, weather, at)
         return silent
@@ -198,18 +211,23 @@ async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -
             opened.close()
 
 
-async def _stays_silent(net: Network, witness: Witness, opened: End | None, weather: UdpSocket, at: Endpoint | None) -> bool:
+async def _stays_silent(net: Network, witness: Witness, opened: End | None, weather: UdpSocket, at: Endpoint | None) -> bool | None:
     how = Manner(witness.asked, COPIES, SPACING_MS, PATIENCE_MS)
-    measuring = asyncio.create_task(control_copies(net, weather, at))
-    try:
-        got, row = await reaches(net, (witness.transport, witness.port), how, opened)
-        if got or row is None or row.outcome != "silent" or row.said:
-            return False
-        arrived, sent = await measuring
-    finally:
-        measuring.cancel()
-        await asyncio.gather(measuring, return_exceptions=True)
-    if not sent:
-        return False
     chance = chance_of_silence if witness.transport == "udp" else chance_of_tcp_silence
-    return chance(arrived, sent, row.attempts) < WRONG_BY_CHANCE
+    attempts = arrived = sent = 0
+    for _ in range(_ROUNDS):
+        measuring = asyncio.create_task(control_copies(net, weather, at))
+        try:
+            got, row = await reaches(net, (witness.transport, witness.port), how, opened)
+            if got or row is None or row.outcome != "silent" or row.said:
+                return False
+            there, copies = await measuring
+        finally:
+            measuring.cancel()
+            await asyncio.gather(measuring, return_exceptions=True)
+        if not copies:
+            return False
+        attempts, arrived, sent = attempts + row.attempts, arrived + there, sent + copies
+        if chance(arrived, sent, attempts) < WRONG_BY_CHANCE:
+            return True
+    return None

@@ -7,17 +7,13 @@ this session has reached.
 
 
 from edgecheck.checks.port_forwarding.asking import Manner, open_end, reaches
-from edgecheck.checks.port_forwarding.shut_out import Witness, is_shut_out, reason
+from edgecheck.checks.port_forwarding.shut_out import Witness, is_shut_out, reason, unsure
 from edgecheck.checks.rtp_range.listening import Run
 from edgecheck.model.errors import LocalFailure, RequestDeclined
 
 STARVED = (
     "new flows were lost in the same rounds where others passed: there is too much loss, or this edge's table of connections is full, "
     "or it takes only so many new flows a second, or shuts out whoever begins many (scan or flood protection)"
-)
-_UNSURE = (
-    "the server's alternate address was let in at {name} before, and is not known to be any more: too much loss, or something on the way "
-    "shuts out whoever begins many flows (scan or flood protection)"
 )
 _TRIES = 3
 _HOW = Manner(held=False, copies=4, spacing_ms=20, patience_ms=100)
@@ -38,7 +34,7 @@ async def no_longer_let_in(run: Run, witness: Witness | None) -> str:
             if await _reaches(run, witness):
                 return ""
     out = await out_now(run, witness)
-    return out or ("" if witness.asked else _UNSURE.format(name=witness.name))
+    return out or ("" if witness.asked else unsure(witness))
 
 
 async def _reaches(run: Run, witness: Witness) -> bool:
