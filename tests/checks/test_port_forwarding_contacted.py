@@ -9,7 +9,7 @@ import pytest
 
 from echo_server.sessions.limits import TOKEN_LIMITS
 from edgecheck.checks import port_forwarding
-from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out
+from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out, lets_in_contacted
 from edgecheck.model.verdict import Verdict
 from edgecheck.wire.address import Endpoint
 from tests.checks.probing import SIP, TCP_ONLY, look, say, states
@@ -138,7 +138,7 @@ def told(edge: Callable[[], Edge], memory: SharedMemory | None = None) -> bool |
     async def work() -> bool | None:
         net = edge().network(memory)
         net.gate.open()
-        return await is_kept_out(net)
+        return await is_kept_out(net) if await lets_in_contacted(net) else None
 
     return clock.run(work())
 

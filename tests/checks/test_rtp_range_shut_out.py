@@ -143,9 +143,28 @@ def test_who_was_shut_out_before_finds_nothing_blocked(rule: tuple[int, int], pa
     assert "primary address" in seen.reasons["undecided"]
 
 
-@pytest.mark.parametrize("options", [{}, {"remembers_hosts": True}, {"filtering": "endpoint-independent"}, {"filtering": "address-dependent"}])
+LOOSE: list[dict[str, Any]] = [{"remembers_hosts": True}, {"filtering": "endpoint-independent"}, {"filtering": "address-dependent"}]
+"""NATs on which the primary address is let in at a port that has contacted it, rule or none."""
+
+
+@pytest.mark.parametrize("options", [{}, *LOOSE])
 def test_where_the_primary_address_is_let_in_by_no_rule_none_is_invented(options: dict[str, Any]) -> None:
-    assert look(rtp_range, banned(None, **options), memory=SharedMemory()).inbound_blocked == WHOLE
+    free = {"per_destination_ports": True, **options}
+    assert look(rtp_range, lambda: Edge(Nat(**free)), memory=SharedMemory()).inbound_blocked == WHOLE
+    shut = look(rtp_range, banned(None, **options), memory=SharedMemory())
+    assert (shut.inbound_blocked, shut.inbound_undecided) == ((WHOLE, ()) if not options else ((), WHOLE))
+
+
+@pytest.mark.parametrize("each_port", [False, True])
+@pytest.mark.parametrize("options", LOOSE)
+def test_a_guard_before_a_nat_that_lets_in_who_was_contacted(options: dict[str, Any], each_port: bool) -> None:
+    """Few ports of many are open: the prober is shut out before it comes to one, and the primary address asks elsewhere."""
+    for most in (3, 12):
+
+        def edge(most: int = most) -> Guarded:
+            return Guarded(Nat(**options, forwarded=forwarded_range(10_111, 10_114)), most=most, each_port=each_port)
+
+        nothing_is_blocked(look(rtp_range, edge, memory=SharedMemory()))
 
 
 @pytest.mark.parametrize("filtering", ["address-dependent", "address-and-port-dependent"])

@@ -25,13 +25,12 @@ KEPT_OUT = (
 )
 
 
-async def is_kept_out(net: Network) -> bool | None:
-    """Whether the alternate address stays outside where the primary one comes in. None: this NAT does not tell, or loss does not let it.
+async def lets_in_contacted(net: Network) -> bool | None:
+    """Whether the primary address is let in at a port that has contacted another port of it. None: could not tell.
 
-    Contacts the alternate address, and waits its turn for that; on a NAT that does not tell it is left uncontacted.
+    To be asked before that address knocks anywhere else: later it may be shut out itself.
     """
-    alternate = net.alternate
-    if alternate is None or not all(net.service.probe_ports):
+    if net.alternate is None or not all(net.service.probe_ports):
         return None
     try:
         socket = await net.open_udp()
@@ -39,18 +38,32 @@ async def is_kept_out(net: Network) -> bool | None:
         return None
     try:
         at = await net.proved(socket)
-        if at is None or not await _is_let_in(net, socket, at, ("A1", "AX")):
-            return None
-        await net.may_contact_alternate()
-        outcome = (await net.stun(socket, alternate)).outcome
+        return await _is_let_in(net, socket, at, ("A1", "AX")) if at is not None else None
+    except RequestDeclined:
+        return None
+    finally:
+        socket.close()
+
+
+async def is_kept_out(net: Network) -> bool | None:
+    """Whether the alternate address is not let in at a port that has contacted another port of it, where the primary one is.
+
+    None: loss does not let it be told. Contacts the alternate address, and waits its turn for that.
+    """
+    if net.alternate is None:
+        return None
+    await net.may_contact_alternate()
+    try:
+        socket = await net.open_udp()
+    except LocalFailure:
+        return None
+    try:
+        outcome = (await net.stun(socket, net.alternate)).outcome
         if not isinstance(outcome, Answered) or outcome.mapped is None:
             return None  # whether it is alive at all is another question: ``alternate_answers``
-        seen = parse_endpoint(outcome.mapped)
-        if seen.host != at.host:
-            return None
-        let_in = await _is_let_in(net, socket, seen, ("B1", "BX"))
+        let_in = await _is_let_in(net, socket, parse_endpoint(outcome.mapped), ("B1", "BX"))
         return None if let_in is None else not let_in
-    except RequestDeclined:
+    except RequestDeclined:  # among them: from an address that has not proved itself
         return None
     finally:
         socket.close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out
+from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out, lets_in_contacted
 from edgecheck.checks.port_forwarding.elsewhere import unless_here
 from edgecheck.checks.port_forwarding.examination import Rounds, arrivals, examine
 from edgecheck.checks.port_forwarding.led_on import led_on
@@ -107,6 +107,9 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     leaning = [transport for transport, canaries in (("udp", udp), ("tcp", tcp)) if canaries.kept_out]
     if profile.expect.forwarding != "ignore":
         rows = await arrivals(net, rows, rounds)
+    # What has just reached a witness is not shut out; but a guard may count each port of a sender's for itself, and spare a new one.
+    unheard = wholly_silent(rows, "udp") or (witness is None and wholly_silent(rows, "tcp"))
+    loose = await lets_in_contacted(net) if unheard else None
     doubted = await weigh_silence(net, rows, avoid, leaning, scouted)
     rows = [await unless_here(net, row, other) for row, other in zip(rows, doubted, strict=True)]
     sip = frozenset(port for need, port in udp_wanted if need.protocol == "sip")
@@ -122,8 +125,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     if "tcp" in dumb:
         connects = await alternate_connects(net)
         rows = rows if connects else [doubt(row, silent.format("TCP")) if row.transport == "tcp" else row for row in rows]
-    # What has just reached a witness is not shut out; but a guard may count each port of a sender's for itself, and spare a new one.
-    if ("udp" in dumb or (dumb and witness is None)) and await is_kept_out(net):
+    if loose and dumb and await is_kept_out(net):
         rows = [doubt(row, KEPT_OUT) if row.transport in dumb else row for row in rows]
         tell(net, KEPT_OUT)
     return observed(rows, path, answers, connects)

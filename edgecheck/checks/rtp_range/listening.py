@@ -82,6 +82,8 @@ class Run:
         """A few of the ports blocked inward, for their cause."""
         self.shut_out = ""
         """Why silence proves nothing: the prober was let in before, and no longer is, or another sender is in its place."""
+        self.lets_in_contacted: bool | None = None
+        """Whether the primary address is let in at a port that has contacted it; looked at where nothing arrives."""
         self.starved_by = ""
         """Why new flows to ports that are open were lost, where that could be told."""
         self.cause_untold = ""
