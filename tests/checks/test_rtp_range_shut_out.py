@@ -155,14 +155,13 @@ def test_where_the_primary_address_is_let_in_by_no_rule_none_is_invented(options
     assert (shut.inbound_blocked, shut.inbound_undecided) == ((WHOLE, ()) if not options else ((), WHOLE))
 
 
-@pytest.mark.parametrize("each_port", [False, True])
 @pytest.mark.parametrize("options", LOOSE)
-def test_a_guard_before_a_nat_that_lets_in_who_was_contacted(options: dict[str, Any], each_port: bool) -> None:
+def test_a_guard_before_a_nat_that_lets_in_who_was_contacted(options: dict[str, Any]) -> None:
     """Few ports of many are open: the prober is shut out before it comes to one, and the primary address asks elsewhere."""
     for most in (3, 12):
 
         def edge(most: int = most) -> Guarded:
-            return Guarded(Nat(**options, forwarded=forwarded_range(10_111, 10_114)), most=most, each_port=each_port)
+            return Guarded(Nat(**options, forwarded=forwarded_range(10_111, 10_114)), most=most)
 
         nothing_is_blocked(look(rtp_range, edge, memory=SharedMemory()))
 
