@@ -10,20 +10,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn, cast
 
-from edgecheck.cli import garbage, status
+from edgecheck.cli import garbage, status, stopped
 
 _INTERRUPTED = 130
 """What newer versions of typer make of a KeyboardInterrupt; older ones raise ``Abort``."""
-_STOPPED = "Stopped at once; nothing is reported."
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit status (``cli.status``)."""
     garbage.loading()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = invoke(sys.argv[1:] if arguments is None else arguments)
+        code = invoke(words)
     except KeyboardInterrupt:  # while modules were still being imported
-        code = _complain(_STOPPED, status.UNDECIDED)
+        code = _complain(stopped.sentence(words), status.UNDECIDED)
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -57,7 +57,7 @@ def invoke(arguments: Sequence[str]) -> int:
     except EdgecheckError as error:
         return _complain(str(error), status.UNDECIDED, error)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain(_STOPPED, status.UNDECIDED)
+        return _complain(stopped.sentence(arguments), status.UNDECIDED)
     except BrokenPipeError:
         return status.UNDECIDED
     except SystemExit as ended:  # of completion; and what typer makes of a reader that has gone, whose 1 would read as a warning
@@ -69,7 +69,7 @@ def invoke(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _fault(error)
     if code == _INTERRUPTED:
-        return _complain(_STOPPED, status.UNDECIDED)
+        return _complain(stopped.sentence(arguments), status.UNDECIDED)
     return code if isinstance(code, int) else status.FINE
 
 
@@ -79,7 +79,18 @@ def _plain(error: Any) -> str:
     for words, plain in _NUMBERS:
         message = re.sub(words, plain, message)
     command = getattr(getattr(error, "ctx", None), "command_path", "")
-    return f"{message} ({command} --help)" if message.startswith("Missing") and command else message
+    if message.startswith("Missing") and command:
+        return f"{_WANTED.get(command, message)} ({command} --help)"
+    return message
+
+
+_WANTED = {
+    "edgecheck explain": "Say what: a finding (edgecheck explain sip-alg.rewritten), a check (sip-alg: lists its findings), a saved report "
+    "(report.json) or a run of the history (@last).",
+    "edgecheck alg": "Name a SIP server: edgecheck alg --against sip:HOST; with an echo server of your own: edgecheck run sip-alg "
+    "edge://TOKEN@HOST.",
+}
+"""Of commands that cannot do without: what may be given."""
 
 
 _NUMBERS = (

@@ -11,15 +11,15 @@ FIRST_CONTACT = """\
 edgecheck finds out what this network's edge does to VoIP.
 
   edgecheck run edge://TOKEN@HOST    check this network against your echo server
-  edgecheck run                      try it on this machine alone (embedded server)
+  edgecheck run                      try it on this machine alone
   edgecheck register sip:me@domain   why does this account not register?
-  edgecheck stun HOST                ask any STUN server how this network's NAT behaves
+  edgecheck stun HOST                ask any STUN server how this NAT behaves
   edgecheck alg --against sip:HOST   look for a SIP ALG without an echo server
-  edgecheck explain ID|REPORT.json   what a finding means; a saved report judged anew
+  edgecheck explain ID|REPORT.json   what a finding means; a report judged anew
   edgecheck compare BEFORE AFTER     what changed between two saved reports
-  edgecheck watch edge://TOKEN@HOST  look again and again; an alarm when something changes
+  edgecheck watch edge://TOKEN@HOST  look again and again; tell what changes
 
-No echo server yet? Install edgecheck on a host outside and start there:  edgecheck-server
+No echo server yet? On a host outside: install edgecheck, run edgecheck-server.
 Every option: edgecheck --help, edgecheck run --help
 """
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from edgecheck.cli import garbage, history, status
+from edgecheck.cli import garbage, history, status, stopped
 from edgecheck.cli.output import Output, is_terminal
 from edgecheck.cli.target import is_target, target_of
 from edgecheck.model.errors import UsageError
@@ -191,6 +191,7 @@ async def _until_told_to_end(work: "Callable[[], Awaitable[T]]") -> T:
     for number in _ended_by():
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, task.cancel)
+    stopped.begin()
     return await work()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from edgecheck import __version__, profiles
 from edgecheck.cli import invoke, main
+from edgecheck.cli.run import carry_out
 from edgecheck.model.errors import LocalFailure, ServerUnreachable
 from edgecheck.report import json as json_report
 from tests.reports import finding, nat, report, result
@@ -81,7 +82,8 @@ def test_version(capsys):
         (["run", "--profile", "asterix"], "did you mean asterisk?"),
         (["run", "--json", "-", "--junit", "-"], "Only one report can go to stdout"),
         (["run", "--json", "/nowhere/at/all/r.json"], "There is no folder /nowhere/at/all"),
-        (["explain"], "(edgecheck explain --help)"),
+        (["explain"], "a run of the history (@last). (edgecheck explain --help)"),
+        (["alg"], "edgecheck alg --against sip:HOST"),
         (["explain", "sip-alg.rewriten"], "did you mean sip-alg.rewritten?"),
         (["explain", "missing.json"], "cannot be read"),
         (["profiles", "asterix"], "did you mean asterisk?"),
@@ -139,6 +141,28 @@ def test_ctrl_c_is_undecided(capsys, monkeypatch):
 
     monkeypatch.setattr("edgecheck.cli.listing.checks", interrupted)
     assert outcome(capsys, "checks") == (3, "", "Stopped at once; nothing is reported.\n")
+
+
+def test_ctrl_c_before_anything_was_sent_says_so(capsys, monkeypatch):
+    """While it still starts; once packets are sent the first Ctrl-C makes a report, and the second says that there is none."""
+
+    def starting(*given):
+        raise KeyboardInterrupt
+
+    def at_work(*given):
+        async def work():
+            raise KeyboardInterrupt
+
+        return carry_out(work)
+
+    monkeypatch.setattr("edgecheck.cli.run.run", starting)
+    assert outcome(capsys, "run") == (3, "", "Stopped before anything was sent: nothing is known of this network yet.\n")
+    monkeypatch.setattr("edgecheck.cli.run.run", at_work)
+    assert outcome(capsys, "run") == (3, "", "Stopped at once; nothing is reported.\n")
+
+
+def test_the_first_words_fit_a_terminal_of_80_columns(capsys):
+    assert max(map(len, outcome(capsys)[1].splitlines())) <= 80
 
 
 def test_help_imports_nothing_heavy():
