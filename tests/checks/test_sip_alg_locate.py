@@ -51,7 +51,7 @@ def test_a_change_at_the_first_hop_was_made_on_this_machine() -> None:
 def test_a_gap_names_nobody() -> None:
     located, reason = locate(SENT, stages(SENT, None, BY_BOTH), BY_BOTH)
     assert located is None
-    assert "Via, Contact changed somewhere from hop 1 to hop 2" in reason
+    assert f"Via, Contact changed somewhere between {HOME} and {CORE}" in reason
 
 
 def test_routers_that_quote_nothing_leave_it_unknown_and_never_none() -> None:
@@ -82,6 +82,31 @@ REMOVED = SENT.replace(b"Contact: <sip:x@192.168.88.2:40000>\r\n", b"")
 def test_headers_that_are_added_or_removed_are_located(changed: bytes, name: str) -> None:
     assert told(SENT, stages(SENT, changed, changed), changed) == [(1, HOME, (name,))]
     assert told(changed, stages(changed, changed, SENT), SENT) == [(2, CARRIER, (name,))]
+
+
+OFFER = SENT.replace(b"Content-Length: 0\r\n\r\n", b"Content-Length: 97\r\n\r\n") + (
+    b"v=0\r\no=- 1 1 IN IP4 192.168.88.2\r\ns=-\r\nc=IN IP4 192.168.88.2\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\na=rtcp:30001\r\n"
+)
+SDP = [
+    (OFFER.replace(b"c=IN IP4 192.168.88.2", b"c=IN IP4 100.64.0.2"), "sdp c="),
+    (OFFER.replace(b"1 1 IN IP4 192.168.88.2", b"1 1 IN IP4 100.64.0.2"), "sdp o="),
+    (OFFER.replace(b"audio 30000", b"audio 0"), "sdp m="),
+    (OFFER.replace(b"30001", b"30003"), "sdp a=rtcp"),
+    (OFFER.replace(b"s=-\r\n", b""), "sdp s="),
+]
+
+
+@pytest.mark.parametrize(("changed", "name"), SDP)
+def test_lines_of_sdp_are_located_where_the_quotes_hold_them(changed: bytes, name: str) -> None:
+    assert told(OFFER, stages(OFFER, changed, changed), changed) == [(1, HOME, (name,))]
+    located, reason = locate(OFFER, stages(OFFER[:180], OFFER[:180], OFFER[:180]), changed)
+    assert (located, reason) == (None, f"{name} changed, and what the routers quote does not show where")
+
+
+@pytest.mark.parametrize("cut", range(60, len(OFFER)))
+def test_an_offer_that_is_cut_off_has_lost_no_line(cut: int) -> None:
+    assert differences(OFFER, OFFER[:cut]) == ()
+    assert differences(OFFER[:cut], OFFER) == ()
 
 
 @pytest.mark.parametrize("cut", range(60, len(ADDED)))

@@ -26,6 +26,25 @@ QUOTED = 520
 """What Linux routers quote of a datagram in an ICMP error."""
 
 
+def test_the_short_invite_is_quoted_with_its_sdp() -> None:
+    """With the longest addresses; and a little longer still, where an ALG has written longer ones."""
+    long = Caller(
+        transport="udp",
+        local=Endpoint("192.168.100.200", 54_321),
+        server=Endpoint("198.51.100.100", 15_060),
+        session=SESSION,
+        series=0xFFFF,
+        channel=7,
+        media_port=30_000,
+    )
+    made = messages.short_invite(long)
+    message = sip.parse(made.data)
+    assert made.data.index(b"m=audio") < QUOTED - 20
+    assert (message.content_length, [line.kind for line in sdp.parse(message.body)]) == (len(message.body), list("vosctma"))
+    assert recognize(made.data, SESSION, 0xFFFF) == made.item
+    assert {"Via", "Contact", "To", "From", "Call-ID", "CSeq", "Max-Forwards"} <= {header.name for header in message.headers}, "section 8.1.1"
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 def test_via_and_contact_come_first_and_tell_the_truth(name: str) -> None:
     message = sip.parse(REQUESTS[name])

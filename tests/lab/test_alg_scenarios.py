@@ -78,6 +78,9 @@ def test_mutation(play: Play, case: Case) -> None:
     at_home = [(row["hop"], row["up_to_hop"]) for row in seen["located"] or ()]
     if case.mutations[0] in ("R16", "R16-all", "R21", "A5-busy"):  # behind the home router's look at the TTL
         found += [] if at_home == [(1, 2)] else [f"located at {at_home}"]
+    if case.mutations[0] in ("R10", "R10-origin", "R11"):  # no header of theirs is touched: the offer itself is seen in what routers quote
+        shown = {where for row in seen["located"] or () for where in row["where"] if row["hop"] == 1}
+        found += [] if {row["where"] for row in case.changes} <= shown else [f"located by {sorted(shown)}"]
     if "R1-again" in case.mutations:
         found += [] if not at_home else [f"located at {at_home}, though the copies differ"]
     if case.found:

@@ -32,7 +32,8 @@ ENOUGH = 60
 WALKED: dict[str, Callable[[Caller], Request]] = {"OPTIONS": options, "REGISTER": register, "INVITE": invite}
 """What is followed hop by hop, by method; the first of these that shows it."""
 _Line = tuple[str, int]
-"""A header's name, and how many of that name went before it."""
+"""A header's name, or an SDP line's (``sdp c=``), and how many of that name went before it."""
+SDP = "sdp "
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +127,9 @@ def locate(sent: bytes, stages: Sequence[Stage], at_server: bytes | None) -> tup
             last = at_server is not None and there is points[-1]
             found.append(Located(hop=here.hop, address=here.address, where=changed, before_server=last))
         elif changed:
-            first = f"hop {here.hop}" if here.hop else "this machine"
-            gaps.append(f"{', '.join(changed)} changed somewhere from {first} to hop {there.hop - 1}: not all of them quote")
+            # By address: where words come late, the number of a hop that says nothing cannot be relied on.
+            between = f"{here.address} and {there.address or 'the server'}"
+            gaps.append(f"{', '.join(changed)} changed somewhere between {between}: not all of those there quote")
     unseen = _unseen(sent, at_server, {name for one in found for name in one.where}, gaps) if at_server is not None else ()
     if unseen:
         gaps.append(f"{', '.join(unseen)} changed, and what the routers quote does not show where")
@@ -138,7 +140,7 @@ def _unseen(sent: bytes, at_server: bytes, located: set[str], gaps: list[str]) -
     """What differs between both ends, and no hop or gap was named for."""
     told = located | {name for gap in gaps for name in gap.partition(" changed ")[0].split(", ")}
     changed = differences(sent, at_server)
-    if sent.partition(_END)[2] != at_server.partition(_END)[2]:
+    if sent.partition(_END)[2] != at_server.partition(_END)[2] and not any(name.startswith(SDP) for name in changed):
         changed = (*changed, "body")
     if not changed and sent != at_server:
         changed = ("its form",)  # white space, order, or spelling
@@ -149,10 +151,10 @@ _END = b"\r\n\r\n"
 
 
 def differences(before: bytes, after: bytes) -> tuple[str, ...]:
-    """Names of what differs: the Request-URI, headers whose values changed, and headers that were added or removed.
+    """Names of what differs: the Request-URI, headers and lines of SDP whose values changed, and those that were added or removed.
 
     Either may be cut off at its end. What lies beyond the cut is not known, so a header that one has and the other has not counts only
-    where the other is whole, or goes on with a header that follows it in the one.
+    where all headers of the other are there, or it goes on with one that follows in the one; a line of SDP only where it goes on so.
     """
     ours, theirs = _lines(before), _lines(after)
     names = [name for name in ours if name in theirs and ours[name] != theirs[name]]
@@ -165,7 +167,8 @@ def _missing(lines: dict[_Line, bytes], others: dict[_Line, bytes], other_text: 
     """Those that the other message lacks for certain."""
     order = list(lines)
     shared = [place for place, line in enumerate(order) if line in others]
-    seen = len(order) if _END in other_text else (shared[-1] if shared else 0)
+    headers = sum(not name.startswith(SDP) for name, _ in order) if _END in other_text else 0
+    seen = max(headers, shared[-1] if shared else 0)
     return [line for line in order[:seen] if line not in others]
 
 
@@ -176,7 +179,7 @@ def lines_named(text: bytes, name: str) -> list[bytes]:
 
 
 def _lines(text: bytes) -> dict[_Line, bytes]:
-    """Headers that are there in full, by name and how many of that name went before; the start line under the empty name."""
+    """Headers and lines of SDP that are there in full, by name and how many of that name went before; the start line under no name."""
     head = text.partition(_END)
     lines = head[0].split(b"\r\n")
     if not head[1]:
@@ -189,4 +192,10 @@ def _lines(text: bytes) -> dict[_Line, bytes]:
         elif colon and not line.startswith((b" ", b"\t")):
             long = sip.long_name(name.decode("ascii", "replace").strip())
             out[long, sum(each == long for each, _ in out)] = value.strip()
+    if head[2].startswith(b"v="):
+        for line in head[2].split(b"\r\n")[:-1]:
+            name, _, value = line.partition(b"=")
+            label = f"{SDP}{name.decode('ascii', 'replace')}="
+            label += value.partition(b":")[0].decode("ascii", "replace") if name == b"a" else ""
+            out[label, sum(each == label for each, _ in out)] = value
     return out

@@ -310,7 +310,7 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     """0 = this machine."""
     address: str | None
     where: tuple[str, ...]
-    """Headers; ``answer``: it answers in the server's place; ``message``: it drops the request."""
+    """Headers, lines of SDP; ``answer``: it answers in the server's place; ``message``: it drops the request."""
     message: str = ""
     """The request that was followed: what becomes of others was not."""
     before_server: bool = False

@@ -13,9 +13,9 @@ from edgecheck.checks.sip_alg.dropper import look_for_whoever_drops
 from edgecheck.checks.sip_alg.incoming import read_incoming
 from edgecheck.checks.sip_alg.knocking import ask_mirror
 from edgecheck.checks.sip_alg.listening_phone import ListeningPhone
-from edgecheck.checks.sip_alg.locate import WALKED
+from edgecheck.checks.sip_alg.locate import SDP, WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog, ServerAccount
-from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, split_item
+from edgecheck.checks.sip_alg.messages import FLOW_OF, FLOWS, Caller, Step, short_invite, split_item
 from edgecheck.checks.sip_alg.new_ports import ROUNDS, NewPorts, methods_to_try
 from edgecheck.checks.sip_alg.observation import NEW_PORTS, Channel, Harm, Level, Pinhole, SipAlgObservation, SipProbe, Size, ViaPort
 from edgecheck.checks.sip_alg.phone import Phone
@@ -146,7 +146,20 @@ async def _look_for_the_hop(net: Network, logs: list[ChannelLog], seen: SipAlgOb
     if not net.sees_quotes:
         return msgspec.structs.replace(seen, located_reason="this platform shows a program without privileges no quotes of expired packets")
     log = next(log for log in logs if (log.transport, log.server.port) == ("udp", touched[0].server_port))
-    return await look_for_whoever_rewrites(net, log, seen, touched[0].method, _media_port(net, profile, _MOST_CHANNELS - 1))
+    ways = [(touched[0].method, WALKED[touched[0].method])]
+    if any(
+        change.where.startswith(SDP) and change.direction == "request"
+        for one in touched
+        if one.server_port == log.server.port
+        for change in one.changes
+    ):
+        ways.insert(0, ("INVITE", short_invite))  # its SDP is seen, too, where routers quote that much
+    for number, (method, make) in enumerate(ways):
+        media_port = _media_port(net, profile, _MOST_CHANNELS - 1, number)
+        found = await look_for_whoever_rewrites(net, log, seen, method, make, media_port)
+        if found.located is not None:
+            break
+    return found
 
 
 def _phones(net: Network, logs: list[ChannelLog]) -> list[Phone]:

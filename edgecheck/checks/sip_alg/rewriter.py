@@ -6,15 +6,15 @@ the one behind it, is asked again, and must quote the message as before.
 """
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
 from edgecheck.checks.hops import RATE_LIMIT_S, expire
 from edgecheck.checks.sip_alg.knocking import ask_mirror
-from edgecheck.checks.sip_alg.locate import WALKED, Stage, differences, locate, walk, with_neighbors
+from edgecheck.checks.sip_alg.locate import Stage, differences, locate, walk, with_neighbors
 from edgecheck.checks.sip_alg.log import ChannelLog
-from edgecheck.checks.sip_alg.messages import Caller
+from edgecheck.checks.sip_alg.messages import Caller, Request
 from edgecheck.checks.sip_alg.observation import Located, SipAlgObservation
 from edgecheck.checks.sip_alg.owner import check_owners, written
 from edgecheck.model.check import Network, UdpSocket
@@ -27,9 +27,9 @@ NOT_EACH_TIME = "the same message is rewritten at some times and not at others: 
 
 
 async def look_for_whoever_rewrites(
-    net: Network, log: ChannelLog, seen: SipAlgObservation, method: str, media_port: int
+    net: Network, log: ChannelLog, seen: SipAlgObservation, method: str, make: Callable[[Caller], Request], media_port: int
 ) -> SipAlgObservation:
-    """The observation with the hops that rewrite the method's first request, or why they are not known."""
+    """The observation with the hops that rewrite the method's request, as ``make`` writes it, or why they are not known."""
     try:
         socket = await net.open_udp()
     except LocalFailure as failure:
@@ -44,7 +44,7 @@ async def look_for_whoever_rewrites(
             channel=log.number,
             media_port=media_port,
         )
-        request = WALKED[method](caller)
+        request = make(caller)
         marker = caller.marker(request.step).encode()
         stages, arrived = await walk(net, socket, log.server, request.data)
         at_server = (await _received(net, marker))[:1] if arrived else []
