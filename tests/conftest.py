@@ -1,6 +1,8 @@
-"""What holds for every test: how the suite is spread over processes, that no clock decides, that whatever a run keeps for its user is
-kept in a folder of the test run, and that programs which tests start are compiled once, not at each start."""
+"""What holds for every test: how the suite is spread over processes, that no clock and nobody's settings decide, that whatever a run keeps
+for its user is kept in a folder of the test run, and that programs which tests start are compiled once, not at each start."""
 
+import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +14,9 @@ from xdist.scheduler import LoadFileScheduling
 
 THIS_MACHINE = ("tests/server/", "tests/net/", "tests/cli/", "tests/test_loopback.py", "tests/test_embedded.py")
 """They share this machine's loopback addresses, some of them with ports of fixed numbers."""
+
+SETTINGS = re.compile(r"LANG(UAGE)?|LC_.*|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR.*|TTY_.*|.*_PROXY|PYTHONIOENCODING", re.IGNORECASE)
+"""Environment variables."""
 
 # A busy machine is no fault of the property.
 hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +39,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spread | Non
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What one process must do alone first, then the laboratory, which has the longest files: what is left for the last process then is short."""
     items.sort(key=lambda item: (not item.nodeid.startswith(THIS_MACHINE), item.get_closest_marker("lab") is None))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_settings() -> Iterator[None]:
+    """What the machine's owner has set for his own programs bends no output (width, color, a locale that may not even be installed) and leads
+    no request for a loopback address to his proxy. A test that is about such a setting makes it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in filter(SETTINGS.fullmatch, list(os.environ)):
+            environment.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -134,7 +134,7 @@ OF_IPV4_ALONE = {"sip:u@sixsrv.example.com": {"no-usable-address": "fail"}, "sip
 ONE_PORT = "asked from one port, while the box is there and after it"
 _ASK = f"""import dns.message, dns.query
 question = dns.message.make_query("plain.example.com", "A")
-print(dns.query.udp(question, "{SERVER}", timeout=5, source_port=40000).answer[0][0])"""
+print(dns.query.udp(question, "{SERVER}", timeout=15, source_port=40000).answer[0][0])"""
 
 MANY = 40
 """More than a datagram of 1232 bytes holds."""

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.waiting import PATIENCE_S
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = ("unshare", "nsenter", "setpriv", "ip", "nft", "conntrack", "sysctl", "ping")
 _HOLD = "mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec cat"
@@ -41,7 +43,7 @@ class Program:
         """What it has written to standard error so far."""
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
 
-    def line(self, timeout: float = 10.0) -> str:
+    def line(self, timeout: float = PATIENCE_S) -> str:
         """Its next line on stdout. Raises ``LabError`` when it ends or time is up."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
@@ -52,12 +54,12 @@ class Program:
                 raise LabError(f"{self.name} said nothing within {timeout:g} s\n{self.stderr}")
             data = os.read(descriptor, 65536)
             if not data:
-                raise LabError(f"{self.name} ended (status {self.process.wait(5)}) before it said more\n{self.stderr}")
+                raise LabError(f"{self.name} ended (status {self.process.wait(PATIENCE_S)}) before it said more\n{self.stderr}")
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode(errors="replace")
 
-    def lines_until(self, word: str, timeout: float = 10.0) -> list[str]:
+    def lines_until(self, word: str, timeout: float = PATIENCE_S) -> list[str]:
         """Lines up to and including the first that starts with ``word``."""
         deadline = time.monotonic() + timeout
         lines = [self.line(timeout)]
@@ -178,7 +180,7 @@ class Ground:
         return done
 
     def spawn(
-        self, namespace: str, *command: str, ready: str | None = None, timeout: float = 15.0, environment: Mapping[str, str] | None = None
+        self, namespace: str, *command: str, ready: str | None = None, timeout: float = PATIENCE_S, environment: Mapping[str, str] | None = None
     ) -> Program:
         """Start a program in the background; with ``ready``, wait for its stdout line that starts so."""
         name = " ".join(command[:4])

@@ -14,9 +14,13 @@ import time
 from typing import Any
 
 from tests.lab.ground import Ground, python
+from tests.waiting import PATIENCE_S
 
 Address = tuple[str, int]
 ANY = "0.0.0.0"
+_SO_RCVBUFFORCE = 33
+_ROOM = 4 << 20
+"""Bytes: what arrives before anybody reads is kept."""
 
 
 class Packets:
@@ -27,7 +31,7 @@ class Packets:
 
     def _ask(self, **question: Any) -> Any:
         self._program.say(json.dumps(question))
-        answer = json.loads(self._program.line(20))
+        answer = json.loads(self._program.line(2 * PATIENCE_S))
         if "error" in answer:
             raise OSError(answer["error"])
         return answer["value"]
@@ -40,14 +44,14 @@ class Packets:
         """Send; a refusal by the system is raised as OSError."""
         self._ask(do="send", name=name, to=to, data=data.hex(), copies=copies)
 
-    def receive(self, name: str, timeout: float = 3.0) -> tuple[bytes, Address]:
+    def receive(self, name: str, timeout: float = PATIENCE_S) -> tuple[bytes, Address]:
         """The next datagram. Raises TimeoutError."""
         found = self._ask(do="receive", name=name, timeout=timeout)
         if found is None:
             raise TimeoutError(f"nothing arrived at {name} within {timeout:g} s")
         return bytes.fromhex(found[0]), tuple(found[1])
 
-    def until(self, name: str, marker: bytes, timeout: float = 3.0) -> list[tuple[bytes, Address]]:
+    def until(self, name: str, marker: bytes, timeout: float = PATIENCE_S) -> list[tuple[bytes, Address]]:
         """All datagrams that arrived before ``marker``. Raises TimeoutError when the marker does not come."""
         seen: list[tuple[bytes, Address]] = []
         while True:
@@ -60,12 +64,12 @@ class Packets:
         """Arrival times (monotonic seconds) of all that arrives until nothing has come for ``quiet`` seconds."""
         return list(self._ask(do="count", name=name, quiet=quiet))
 
-    def error(self, name: str, to: Address, data: bytes, timeout: float = 3.0) -> str | None:
+    def error(self, name: str, to: Address, data: bytes, timeout: float = PATIENCE_S) -> str | None:
         """Send from ``name`` as a connected socket and return the errno's name that ICMP brought back; None when none came."""
         name_of_error: str | None = self._ask(do="error", name=name, to=to, data=data.hex(), timeout=timeout)
         return name_of_error
 
-    def connect(self, to: Address, port: int = 0, timeout: float = 3.0) -> str:
+    def connect(self, to: Address, port: int = 0, timeout: float = PATIENCE_S) -> str:
         """Open a TCP connection: ``connected`` or the errno's name."""
         return str(self._ask(do="connect", to=to, port=port, timeout=timeout))
 
@@ -73,7 +77,7 @@ class Packets:
         """A TCP listener called ``name``."""
         self._ask(do="listen", name=name, port=port)
 
-    def accept(self, name: str, timeout: float = 3.0) -> Address:
+    def accept(self, name: str, timeout: float = PATIENCE_S) -> Address:
         """The peer of the next connection; it is then known as ``name/peer``."""
         return tuple(self._ask(do="accept", name=name, timeout=timeout))
 
@@ -81,7 +85,7 @@ class Packets:
         """A TCP connection called ``name`` from ``port``; each part goes out as a segment of its own."""
         self._ask(do="exchange", name=name, port=port, to=to, parts=[part.hex() for part in parts])
 
-    def read(self, name: str, size: int, timeout: float = 3.0) -> bytes:
+    def read(self, name: str, size: int, timeout: float = PATIENCE_S) -> bytes:
         """At least ``size`` bytes of the stream ``name``."""
         return bytes.fromhex(self._ask(do="read", name=name, size=size, timeout=timeout))
 
@@ -106,7 +110,10 @@ class _Sockets:
 
     def bind(self, name: str, port: int, host: str) -> Any:
         made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
+        except PermissionError:  # an ordinary user's, as large as the system allows
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         made.bind((host, port))
         self.sockets[name] = made
         return made.getsockname()[:2]
@@ -161,7 +168,7 @@ class _Sockets:
 
     def exchange(self, name: str, port: int, to: list[Any], parts: list[str]) -> None:
         made = _stream(port)
-        made.settimeout(5)
+        made.settimeout(PATIENCE_S)
         made.connect((to[0], to[1]))
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:

@@ -12,6 +12,7 @@ from tests.lab.ground import Program, python
 from tests.lab.kamailio import run as run_kamailio
 from tests.lab.ready import End
 from tests.lab.topology import Topology
+from tests.waiting import PATIENCE_S
 
 _KAMAILIO = """
 debug=1
@@ -117,7 +118,7 @@ def main(what: str, argument: str) -> None:
         print("ready", flush=True)
         while not select.select([sys.stdin], [], [], 0.02)[0]:
             put += 1
-            answered += ask(argument, put, 1.0) is not None
+            answered += ask(argument, put, PATIENCE_S) is not None
         print(put, answered, flush=True)
     elif what == "mute":
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -14,6 +14,7 @@ from tests.lab.conftest import Laboratory
 from tests.lab.ground import python
 from tests.lab.routers import Forward, KernelRouter
 from tests.lab.topology import CLIENT, LAN_HOST, Plan, Topology
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.lab
 
@@ -115,7 +116,7 @@ def seen(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[Cal
             command = python("-m", "edgecheck", "run", runs.Server().target, "--profile", str(profile), "--json", "-", "--quiet", *site.checks)
             looks = [runs.report(topology, directory / name, (*before, *command)) for name, before in (("with", ()), ("without", WITHOUT))]
             calls.say("that will do")
-            put, answered = map(int, calls.line().split())
+            put, answered = map(int, calls.line(2 * PATIENCE_S).split())
             return Seen(*looks, put, answered)
 
     with laboratory.together(request, "site", play) as take:

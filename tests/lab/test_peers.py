@@ -133,7 +133,7 @@ def test_sipp(sip_site: Site, flow: str, transport: str) -> None:
         "1",
         "-nostdin",
         "-timeout",
-        "10",
+        str(PATIENCE_S),
         "-t",
         transport,
         "-i",
@@ -142,7 +142,7 @@ def test_sipp(sip_site: Site, flow: str, transport: str) -> None:
         "5070",
         f"{SERVER}:5060",
     )
-    done = sip_site.topology.ground.run("client", *command, timeout=30)
+    done = sip_site.topology.ground.run("client", *command)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

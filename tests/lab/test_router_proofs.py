@@ -67,9 +67,10 @@ def test_throttled_and_lossy(laboratory: Laboratory) -> None:
     with standing(laboratory, Plan(home=KernelRouter(udp_rate=500)), "throttled") as (_, client, server):
         server.bind("a", 3478, SERVER)
         client.bind("p")
+        began = time.monotonic()
         client.send("p", (SERVER, 3478), b"x", copies=2000)
         times = server.count("a")
-        assert len(times) < 50 + 2 + 500 * (times[-1] - times[0] + 0.1)
+        assert 50 <= len(times) < 50 + 2 + 500 * (times[-1] - began)
     with standing(laboratory, Plan(loss=10), "lossy") as (_, client, server):
         server.bind("a", 3478, SERVER)
         client.bind("p")
@@ -79,7 +80,7 @@ def test_throttled_and_lossy(laboratory: Laboratory) -> None:
 
 def test_idle_mappings_are_forgotten_in_their_time(laboratory: Laboratory) -> None:
     """Waiting is what is tested here: an idle flow is known well before its time is up, and forgotten well after. Each is asked once."""
-    with standing(laboratory, Plan(home=KernelRouter(udp_timeout_s=2, udp_stream_timeout_s=5)), "timeouts") as (_, client, server):
+    with standing(laboratory, Plan(home=KernelRouter(udp_timeout_s=3, udp_stream_timeout_s=6)), "timeouts") as (_, client, server):
         server.bind("a", 3478, SERVER)
 
         def contact(name: str) -> tuple[str, int]:
@@ -90,7 +91,7 @@ def test_idle_mappings_are_forgotten_in_their_time(laboratory: Laboratory) -> No
             return mapped
 
         flows = {}
-        for name in ("early", "late", "stream", "old stream", "open"):
+        for name in ("open", "late", "old stream", "stream", "early"):
             client.bind(name)
             flows[name] = contact(name)
         began = time.monotonic()
@@ -115,11 +116,11 @@ def test_idle_mappings_are_forgotten_in_their_time(laboratory: Laboratory) -> No
         for at in (1.1, 2.3):
             wait(at)
             assert [contact(name) for name in ("stream", "old stream")] == [flows["stream"], flows["old stream"]]
-        wait(2.6)
+        wait(3.8)
         forgotten("late")
-        wait(4.8)
+        wait(6)
         known("stream")
-        wait(8)
+        wait(9.3)
         forgotten("old stream")
 
 

@@ -76,7 +76,9 @@ class TlsBox:
         return [] if self._program is None else self._program.stderr.splitlines()
 
     def _nft(self, rules: str) -> None:
-        self._ground.shell(f"ip netns exec {self._namespace} nft -f - <<'END'\n{rules}END")
+        """With the flows, for rules count for a flow's first packet."""
+        flush = f"ip netns exec {self._namespace} conntrack -F 2>/dev/null"
+        self._ground.shell(f"ip netns exec {self._namespace} nft -f - <<'END'\n{rules}END\n{flush}")
 
 
 class _Authority:
@@ -106,7 +108,7 @@ def _onward(target: tuple[str, int]) -> socket.socket:
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.settimeout(5)
+    made.settimeout(30)
     made.connect(target)
     return made
 
