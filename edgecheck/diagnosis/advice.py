@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from edgecheck.checks.topology.judge import LED_ON
-from edgecheck.diagnosis import alg_advice, knowledge
+from edgecheck.diagnosis import account_advice, alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.lifetime_advice import keep_alive, sip_apart
@@ -370,6 +370,7 @@ _RULES: dict[str, Callable[[Facts, Finding], tuple[str, ...]]] = {
     "mapping-lifetime.very-short": keep_alive,
     "mapping-lifetime.sip-longer": sip_apart,
     "mapping-lifetime.sip-shorter": sip_apart,
+    "registration.forbidden": account_advice.forbidden,
     "sip-alg.hint": _echo_server,
     "sip-alg.no-trace": _echo_server,
     "nat-behavior.undecided": second_address,

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from edgecheck.diagnosis.advice import advise
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.headline import headline, leading
 from edgecheck.diagnosis.rules import explained
@@ -133,3 +134,24 @@ def test_another_place_explains_nothing() -> None:
     other = result("transport", ("stale-port", "fail", "The DNS names port 5998."))
     moved = msgspec.structs.replace(other, findings=(msgspec.structs.replace(other.findings[0], subject="y"),))
     assert explained(Facts([transport, moved, result("registration", BLIND)], PROFILE, None)) == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        (
+            "UDP 192.0.2.1:5060 answered 403 Forbidden without asking for a password first: that is also what a trunk says that knows its "
+            "customers by address (it sees 203.0.113.9).",
+            "Have the provider, or the PBX's allow-list, admit this network's public address (203.0.113.9): ",
+        ),
+        (
+            "UDP 192.0.2.1:5060 answered 403 Forbidden without asking for a password first.",
+            "Have the provider, or the PBX's allow-list, admit this network's public address: ",
+        ),
+        ("UDP 192.0.2.1:5060 answered 403 Forbidden to the credentials.", "Enter password and authentication user anew, "),
+        ("UDP 192.0.2.1:5060 answered 403 Forbidden.", "Refused before a password was asked for: have the provider"),
+    ],
+)
+def test_a_403_says_what_to_do_by_when_it_came(told: str, step: str) -> None:
+    first, *_ = advise(Facts([result("registration", ("forbidden", "fail", told))], PROFILE, None))
+    assert first.startswith(step)

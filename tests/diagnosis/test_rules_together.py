@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from edgecheck.checks.port_forwarding import PortRow, shut_out
+from edgecheck.checks.port_forwarding.primary import Led
 from edgecheck.diagnosis.facts import Facts
 from edgecheck.diagnosis.rules import held
 from tests.diagnosis.saved import RTP, UDP_BLOCKED, advice, headline, ports, symmetric, topology
@@ -197,7 +198,8 @@ def test_a_port_that_this_machines_firewall_may_drop_sends_nobody_to_wait():
 
 def test_a_guard_is_told_whom_to_exempt_and_a_rule_for_some_alone_is_thought_of():
     row = PortRow(port=5060, transport="udp", purpose="SIP", required=True, state="blocked")
-    reasons = {shut_out.reason(shut_out.Witness("udp", 5060, False)): 1, shut_out.reason_of_another(row): 2}
+    reasons = {shut_out.reason(shut_out.Witness("udp", 5060, False)): 1}
+    reasons |= {shut_out.reason_of_another(row, led): 2 for led in (Led(rules=[row]), Led(unused=[row]))}
     for reason, steps in reasons.items():
         told = advice(result(finding("port-forwarding.undecided", "inconclusive", "UDP 5060", f"UDP 5060 could not be told: {reason}.")))
         assert told[0].startswith("Exempt the echo server (198.51.100.10 and 198.51.100.11) from the port scan")
