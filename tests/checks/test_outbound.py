@@ -320,3 +320,45 @@ def test_without_a_session_and_without_an_answer() -> None:
     _, said = without_session(lambda edge: edge.walls.update(walls(*ALL_UDP, ("tls", 443), ("tls", 5061), *[("tcp", port) for port in (80, 3478, 5060, 5080, 5090)])))
     assert said.verdict is Verdict.INCONCLUSIVE
     assert "it is off, the address is wrong" in said.findings[0].summary
+
+
+@pytest.mark.parametrize("per_s", [0.5, 1, 5, 20])
+@pytest.mark.parametrize("most", [2, 4, 8])
+def test_a_limit_on_new_flows_closes_no_port(most: int, per_s: float) -> None:
+    """Flood protection: known flows pass, others are dropped whatever the port. All ports are open; nothing may be called closed."""
+
+    def change(edge: Walled) -> None:
+        edge.others_reach_all()
+        edge.new_flows = (most, per_s)
+
+    seen, said = trial(change)
+    states = {row.state for row in seen.targets}
+    assert states <= {"open", "undecided"}, [row for row in seen.targets if row.state not in ("open", "undecided")]
+    assert "blocked" not in said.ids
+    closed = [line for finding in said.findings for line in [finding.summary] if "not open" in line]
+    assert not closed, "what could not be told is not called closed"
+
+
+def test_a_port_that_is_closed_is_told_beside_new_flows_that_pass() -> None:
+    seen, said = trial(lambda edge: (edge.others_reach_all(), edge.walls.update(walls(SIP_UDP))))
+    row = target(seen, *SIP_UDP)
+    assert (row.state, row.new_copies, row.new_control) == ("blocked", 9, 18)
+    assert "from new ports none of 9 copies, of open ports 18 of 18" in said.finding("blocked").evidence[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_new_flows_that_are_lost_prove_less(seed: int) -> None:
+    seen, _ = trial(
+        lambda edge: (edge.others_reach_all(), edge.walls.update(walls(SIP_UDP))), weather=Weather(loss=0.2, delay=0.02, seed=seed)
+    )
+    assert state(seen, *SIP_UDP) in ("blocked", "undecided")
+    assert all(row.state in ("open", "undecided") for row in seen.targets if (row.transport, row.port) != SIP_UDP)
+
+
+@pytest.mark.parametrize("per_s", [11, 15, 20, 40])
+def test_a_line_that_lets_through_so_many_packets_closes_no_port(per_s: float) -> None:
+    """A shaped line passes the first few, and hardly an answer."""
+    seen, said = trial(lambda edge: edge.others_reach_all(), weather=Weather(rate_limit=per_s))
+    assert {row.state for row in seen.targets if row.transport == "udp"} <= {"open", "undecided"}
+    assert not {"blocked", "udp-blocked"} & set(said.ids)
+    assert not any("keeps the answers" in finding.summary for finding in said.findings)

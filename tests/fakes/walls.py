@@ -40,6 +40,10 @@ class Walled(Edge):
         """What somebody else answers there, whatever is asked."""
         self.shown: dict[int, bytes] = {}
         """Another certificate than the server's, by port."""
+        self.new_flows: tuple[int, float] | None = None
+        """How many new flows over UDP this network lets out at once, and then a second; None: any."""
+        self._known: set[tuple[int, Endpoint]] = set()
+        self._allowance = (0.0, 0.0)
         self.refuser = refuser
         self.connections: list[Where] = []
 
@@ -76,6 +80,8 @@ class Walled(Edge):
     def from_client(self, port: int, data: bytes, to: Endpoint) -> None:
         place = ("udp", to.port)
         deed = self.walls.get(place, self.server_walls.get(place))
+        if not self._lets_begin(port, to):
+            return
         if place in self.strangers:
             self.nat.outbound("udp", port, to)
             self._later(self._at_edge, to, Endpoint(self.nat.public, port), _dns_answer(data) or self.strangers[place])
@@ -86,6 +92,19 @@ class Walled(Edge):
             self.udp[port].errors.append(f"Could not send to {to}: Operation not permitted.")
         elif deed != "drop" and not (deed == "drop-sip" and b"SIP/2.0" in data):
             super().from_client(port, data, to)
+
+    def _lets_begin(self, port: int, to: Endpoint) -> bool:
+        if self.new_flows is None or (port, to) in self._known:
+            return True
+        most, per_s = self.new_flows
+        now = asyncio.get_running_loop().time()
+        spent, since = self._allowance if self._known else (0.0, now)
+        spent = max(0.0, spent - (now - since) * per_s)
+        passes = spent + 1 <= most
+        self._allowance = (spent + passes, now)
+        if passes:
+            self._known.add((port, to))
+        return passes
 
     def _deliver(self, port: int, arrival: Arrival) -> None:
         place = ("udp", arrival.source.port)

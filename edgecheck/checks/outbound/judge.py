@@ -46,7 +46,7 @@ def judge(seen: OutboundObservation, profile: Profile) -> tuple[Finding, ...]:
             for how in dict.fromkeys(map(_how, rows)):
                 findings.append(_closed(cause, verdict, [row for row in rows if _how(row) == how], seen))
     unsure = [row for row in trouble if row.side not in _PROVED and weights[row.name] is not None]
-    one_way = [row for row in unsure if row.arrived]
+    one_way = [row for row in unsure if row.arrived and row.side is not None]
     for rows, told in ((one_way, _one_way), ([row for row in unsure if row not in one_way], _undecided)):
         if rows:
             findings.append(told(rows))
@@ -125,6 +125,8 @@ def evidence(rows: Iterable[OutboundTarget]) -> tuple[str, ...]:
             line = f"{row.name}: {row.answered} of {row.copies} connections answered"
         if row.control_copies and row.state != "open":
             line += f"; open ports in the same moments: {row.control} of {row.control_copies}"
+        if row.new_copies:
+            line += f"; from new ports none of {row.new_copies} copies, of open ports {row.new_control} of {row.new_control_copies}"
         if row.state != "open" and row.reached_by_others is not None:
             line += f"; others {'have' if row.reached_by_others else 'are not known to have'} reached it"
         if row.answered_by:
@@ -279,8 +281,17 @@ def _undecided(rows: Sequence[OutboundTarget]) -> Finding:
 
 
 def _limited(rows: Sequence[OutboundTarget]) -> Finding:
-    text = f"Not open, and nothing that this profile needs: {names(rows)}."
+    text = f"Nothing that this profile needs: {_not_passing(rows)}."
     return _of(rows, id="outbound.limited", verdict=Verdict.PASS, summary=text)
+
+
+def _not_passing(rows: Sequence[OutboundTarget]) -> str:
+    """What is closed, and apart from it of what nothing is known."""
+    untold = [row for row in rows if row.state == "undecided"]
+    closed = [row for row in rows if row.state != "undecided"]
+    parts = [f"{names(closed)} {'is' if len(closed) == 1 else 'are'} not open"] if closed else []
+    parts += [f"whether {names(untold)} {'is' if len(untold) == 1 else 'are'} open could not be told"] if untold else []
+    return ", and ".join(parts)
 
 
 def _open(rows: Sequence[OutboundTarget]) -> Finding:
@@ -357,4 +368,4 @@ def summarize(seen: OutboundObservation, findings: tuple[Finding, ...]) -> str:
         return worst.summary.rstrip(".")
     opened = [row for row in seen.targets if row.state == "open"]
     closed = [row for row in seen.targets if row.state in ("blocked", "refused", "undecided", "intercepted")]
-    return f"{names(opened)} pass{f'; not needed and not open: {names(closed)}' if closed else ''}" if opened else "nothing could be tested"
+    return f"{names(opened)} pass{f'; not needed: {_not_passing(closed)}' if closed else ''}" if opened else "nothing could be tested"

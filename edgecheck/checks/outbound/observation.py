@@ -35,6 +35,12 @@ class OutboundTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Answers from a port that is open, in the same moments ..."""
     control_copies: int = 0
     """... to so many."""
+    new_copies: int = 0
+    """Of a silent UDP port: of them sent from new ports of this machine, each a new flow ..."""
+    new_control: int = 0
+    """... answers from open ports to questions from new ports, in the same moments ..."""
+    new_control_copies: int = 0
+    """... to so many."""
     reached_by_others: bool | None = None
     """Whether packets of others have reached this port of the server: its own side is open then. None = not known."""
     side: Side | None = None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from edgecheck.checks.outbound.aims import Aim
+from edgecheck.checks.outbound.anew import NewFlows, ask_anew
 from edgecheck.checks.outbound.messages import Language, first_words
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, Quote
@@ -46,6 +47,8 @@ class UdpResult:
     reached_by_others: frozenset[int] = frozenset()
     reached_by_others_tcp: frozenset[int] = frozenset()
     receipts: bool = False
+    anew: NewFlows | None = None
+    """The silent ones asked from new ports; None: none was silent, or none answered."""
     local: str = ""
     errors: list[str] = field(default_factory=list)
 
@@ -72,6 +75,8 @@ class UdpTrial:
         self.result = UdpResult([UdpTally(aim, number) for number, aim in enumerate(aims)])
         self._by_port = {tally.aim.port: tally for tally in self.result.tallies}
         self._seen = self._quotes_seen = 0
+        self._others: list[Endpoint] = []
+        """Where else it was asked from."""
 
     async def run(self) -> UdpResult:
         """Rounds of copies until every port answered, or its silence is proved. Raises ``LocalFailure``."""
@@ -89,6 +94,7 @@ class UdpTrial:
                 if all(tally.answered or tally.refusal or self.result.silence_proved(tally) for tally in self.result.tallies):
                     break
             if net.in_session:
+                await self._ask_anew()
                 await self._receipts()
             self._read()
         finally:
@@ -96,6 +102,15 @@ class UdpTrial:
             self._socket.close()
         self.result.errors = list(dict.fromkeys(self._socket.errors))[:5]
         return self.result
+
+    async def _ask_anew(self) -> None:
+        """Where others answer, and loss does not explain why these do not: they began new flows all the time, the others did not."""
+        self._read()
+        told = [tally for tally in self.result.tallies if tally.refusal or tally.stranger or tally.unsent or tally.plain_answered]
+        alive = [tally for tally in self.result.tallies if tally.answered]
+        silent = [tally for tally in self.result.tallies if not tally.answered and tally not in told and self.result.silence_proved(tally)]
+        if silent and alive:
+            self.result.anew, self._others = await ask_anew(self._net, self._language, silent, alive)
 
     def _send(self, copy: int) -> None:
         for tally in self.result.tallies:
@@ -159,8 +174,9 @@ class UdpTrial:
                 tally.arrived = int(tally.number in media)
             else:
                 account = sip if tally.aim.speech == "sip" else echoes
-                item = language.sip_item(tally.aim, tally.number, self._local) if tally.aim.speech == "sip" else tally.number
-                tally.arrived = sum(row.copies for row in account.received if row.item == item and not row.listener.endswith("/tcp"))
+                ends = (self._local, *self._others) if tally.aim.speech == "sip" else ()
+                items = {language.sip_item(tally.aim, tally.number, end) for end in ends} or {tally.number}
+                tally.arrived = sum(row.copies for row in account.received if row.item in items and not row.listener.endswith("/tcp"))
 
 
 def _expand(ranges: tuple[tuple[int, int], ...]) -> frozenset[int]:

@@ -13,6 +13,27 @@ _THE_SERVERS = "it comes from the server's own address, whose own firewall may s
 _ITS_OWN = "nobody else is known to have reached this port of the server: its own firewall may be what closes it"
 
 
+_NEW_FLOWS = (
+    "from new ports of this machine {anew.control} of {anew.control_copies} questions to open ports were answered, and none of "
+    "{anew.copies} there: this network may let out so many new flows or packets a second and no more"
+)
+
+
+_TRICKLE = (
+    "no UDP port answered, and the server received some of what was sent, and most of it not: that may be loss, or a line that lets "
+    "through so many packets a second and no more"
+)
+
+
+def _trickles(tally: UdpTally, result: UdpResult) -> bool:
+    """Whether so little gets through that neither silence nor an answer that is missing means anything: no open port measures the loss."""
+    came = [one for one in result.tallies if one.arrived]
+    counted = [one for one in came if one.aim.speech != "rtp"]  # of RTP it is known only that something came
+    if not tally.arrived:
+        return bool(came)
+    return sum(one.arrived or 0 for one in counted) * 2 < sum(one.copies for one in counted)
+
+
 class Sides:
     """Which ports of the server are known to be open on its own side, and what is."""
 
@@ -50,6 +71,9 @@ def weigh_udp(tally: UdpTally, result: UdpResult, sides: Sides, sip_records: int
         control_copies=sent,
         reached_by_others=sides.vouched("udp", aim.port),
         plain_answered=bool(tally.plain_answered) if tally.plain_copies else None,
+        new_copies=result.anew.copies if result.anew and not tally.answered else 0,
+        new_control=result.anew.control if result.anew and not tally.answered else 0,
+        new_control_copies=result.anew.control_copies if result.anew and not tally.answered else 0,
     )
     if aim.port == 53 and result.dns_answered:
         return _as(
@@ -80,8 +104,12 @@ def weigh_udp(tally: UdpTally, result: UdpResult, sides: Sides, sip_records: int
         return _as(
             seen, "undecided", f"no answer to {tally.copies} copies, {heard} of {sent} to open ports were answered: that may be loss", None
         )
+    if result.anew is not None and not tally.plain_answered and not result.anew.silence_proved:
+        return _as(seen, "undecided", _NEW_FLOWS.format(anew=result.anew), None)
     if tally.arrived and tally.plain_answered:
         return _as(seen, "blocked", "SIP reaches the server, and its answers do not come back; other packets' do", "network")
+    if not sent and _trickles(tally, result):
+        return _as(seen, "undecided", _TRICKLE, None)
     if tally.arrived:
         # That others' packets arrive shows nothing of how answers leave the server.
         return _as(seen, "undecided", f"{tally.arrived} copies reached the server, and no answer came back", "unknown")
