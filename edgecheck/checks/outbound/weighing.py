@@ -27,10 +27,9 @@ _TRICKLE = (
 
 def _trickles(tally: UdpTally, result: UdpResult) -> bool:
     """Whether so little gets through that neither silence nor an answer that is missing means anything: no open port measures the loss."""
-    came = [one for one in result.tallies if one.arrived]
-    counted = [one for one in came if one.aim.speech != "rtp"]  # of RTP it is known only that something came
+    counted = [one for one in result.tallies if one.aim.speech != "rtp"]  # of RTP it is known only that something came
     if not tally.arrived:
-        return bool(came)
+        return any(one.arrived for one in result.tallies)
     return sum(one.arrived or 0 for one in counted) * 2 < sum(one.copies for one in counted)
 
 
