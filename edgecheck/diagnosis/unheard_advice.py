@@ -22,6 +22,8 @@ _SETTINGS = {
     "3cx": "3CX: network interface {host} in Advanced > Network",
 }
 """By the word of a profile's ``pbx``."""
+_PROXIES = {"docker-proxy": "Docker: publish it on {host} or on every address, -p {port}:{port}/{carried}"}
+"""Programs that hold a container's published port, by their names."""
 _OF_THE_HOUSE = {"asterisk": ("freepbx",), "freeswitch": ("fusionpbx",)}
 """Whose console sets this program."""
 _UNKNOWN = ("asterisk", "freeswitch", "kamailio", "3cx")
@@ -70,11 +72,28 @@ def listen_there(facts: Facts, finding: Finding) -> tuple[str, ...]:
             f"Or, where {_programs([one for one in seen if one.address in others])} is meant to be reached at {join(others)}: let the rule "
             f"lead there, and test that address: edgecheck run --source {others[0]}."
         )
-    return tuple(steps)
+    return (*steps, *_other_family(facts, seen))
+
+
+def _other_family(facts: Facts, seen: list[Elsewhere]) -> tuple[str, ...]:
+    """Calls may be meant to come over the other IP alone."""
+    six = ":" in facts.here
+    if not seen or any(_is_loopback(one.address) or (":" in one.address) is six for one in seen):
+        return ()
+    other = 4 if six else 6
+    return (f"Or, where calls are to come over IPv{other} alone: nothing is wrong; test that one: edgecheck run -{other}.",)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return True
 
 
 def _programs(seen: list[Elsewhere]) -> str:
-    return join(list(dict.fromkeys(one.program for one in seen)))
+    proxies = tuple(_PROXIES)
+    return join(list(dict.fromkeys(f"{one.program}, a container's," if one.program.startswith(proxies) else one.program for one in seen)))
 
 
 def _ways(seen: list[Elsewhere]) -> str:
@@ -112,14 +131,15 @@ def _told(holder: dict[str, Any]) -> tuple[str, str]:
 def _settings(facts: Facts, seen: list[Elsewhere]) -> list[str]:
     """Of the PBX that the program's name or else the profile names; of every one that is known where neither does."""
     names = " ".join(one.program.lower() for one in seen)
-    found = [family for family in _UNKNOWN if family in names]
+    found = [family for family in (*_PROXIES, *_UNKNOWN) if family in names]
     told = facts.profile.pbx
     families = found or ([told] if told in _SETTINGS else list(_UNKNOWN))
     families = [told if told in _OF_THE_HOUSE.get(family, ()) else family for family in families]
     first = seen[0]
     at = Endpoint(facts.here, first.port)
-    words = {"at": str(at), "host": facts.here, "transport": "tls" if first.protocol == "sips" else first.transport}
-    return [_SETTINGS[family].format(**words) for family in families]
+    transport = "tls" if first.protocol == "sips" else first.transport
+    words = {"at": str(at), "host": facts.here, "port": first.port, "transport": transport, "carried": first.transport}
+    return [(_SETTINGS | _PROXIES)[family].format(**words) for family in families]
 
 
 def _leads_to(address: str, here: str) -> bool:

@@ -374,6 +374,33 @@ def test_who_listens_on_another_address_may_be_meant_to():
     assert steps[1] == "Or, where asterisk (pid 812) is meant to be reached at 10.8.0.2: let the rule lead there, and test that address: edgecheck run --source 10.8.0.2."
 
 
+@pytest.mark.parametrize(
+    ("here", "addresses", "told"),
+    [
+        ("192.168.1.20", ("::",), "Or, where calls are to come over IPv6 alone: nothing is wrong; test that one: edgecheck run -6."),
+        ("192.168.1.20", ("::1",), None),
+        ("192.168.1.20", ("::", "127.0.0.1"), None),
+        ("2001:db8::20", ("0.0.0.0",), "Or, where calls are to come over IPv4 alone: nothing is wrong; test that one: edgecheck run -4."),
+        ("2001:db8::20", ("10.8.0.2",), "Or, where calls are to come over IPv4 alone: nothing is wrong; test that one: edgecheck run -4."),
+        ("2001:db8::20", ("2001:db8::21",), None),
+    ],
+)
+def test_who_listens_over_the_other_ip_may_be_right(here, addresses, told):
+    seen = unheard(*(("asterisk (pid 812)", address) for address in addresses), local_address=here)
+    steps = diagnose((seen,), SIP_PORTS, SERVER)[2]
+    assert [step for step in steps if "IPv" in step] == ([told] if told else [])
+    at = f"[{here}]:5060" if ":" in here else f"{here}:5060"
+    assert f"bind={at} " in steps[0]
+
+
+def test_a_container_that_is_published_elsewhere_is_to_be_published_here():
+    (step,) = diagnose((unheard(("docker-proxy (pid 77)", "127.0.0.1")),), SIP_PORTS, SERVER)[2]
+    assert step.startswith(
+        "If docker-proxy (pid 77), a container's, is the PBX, let it listen at 192.168.1.20 for UDP 5060 (Docker: publish it on 192.168.1.20 "
+        "or on every address, -p 5060:5060/udp), restart it"
+    )
+
+
 def test_a_setting_for_sip_over_tls_is_one():
     (step,) = diagnose((unheard(("kamailio (pid 9)", "127.0.0.1"), subject="TCP 5061"),), SIP_PORTS, SERVER)[2]
     assert "(Kamailio: listen=tls:192.168.1.20:5061)" in step
