@@ -11,6 +11,7 @@ from edgecheck.wire import ports
 from edgecheck.wire.errors import WireError
 
 _REACHED, _CLOSED = "reached", "closed"
+_HEARD = ("heard by nobody", "heard by its service")
 CAUSES = {
     "no-rule": "the router has no rule for it",
     "wrong-host": "the router's rule leads to another machine",
@@ -36,6 +37,9 @@ class _Row(NamedTuple):
     required: bool
     answered_by: str
     answered_here: bool | None
+    heard: bool | None = None
+    """Whether a program of this machine was there to hear it; False: it listens elsewhere. None: nobody used the port, or it is not
+    known."""
 
     @property
     def came_to(self) -> str:
@@ -100,15 +104,26 @@ def _rows(result: CheckResult) -> dict[tuple[str, int], _Row]:
         port, transport, state = row.get("port"), row.get("transport"), row.get("state")
         if isinstance(port, int) and isinstance(transport, str) and isinstance(state, str):
             here = row.get("answered_here")
+            answered = here if isinstance(here, bool) else None
             told[transport, port] = _Row(
-                state, row.get("required") is not False, str(row.get("answered_by") or ""), here if isinstance(here, bool) else None
+                state, row.get("required") is not False, str(row.get("answered_by") or ""), answered, _heard(row, state, answered)
             )
     return told
+
+
+def _heard(row: Mapping[str, Any], state: str, answered_here: bool | None) -> bool | None:
+    if state == "forwarded" and row.get("listens_elsewhere"):
+        return False
+    return True if answered_here or (state == "forwarded" and row.get("asked") is True) else None
 
 
 def _step(transport: str, old: _Row, new: _Row, cause: str) -> _Step | None:
     came_from, came_to = old.came_to, new.came_to
     if came_from == came_to:
+        if came_to == _REACHED and {old.heard, new.heard} == {True, False}:
+            # As grave as the finding, a warning: the service may have been stopped for the run, and a namesake not.
+            kind = Kind.WORSE if old.heard else Kind.BETTER
+            return _Step(transport, kind, _HEARD[old.heard is True], _HEARD[new.heard is True], False, "", "")
         if old.state == new.state == "answered" and old.answered_by != new.answered_by and old.answered_by and new.answered_by:
             return _Step(transport, Kind.DIFFERENT, old.answered_by, new.answered_by, new.required, "answered by", "")
         if came_to == _CLOSED and old.state != new.state:
@@ -125,6 +140,10 @@ def _step(transport: str, old: _Row, new: _Row, cause: str) -> _Step | None:
 def _sentence(subject: str, step: _Step) -> str:
     if step.who:
         return f"{subject} is answered by {step.after}; before by {step.before}."
+    if step.after == _HEARD[False]:
+        return f"{subject} arrives where nobody listens now: the program on that port listens elsewhere; before, its service was reached."
+    if step.after == _HEARD[True]:
+        return f"{subject} reaches the service on this machine now; before it arrived where nobody listens."
     if step.kind is Kind.WORSE:
         closed = {"refused": "is refused now", "answered": "is answered by another machine now"}.get(step.after, "no longer arrives")
         return f"{subject} {closed}."

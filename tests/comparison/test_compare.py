@@ -102,6 +102,25 @@ def test_whether_the_pbx_happened_to_run_is_no_change():
     assert changes(before, after) == []
 
 
+def test_a_service_that_no_longer_listens_where_the_port_arrives_is_a_warning():
+    """A free port, before the PBX was there or while it was stopped, tells nothing of it."""
+    free, served = forwarding((5060, "udp", "forwarded", True, None)), forwarding((5060, "udp", "answered", True, "kamailio", True))
+    silent, unheard = (forwarding((5060, "udp", "forwarded", True, None)) for _ in range(2))
+    silent.observation["ports"][0]["asked"] = True
+    unheard.observation["ports"][0]["listens_elsewhere"] = [{"program": "kamailio (pid 9)", "address": "127.0.0.1"}]
+    for heard in (served, silent):
+        (worse,) = compare(report(heard), report(unheard)).changes
+        assert (worse.kind, worse.required) == (Kind.WORSE, False)
+        assert worse.summary == (
+            "UDP 5060 arrives where nobody listens now: the program on that port listens elsewhere; before, its service was reached."
+        )
+        assert compare(report(heard), report(unheard)).verdict is Verdict.WARN
+        (better,) = compare(report(unheard), report(heard)).changes
+        assert (better.kind, better.after) == (Kind.BETTER, "heard by its service")
+        assert better.summary == "UDP 5060 reaches the service on this machine now; before it arrived where nobody listens."
+    assert changes(free, unheard) == changes(unheard, free) == changes(unheard, unheard) == []
+
+
 def test_a_service_that_answers_is_this_machines_another_ones_or_it_could_not_be_told():
     """Behind a rule that leads to another PBX something answers, too."""
     before = forwarding((5060, "tcp", "forwarded", True, None))
