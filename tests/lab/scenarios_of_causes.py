@@ -81,10 +81,19 @@ SCAN_PROTECTION = """table ip scan {
   }
 }"""
 """Who begins more flows than so many is shut out for five minutes; his flows that are known go on."""
-_BANNED = f"""table ip banned {{
+BANNED = f"""table ip banned {{
   chain before {{ type filter hook prerouting priority -140; policy accept; iifname wan ip saddr {ALTERNATE} ct state new drop; }}
 }}"""
 """It has been shut out before, by an earlier run."""
+
+
+_LOOSE: dict[str, dict[str, Any]] = {
+    "address-dependent": {"filtering": "address-dependent"},
+    "endpoint-independent": {"filtering": "endpoint-independent"},
+    "address-dependent by host": {"filtering": "address-dependent by host"},
+}
+_RULES = [["udp", 5060, 5061, CLIENT], ["tcp", 5060, 5061, CLIENT], ["udp", 10000, 10099, CLIENT]]
+"""Those of the PBX, as the user-space router reads them."""
 
 
 def _with_table(table: str, *, pbx_at_work: bool = False) -> Callable[[Topology, Path], None]:
@@ -169,14 +178,33 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "nothing of it comes in at all",
         routed_by(forwards=PBX),
         Truth(forbidden=_NOTHING_CLOSED),
-        prepare=_with_table(_BANNED),
+        prepare=_with_table(BANNED),
     ),
     _case(
         "scan protection that has shut out the prober before, and no rules",
         "who is let in nowhere either is everybody else",
         Plan(),
         Truth(causes=(NO_RULE,)),
-        prepare=_with_table(_BANNED),
+        prepare=_with_table(BANNED),
+    ),
+    *(
+        case
+        for name, nat in _LOOSE.items()
+        for case in (
+            _case(
+                f"scan protection that has shut out the prober before, {name} filtering, and the rules are right",
+                "the primary address comes in wherever it was contacted: that alone tells of no rule",
+                Plan(home=UserRouter(nat={**nat, "forwards": _RULES})),
+                Truth(forbidden=_NOTHING_CLOSED),
+                prepare=_with_table(BANNED),
+            ),
+            _case(
+                f"nobody is shut out, {name} filtering, and no rules",
+                "the alternate address comes in as well once it was contacted: its silence counts",
+                Plan(home=UserRouter(nat=nat)),
+                Truth(fits=SILENT),
+            ),
+        )
     ),
     _case(
         "a guard against syn floods that bears one, and the rules are right",

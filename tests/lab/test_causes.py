@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from edgecheck.checks.port_forwarding.contacted import KEPT_OUT
 from tests.lab import igd, runs
 from tests.lab.conftest import Laboratory
 from tests.lab.hiding import hiding
@@ -33,6 +34,7 @@ from tests.lab.port_edge import (
     routed,
 )
 from tests.lab.routers import Forward, KernelRouter
+from tests.lab.scenarios_of_causes import BANNED
 from tests.lab.topology import CLIENT, LAN_HOST, WAN, Plan, UserRouter
 
 pytestmark = pytest.mark.lab
@@ -414,3 +416,19 @@ def test_answers_that_leave_by_another_line(laboratory: Laboratory) -> None:
     assert findings["UDP 5060"]["id"] == "port-forwarding.forwarded", runs.told(report)
     assert findings["TCP 5060-5061"]["id"] == "port-forwarding.undecided", runs.told(report)
     assert "its answers do not get back" in findings["TCP 5060-5061"]["summary"], runs.told(report)
+
+
+@pytest.mark.slow
+def test_who_is_shut_out_by_a_guard_before_a_nat_that_lets_in_who_was_contacted(laboratory: Laboratory) -> None:
+    """The first run finds no rule. In the second one the alternate address is shut out; the primary one is let in at the ports, which have
+    sent to it in the first, so that alone tells nothing: but the alternate one, contacted, stays outside."""
+    directory = laboratory.directory("cause guard")
+    with laboratory.stand(Plan(home=UserRouter(nat={"filtering": "address-dependent"})), "cause") as topology:
+        runs.serve(topology, runs.Server(), directory)
+        free = runs.run(topology, runs.Server(), directory, "port-forwarding", "port-preservation")
+        topology.ground.shell(f"ip netns exec home nft -f - <<'END'\n{BANNED}\nEND")
+        shut = runs.run(topology, runs.Server(), directory, "port-forwarding")
+    for report in (free, shut):
+        assert not runs.faults(report), "\n".join(runs.faults(report))
+    assert {row["state"] for row in free["checks"][0]["observation"]["ports"]} == {"blocked"}, runs.told(free)
+    assert {(row["state"], row["reason"]) for row in shut["checks"][0]["observation"]["ports"]} == {("undecided", KEPT_OUT)}, runs.told(shut)
