@@ -1,8 +1,7 @@
 """Asterisk: ``pjsip.conf`` and ``rtp.conf``."""
 
-import textwrap
-
 from edgecheck.diagnosis.pbx.edge import Edge, Transport
+from edgecheck.diagnosis.pbx.wrapping import text
 from edgecheck.model.verdict import SettingsPart
 
 _PORTS: dict[Transport, int] = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -48,22 +47,10 @@ def render(edge: Edge) -> tuple[SettingsPart, ...]:
         "type=global",
         f"keep_alive_interval={edge.tcp_keepalive_s}",
     ]
-    return (SettingsPart(where="pjsip.conf", text=_text(pjsip)), SettingsPart(where="rtp.conf", text=_text(_rtp(edge))))
+    return (SettingsPart(where="pjsip.conf", text=text(pjsip, "; ")), SettingsPart(where="rtp.conf", text=text(_rtp(edge), "; ")))
 
 
 def _rtp(edge: Edge) -> list[str]:
     if edge.rtp is None:
         return [f"; {edge.rtp_told}"]
     return ["[general]", f"; {edge.rtp_told}", f"rtpstart={edge.rtp[0]}", f"rtpend={edge.rtp[1]}"]
-
-
-def _text(lines: list[str]) -> str:
-    """Long comments on several lines: what is copied from a terminal is then what was written."""
-    return "\n".join(part for line in lines for part in (_wrapped(line) if line.startswith("; ") else [line])) + "\n"
-
-
-def _wrapped(comment: str) -> list[str]:
-    return textwrap.wrap(comment, _COLUMNS, subsequent_indent="; ", break_long_words=False, break_on_hyphens=False)
-
-
-_COLUMNS = 79

@@ -1,6 +1,7 @@
 """PBXs that are set in a web console: which field gets what."""
 
 from edgecheck.diagnosis.pbx.edge import Edge
+from edgecheck.diagnosis.pbx.wrapping import wrapped
 from edgecheck.model.verdict import SettingsPart
 
 
@@ -10,10 +11,10 @@ def three_cx(edge: Edge) -> tuple[SettingsPart, ...]:
         SettingsPart(
             where="admin console, Advanced > Network (version 18: Settings > Network)",
             text=_fields(
-                ("Public IP: static", edge.external, edge.external_told),
+                ("Public IP, static", edge.external, edge.external_told),
                 ("network interface", edge.source, edge.unheard or "this machine's address"),
-                ("external audio ports (RTP), unverified where", _range(edge), edge.rtp_told),
-                ("firewall keep-alive interval, s, unverified where", str(edge.keepalive_s), edge.keepalive_told),
+                ("external audio ports (RTP; where in the console is unverified)", _range(edge), edge.rtp_told),
+                ("firewall keep-alive interval in seconds (where is unverified)", str(edge.keepalive_s), edge.keepalive_told),
             ),
         ),
         SettingsPart(where="the trunk's options", text=_fields(("transport", _upper(edge), edge.transport_told))),
@@ -79,4 +80,5 @@ def _upper(edge: Edge) -> str | None:
 
 def _fields(*rows: tuple[str, str | None, str]) -> str:
     """A line a field; one without a value says why."""
-    return "".join(f"{name}: {value}   ({why})\n" if value else f"{name}: leave as it is ({why})\n" for name, value, why in rows)
+    told = (f"{name}: {value} ({why})" if value else f"{name}: leave as it is ({why})" for name, value, why in rows)
+    return "".join(f"{line}\n" for row in told for line in wrapped(row, "   "))

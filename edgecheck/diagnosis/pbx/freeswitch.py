@@ -1,6 +1,7 @@
 """FreeSWITCH: ``vars.xml``, the sofia profiles, ``switch.conf.xml``."""
 
 from edgecheck.diagnosis.pbx.edge import Edge
+from edgecheck.diagnosis.pbx.wrapping import wrapped
 from edgecheck.model.verdict import SettingsPart
 
 
@@ -47,7 +48,7 @@ def _parameter(name: str, value: str) -> str:
 
 def _comment(text: str) -> str:
     """Two hyphens would end an XML comment."""
-    return f"<!-- {text.replace('--', '- -').replace('<', '(').replace('>', ')')} -->"
+    return "\n".join(wrapped(f"<!-- {text.replace('--', '- -').replace('<', '(').replace('>', ')')} -->", "     "))
 
 
 def _text(lines: list[str]) -> str:

@@ -1,15 +1,16 @@
 """Kamailio with rtpengine: ``kamailio.cfg`` and ``rtpengine.conf``."""
 
 from edgecheck.diagnosis.pbx.edge import Edge
+from edgecheck.diagnosis.pbx.wrapping import text
 from edgecheck.model.verdict import SettingsPart
 
 
 def render(edge: Edge) -> tuple[SettingsPart, ...]:
     """Listeners with the address that they advertise, keep-alives to phones behind NAT, the media relay."""
     return (
-        SettingsPart(where="kamailio.cfg, global parameters", text=_text(_listeners(edge))),
-        SettingsPart(where="kamailio.cfg, modules (once; the file as shipped loads them with WITH_NAT)", text=_text(_modules(edge))),
-        SettingsPart(where="rtpengine.conf", text=_text(_relay(edge))),
+        SettingsPart(where="kamailio.cfg, global parameters", text=text(_listeners(edge), "# ")),
+        SettingsPart(where="kamailio.cfg, modules (once; the file as shipped loads them with WITH_NAT)", text=text(_modules(edge), "# ")),
+        SettingsPart(where="rtpengine.conf", text=text(_relay(edge), "# ")),
     )
 
 
@@ -52,7 +53,3 @@ def _relay(edge: Edge) -> list[str]:
     if edge.rtp is not None:
         lines += [f"port-min = {edge.rtp[0]}", f"port-max = {edge.rtp[1]}"]
     return lines
-
-
-def _text(lines: list[str]) -> str:
-    return "\n".join(lines) + "\n"
