@@ -54,11 +54,11 @@ async def expire(
 
 
 async def controls(
-    net: Network, socket: UdpSocket, to: Endpoint, data: bytes, ttl: int, *, enough: int, beside: Endpoint | None
+    net: Network, socket: UdpSocket, to: Endpoint, data: bytes, ttl: int, *, enough: int, beside: Endpoint | None, copies: int = 1
 ) -> tuple[int, int]:
     """Packets that must expire at this hop, until ``enough`` in a row did: how many were sent, of how many it was told.
 
-    ``beside``: a packet to this address goes right before each, so that whoever could tell of the one could have told of the other. Routers
+    ``beside``: so many ``copies`` to this address go right before each, so that whoever could tell of it could have told of them. Routers
     tell of few expired packets a second (Linux: one, after a burst of six): at the first that is not told of, it begins anew, slowly.
     """
 
@@ -70,8 +70,9 @@ async def controls(
         while sent < enough:
             if pause:
                 await net.sleep(pause)
-            if beside is not None:
-                socket.send(data, beside, ttl)
+            for other in [beside] * copies:
+                if other is not None:
+                    socket.send(data, other, ttl)
             socket.send(data, to, ttl)
             sent += 1
             if not await net.until(lambda wanted=before + sent: told() >= wanted, max(SPACING_S, 1.3 * net.rtt)):  # type: ignore[misc]

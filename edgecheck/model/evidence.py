@@ -70,28 +70,25 @@ WRONG_BY_CHANCE = 1e-5
 """Highest chance, at the loss just measured, that random loss alone explains a silence on which a verdict rests."""
 
 
-def chance_of_silence(control_arrived: int, control_sent: int, copies: int) -> float:
-    """The chance that all ``copies`` of a probe were lost at random, at the loss which a control flow met in the same moments.
-
-    The loss is estimated with Laplace's rule, (missed + 1) / (sent + 2), so that a short lucky control proves little.
-    1.0 when nothing is known.
-    """
-    if control_sent <= 0 or copies <= 0 or control_arrived <= 0:
-        return 1.0
-    missed = max(0, control_sent - control_arrived)
-    return float(((missed + 1) / (control_sent + 2)) ** copies)
-
-
 def chance_at_worst(control_arrived: int, control_sent: int, copies: int) -> float:
     """The chance that all ``copies`` of a probe were lost at random, at the worst loss that still goes with what a control met.
 
     Every loss is weighed by how well it explains the control (its likelihood beside that of the best), and the worst product counts: five
-    controls that all arrived do not rule out a line that loses half. Sterner than ``chance_of_silence``. 1.0 when nothing is known.
+    controls that all arrived do not rule out a line that loses half, and the loss that fits them best is too sure. The control must have
+    met what the probe meets: where that needs an answer, so does each control. 1.0 when nothing is known.
     """
     if control_arrived <= 0 or copies <= 0:
         return 1.0
     missed = max(0, control_sent - control_arrived)
     return math.exp(_likeliest(missed + copies, control_arrived) - _likeliest(missed, control_arrived))
+
+
+def loss_is_excluded(control_arrived: int, control_sent: int, copies: int, *, among: int = 1) -> bool:
+    """Whether random loss no longer explains that all ``copies`` of a probe stayed without a sign.
+
+    ``among``: silences that one measurement weighs so. Each has its chance to be taken for proved, so each must be the less likely.
+    """
+    return chance_at_worst(control_arrived, control_sent, copies) * max(1, among) < WRONG_BY_CHANCE
 
 
 def _likeliest(lost: int, arrived: int) -> float:

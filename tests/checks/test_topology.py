@@ -34,7 +34,8 @@ def steps(*outcomes: Outcome, controls: tuple[int, int] | None = None) -> tuple[
     made = [OwnAddressStep(hop=number, outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
     usual = {"refused": (1, 1), "silent": (6, 6)}
     sent, expired = controls or usual.get(made[-1].outcome, (0, 0))
-    made[-1] = msgspec.structs.replace(made[-1], controls_sent=sent, controls_expired=expired)
+    beside = 3 * sent if made[-1].outcome == "silent" else 0
+    made[-1] = msgspec.structs.replace(made[-1], controls_sent=sent, controls_expired=expired, copies_beside=beside)
     return tuple(made)
 
 

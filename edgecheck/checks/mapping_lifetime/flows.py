@@ -5,7 +5,7 @@ port. So the server sends from the contacted pair: what arrives proves that the 
 Three things would make that a lie, and each has its control:
 
 - *loss*. Silence counts only when control copies, sent between the others to a flow that was refreshed a moment before, arrived: random
-  loss must not explain it any more (``model.evidence.chance_of_silence``);
+  loss must not explain it any more (``model.evidence.loss_is_excluded``);
 - *a rule*. A port that is forwarded, or a router that lets in everything, needs no memory. So every socket is first sent to *before* it
   has sent anything (a bare socket); whatever is let in then is not measured with;
 - *time that nobody saw*. A machine that slept lost minutes that its own clock does not know of. The server's clock does: what happened
@@ -22,15 +22,17 @@ from edgecheck.checks.sip_alg.messages import Caller, options, recognize
 from edgecheck.checks.unsolicited import margin, probe_of, remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint, parse_endpoint
 from edgecheck.wire.errors import WireError
 
-COPIES = 8
-SPACING_MS = 25
+COPIES = 16
+SPACING_MS = 12
 MOST_ROUNDS = 8
-"""Of ``COPIES``, until silence is proved; at 20 % loss each way three are mostly enough."""
+"""Of ``COPIES``, until silence is proved; at 20 % loss each way two are mostly enough."""
+SILENCES = 100
+"""Bursts of a run, about: one for each kind and idle time, and one from outside every few seconds. One death too many is a wrong bound."""
 ONE_EXCHANGE_S = 1.5
 """A contact that took longer is not "one packet": Linux counts two-way traffic of more than two seconds as a stream."""
 STREAM_EXCHANGES = 5
@@ -73,7 +75,7 @@ class Burst:
     @property
     def silence_proved(self) -> bool:
         """Whether random loss no longer explains what did not arrive."""
-        return chance_of_silence(self.control, self.copies, self.copies) < WRONG_BY_CHANCE
+        return loss_is_excluded(self.control, self.copies, self.copies, among=SILENCES)
 
     @property
     def alive(self) -> bool | None:
@@ -220,7 +222,7 @@ class Prober:
                 sent += max(0, copies - failed)
                 await net.until(lambda wanted=sent: self._count(flow.socket, at) >= wanted, margin(net))  # type: ignore[misc]
                 arrived, heard = self._count(flow.socket, at), self._count(self.socket, control_at)
-                if arrived or chance_of_silence(heard, sent, sent) < WRONG_BY_CHANCE:
+                if arrived or loss_is_excluded(heard, sent, sent, among=SILENCES):
                     break
             steady = await self._clock.agrees()
         except (ControlLost, RequestDeclined) as error:
@@ -250,7 +252,7 @@ class Prober:
             sent += max(0, copies - failed)
             await net.sleep(margin(net))
             heard = arrivals(net, self.socket, series, start)
-            if chance_of_silence(heard, sent, sent) < WRONG_BY_CHANCE:
+            if loss_is_excluded(heard, sent, sent, among=SILENCES):
                 break
         # Where the control's public port has a bare socket's number, that socket was not sent to: it is not fit either.
         reached = [socket for socket in sockets if arrivals(net, socket, series) or socket.local.port == self.mapped.port]

@@ -25,12 +25,14 @@ from edgecheck.checks.mapping_lifetime.observation import IdlePoint
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, Stream
 from edgecheck.model.errors import ControlLost, LocalFailure, RequestDeclined
-from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_at_worst
 from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint
 
 TWINS = 2
-"""Connections for each idle time: the silence of two is worth twice as many lost copies."""
+"""Connections for each idle time: the silence of two is worth twice as many lost copies ..."""
+APART_S = 0.3
+"""... where these, and so their repetitions, are so far apart: what is lost at one moment is one loss."""
 BUSY = 2
 BUSY_EVERY_S = 5.0
 ASKED_EVERY_S = 0.15
@@ -41,6 +43,8 @@ REPEATED_BY_S = 1.0
 """The first repetition is sent by then (RFC 6298 section 2.4)."""
 REPETITIONS = (0, 1, 3, 7)
 """When the copies of one segment leave, in that unit: each wait is twice the one before."""
+POINTS = 13
+"""Silences of a run, one for each idle time: each has its chance to be taken for proved."""
 AFTERWARDS_S = 3.0
 LAST_ACK_S = 0.25
 """An answer is acknowledged so much later at most (delayed acknowledgment, RFC 1122 section 4.2.3.2: mostly 0.2 s)."""
@@ -211,11 +215,16 @@ class TcpMeasurement:
         dead = False
         questions: list[Question] = []
         try:
-            before = await self._push(flows)
+            before = await self._push(flows[:1])
+            for flow in flows[1:]:
+                await net.sleep(APART_S)
+                before |= await self._push([flow])
+            asked = net.now()
             copies = sum(state == "sent" for state in before.values())
             ended = _broken(flows, before)
             if copies and not ended:
-                at_most = await self._weigh([flow for flow in flows if before[flow.item] == "sent"], marker, started)
+                waited = await self._weigh([flow for flow in flows if before[flow.item] == "sent"], marker, started, asked)
+                at_most = waited and asked - started + waited
             arrived = sum(flow.probed(marker[flow.item]) for flow in flows)
             questions = self._since(started)
             after = await self._push(flows) if not arrived else before
@@ -268,8 +277,10 @@ class TcpMeasurement:
         reply = await self._net.ask(lambda id: control.Push(id=id, series=self._series, items=items))
         return {row.item: row.state for row in reply.rows} if isinstance(reply, control.Pushed) else {}
 
-    async def _weigh(self, flows: Sequence[Idle], marker: dict[int, bytes], started: float) -> float:
+    async def _weigh(self, flows: Sequence[Idle], marker: dict[int, bytes], started: float, asked: float) -> float:
         """Wait until a probe arrives, a connection ends, or silence is proved; in how many seconds that was proved, else 0.
+
+        ``started``: when the first of them was sent on; ``asked``: the last, from when on it counts.
 
         Each copy is held against the questions of its own time: those of a minute that is good again say nothing of copies that left in an
         outage, and whoever is answered asks the more often.
@@ -283,17 +294,17 @@ class TcpMeasurement:
 
         for factor in REPETITIONS:
             # The copy has left by then, and would be here a round trip later; a few questions more make the control worth something.
-            if await net.until(over, started + factor * unit + margin(net) + net.rtt - net.now()):
+            if await net.until(over, asked + factor * unit + margin(net) + net.rtt - net.now()):
                 return 0.0
             ends.append(net.now())
-            if math.prod(self._chance(begin, end, len(flows)) for begin, end in pairwise(ends)) < WRONG_BY_CHANCE:
+            if math.prod(self._chance(begin, end, len(flows)) for begin, end in pairwise(ends)) * POINTS < WRONG_BY_CHANCE:
                 return factor * unit + net.rtt
         return 0.0
 
     def _chance(self, begin: float, end: float, copies: int) -> float:
         """That random loss took so many copies of this time."""
         asked = [question for question in self._since(begin) if question.began < end]
-        return chance_of_silence(sum(question.prompt for question in asked), len(asked), copies)
+        return chance_at_worst(sum(question.prompt for question in asked), len(asked), copies)
 
     def _since(self, started: float) -> list[Question]:
         return [question for question in self._questions if question.began >= started]

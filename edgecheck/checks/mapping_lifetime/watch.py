@@ -17,6 +17,8 @@ from edgecheck.model.errors import ControlLost, RequestDeclined
 PERIODS_S = (1.7, 3.1)
 """Below the shortest time of the grid, and never long in step."""
 COPIES = 2
+INSISTING_COPIES = 6
+"""Of a round, where nothing of those got in: some rounds prove a silence then."""
 ATTEMPTS = 3
 """At a look of which loss leaves nothing."""
 SLACK_S = 0.5
@@ -104,7 +106,7 @@ class Watch:
         flow = one.flow
         burst = await self._prober.burst(flow, COPIES, rounds=1)
         if burst.alive is None and not burst.lost and await self._prober.refresh():
-            burst = await self._prober.burst(flow, COPIES)
+            burst = await self._prober.burst(flow, INSISTING_COPIES)
         if burst.alive:
             self._covered.append((flow.quiet, burst.began))
             self.lived(burst.began - flow.quiet)

@@ -23,7 +23,7 @@ from edgecheck.checks.nat_behavior.observation import NatObservation, mapping_ro
 from edgecheck.checks.unsolicited import remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import ServerUnreachable
-from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, Exchange, chance_of_silence
+from edgecheck.model.evidence import Answered, Exchange, loss_is_excluded
 from edgecheck.wire.address import Endpoint, parse_endpoint
 from edgecheck.wire.errors import WireError
 
@@ -156,7 +156,7 @@ async def _ask_often(net: Network, socket: UdpSocket, beside: UdpSocket, *, chan
         for control in controls:
             control.cancel()
     told = msgspec.structs.replace(told, copies=sum(one.copies for one in asked))
-    if chance_of_silence(answered, CONTROLS, told.copies) < WRONG_BY_CHANCE:
+    if loss_is_excluded(answered, CONTROLS, told.copies):
         return told, ""
     return told, f"too much loss: {answered} of {CONTROLS} plain requests were answered in the same moments"
 

@@ -3,7 +3,7 @@
 from edgecheck.checks.nat_behavior.observation import NatObservation, Reach
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, UdpSocket
-from edgecheck.model.evidence import WRONG_BY_CHANCE, Exchange, chance_of_silence
+from edgecheck.model.evidence import Exchange, loss_is_excluded
 from edgecheck.wire import probe
 from edgecheck.wire.address import Endpoint
 
@@ -42,7 +42,7 @@ def _answers_were_shut_out(reach: list[Reach], first: tuple[Exchange, ...]) -> b
     receipts = [exchange.receipt for exchange in first if exchange.receipt is not None]
     sent = sum(row.copies for row in reach) + sum(exchange.copies for exchange in first if exchange.receipt is not None)
     arrived = sum(row.arrived or 0 for row in reach) + sum(receipt.arrived for receipt in receipts)
-    return chance_of_silence(arrived, sent, arrived) < WRONG_BY_CHANCE
+    return loss_is_excluded(arrived, sent, arrived)
 
 
 async def _reach(net: Network, socket: UdpSocket, port: int) -> Reach:

@@ -24,7 +24,8 @@ async def probe_network(net: Network, profile: Profile) -> OutboundObservation:
     udp_aims = tuple(aim for aim in tried if aim.transport == "udp")
     stream_aims = tuple(aim for aim in tried if aim.transport != "udp")
     language = Language(net)
-    over_udp, over_streams = UdpTrial(net, language, udp_aims), StreamTrial(net, language, stream_aims, len(udp_aims))
+    over_streams = StreamTrial(net, language, stream_aims, len(udp_aims))
+    over_udp = UdpTrial(net, language, udp_aims, over_streams.witness_opens)
     draft.leave(lambda why: _so_far(net, why, over_udp.result, over_streams.result))
     udp, streams = await asyncio.gather(over_udp.run(), over_streams.run())
     seen_as_sip = {}

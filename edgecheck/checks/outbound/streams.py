@@ -7,13 +7,15 @@ from edgecheck.checks.outbound.aims import Aim
 from edgecheck.checks.outbound.messages import Language, first_words
 from edgecheck.model.check import Network, Stream
 from edgecheck.model.errors import LocalFailure
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
-CONNECTIONS = 6
-"""Each with its own SYN: beside as many answered ones enough to prove a drop."""
-SPACING_S = 0.04
+CONNECTIONS = 10
+"""Each with its own SYN: beside twice as many answered ones enough to prove a drop, also where some of these are lost."""
+WITNESSES = 2
+"""Connections to a port that is open, beside each of them."""
+SPACING_S = 0.024
 ROUNDS = 2
 FIRST_S = 0.35
 CONNECT_S = 0.5
@@ -46,13 +48,17 @@ class StreamTally:
     stranger: str | None = None
     issuer: str | None = None
     """Who issued the certificate, where it is not the server's."""
+    beside: int = 0
+    """Of ``tried`` those beside the control: the first one met other weather."""
     control: int = 0
     control_copies: int = 0
+    among: int = 1
+    """Ports that are tried so: each silence has its chance to be taken for proved."""
 
     @property
     def silence_proved(self) -> bool:
         """Whether random loss no longer explains that no connection came about."""
-        return not self.connected and chance_of_silence(self.control, self.control_copies, self.tried) < WRONG_BY_CHANCE
+        return not self.connected and loss_is_excluded(self.control, self.control_copies, self.beside, among=self.among)
 
     @property
     def settled(self) -> bool:
@@ -78,7 +84,7 @@ class StreamTrial:
         self._language = language
         self._host = net.primary.host
         self._streams: list[Stream] = []
-        self.result = StreamResult([StreamTally(aim, number) for number, aim in enumerate(aims, first_number)])
+        self.result = StreamResult([StreamTally(aim, number, among=len(aims)) for number, aim in enumerate(aims, first_number)])
 
     async def run(self) -> StreamResult:
         """Connect and ask; then, where nothing answers, insist."""
@@ -98,28 +104,31 @@ class StreamTrial:
 
     async def _insist(self, silent: list[StreamTally]) -> None:
         """As many more connections to each, and to a port that is open, in the same moments."""
-        known = next((tally.aim.port for tally in self.result.tallies if tally.answered), None)
-        witness = Endpoint(self._host, known) if known is not None else self._net.control_endpoint
         patience = CONNECT_S + 3 * self._net.rtt
-        opened: list[bool] = []
-
-        async def ask_witness() -> None:
-            try:
-                self._streams.append(await self._net.connect_tcp(witness, timeout=patience))
-            except LocalFailure:
-                opened.append(False)
-            else:
-                opened.append(True)
-
+        asked: list[asyncio.Future[bool]] = []
         work = []
         for _ in range(CONNECTIONS):
-            work += [asyncio.ensure_future(self._attempt(tally, patience)) for tally in silent if not tally.settled]
-            work.append(asyncio.ensure_future(ask_witness()))
+            for tally in silent:
+                if not tally.settled:
+                    tally.beside += 1
+                    work.append(asyncio.ensure_future(self._attempt(tally, patience)))
+            asked += [asyncio.ensure_future(self.witness_opens()) for _ in range(WITNESSES)]
             await self._net.sleep(SPACING_S)
         await asyncio.gather(*work)
+        opened = await asyncio.gather(*asked)
         for tally in silent:
             tally.control += sum(opened)
             tally.control_copies += len(opened)
+
+    async def witness_opens(self) -> bool:
+        """Whether one connection comes about to a port that is known to be open, by one SYN."""
+        known = next((tally.aim.port for tally in self.result.tallies if tally.answered), None)
+        to = Endpoint(self._host, known) if known is not None else self._net.control_endpoint
+        try:
+            (await self._net.connect_tcp(to, timeout=CONNECT_S + 3 * self._net.rtt)).close()
+        except LocalFailure:
+            return False
+        return True
 
     async def _attempt(self, tally: StreamTally, patience: float) -> None:
         net, to = self._net, Endpoint(self._host, tally.aim.port)

@@ -1,5 +1,10 @@
-"""UDP: a question to every port at once, a copy each in turn, so that all meet the same weather and the open ports measure the loss."""
+"""UDP: a question to every port at once, a copy each in turn, so that all meet the same weather and the open ports measure the loss.
 
+Where none answers, connections over TCP in the same moments measure it: each needs a packet out and one back, too.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from edgecheck.checks.outbound.aims import Aim
@@ -7,15 +12,15 @@ from edgecheck.checks.outbound.anew import NewFlows, ask_anew
 from edgecheck.checks.outbound.messages import Language, first_words
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, Quote
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire import control, probe, rtp
 from edgecheck.wire.address import Endpoint
 
 COPIES = 6
 SPACING_S = 0.035
 MOST_ROUNDS = 4
-ALONE_COPIES = 40
-"""Over all ports: where none answers there is no control, and so many that vanish while the session goes on are no random loss."""
+WITNESSES = 3
+"""Connections over TCP beside each copy, for as long as no port answers: else there would be no control."""
 
 
 @dataclass
@@ -51,25 +56,36 @@ class UdpResult:
     """The silent ones asked from new ports; None: none was silent, or none answered."""
     local: str = ""
     errors: list[str] = field(default_factory=list)
+    connected: int = 0
+    """Connections that came about while no port answered ..."""
+    connections: int = 0
+    """... of so many."""
+
+    @property
+    def alone(self) -> bool:
+        """No UDP port answers."""
+        return not any(tally.answered for tally in self.tallies)
 
     @property
     def control(self) -> tuple[int, int]:
-        """(answered, sent) over the ports that answer at all."""
+        """(answered, sent) over the ports that answer at all; where none does, over connections."""
+        if self.alone:
+            return self.connected, self.connections
         alive = [tally for tally in self.tallies if tally.answered]
         return sum(tally.answered for tally in alive), sum(tally.copies for tally in alive)
 
     def silence_proved(self, tally: UdpTally) -> bool:
         """Whether random loss no longer explains that this port never answered."""
-        if any(one.answered for one in self.tallies):
-            return chance_of_silence(*self.control, tally.copies) < WRONG_BY_CHANCE
-        return sum(one.copies for one in self.tallies) >= ALONE_COPIES
+        return loss_is_excluded(*self.control, tally.copies, among=1 if self.alone else len(self.tallies))
 
 
 class UdpTrial:
     """One socket, all UDP ports."""
 
-    def __init__(self, net: Network, language: Language, aims: tuple[Aim, ...]) -> None:
+    def __init__(self, net: Network, language: Language, aims: tuple[Aim, ...], witness: Callable[[], Awaitable[bool]]) -> None:
+        """``witness``: whether a connection to an open port comes about."""
         self._net = net
+        self._witness = witness
         self._language = language
         self._host = net.primary.host
         self.result = UdpResult([UdpTally(aim, number) for number, aim in enumerate(aims)])
@@ -77,6 +93,7 @@ class UdpTrial:
         self._seen = self._quotes_seen = 0
         self._others: list[Endpoint] = []
         """Where else it was asked from."""
+        self._connecting: list[asyncio.Future[bool]] = []
 
     async def run(self) -> UdpResult:
         """Rounds of copies until every port answered, or its silence is proved. Raises ``LocalFailure``."""
@@ -88,9 +105,12 @@ class UdpTrial:
             for _ in range(MOST_ROUNDS):
                 for copy in range(COPIES):
                     self._send(copy)
+                    if net.in_session and self.result.alone:
+                        self._connecting += [asyncio.ensure_future(self._witness()) for _ in range(WITNESSES)]
                     if await net.until(self._all_answered, SPACING_S):
                         break
                 await net.until(self._all_answered, margin(net) + net.rtt)
+                await self._count()
                 if all(tally.answered or tally.refusal or self.result.silence_proved(tally) for tally in self.result.tallies):
                     break
             if net.in_session:
@@ -98,6 +118,9 @@ class UdpTrial:
                 await self._receipts()
             self._read()
         finally:
+            for one in self._connecting:
+                one.cancel()
+            await asyncio.gather(*self._connecting, return_exceptions=True)
             net.memory.note_sent([self._local.port])
             self._socket.close()
         self.result.errors = list(dict.fromkeys(self._socket.errors))[:5]
@@ -111,6 +134,15 @@ class UdpTrial:
         silent = [tally for tally in self.result.tallies if not tally.answered and tally not in told and self.result.silence_proved(tally)]
         if silent and alive:
             self.result.anew, self._others = await ask_anew(self._net, self._language, silent, alive)
+
+    async def _count(self) -> None:
+        """The connections, as far as they are needed."""
+        if not self.result.alone:
+            return
+        came = await asyncio.gather(*self._connecting)
+        self._connecting.clear()
+        self.result.connections += len(came)
+        self.result.connected += sum(came)
 
     def _send(self, copy: int) -> None:
         for tally in self.result.tallies:

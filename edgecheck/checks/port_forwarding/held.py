@@ -10,9 +10,9 @@ import msgspec
 
 from edgecheck.checks.port_forwarding.led_on import LED_ON
 from edgecheck.checks.port_forwarding.observation import PortRow
-from edgecheck.checks.port_forwarding.tcp import chance_of_tcp_silence
 from edgecheck.checks.port_forwarding.udp import unproved
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.checks.port_forwarding.weather import Weather
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire.control import InquiryRow, Transport
 
 PACKETS, CONNECTIONS, MARKS = "packet socket", "table of connections", "counter of marked packets"
@@ -59,8 +59,8 @@ class Facts:
     """Whether this machine's system delivered the questions that arrived over UDP and stayed unanswered: see ``was_delivered``."""
     dropped: bool = False
     """This machine's own firewall was proved to drop them: see ``dropped``."""
-    controls: tuple[int, int] = (0, 0)
-    """Control copies (arrived, sent) in the rounds in which it was asked."""
+    weather: Weather = field(default_factory=Weather)
+    """In the rounds in which it was asked."""
     unused: str = ""
     """Why it was not asked at all."""
 
@@ -69,14 +69,14 @@ class Facts:
         return sum(row.attempts for row in self.told)
 
     @property
-    def chance_of_silence(self) -> float:
-        """That loss alone explains that nothing was answered; 1 without a control."""
-        arrived, sent = self.controls
-        if not sent or not self.attempts:
-            return 1.0
-        if self.transport == "udp":
-            return chance_of_silence(arrived, sent, self.attempts)
-        return chance_of_tcp_silence(arrived, sent, self.attempts)
+    def controls(self) -> tuple[int, int]:
+        """(arrived, sent) of what met the same: over UDP a question must come in, a connection takes a segment back as well."""
+        return self.weather.inward if self.transport == "udp" else self.weather.both_ways
+
+    @property
+    def loss_is_excluded(self) -> bool:
+        """Whether loss alone no longer explains that nothing came in, or no connection came about."""
+        return loss_is_excluded(*self.controls, self.attempts)
 
     @property
     def best(self) -> InquiryRow | None:
@@ -175,7 +175,7 @@ def _silent(row: PortRow, facts: Facts) -> PortRow:
         if facts.seen:
             reason = "it arrives at this machine, and no answer gets back: look at this machine's own firewall, and at its routes"
             return replace(row, state="undecided", reason=reason)
-        if facts.local.reached and facts.chance_of_silence < WRONG_BY_CHANCE:
+        if facts.local.reached and facts.loss_is_excluded:
             return replace(row, state="blocked", reason="")
         return replace(
             row, state="undecided", reason=lost if facts.local.reached else f"{holder} accepts no connection from this machine either"
@@ -190,7 +190,7 @@ def _silent(row: PortRow, facts: Facts) -> PortRow:
         return replace(row, state="undecided", reason=reason)
     if facts.elsewhere is not None:
         return replace(row, state="undecided", reason=f"what comes to this port arrives at port {facts.elsewhere} of this machine")
-    if facts.window == PACKETS and facts.chance_of_silence < WRONG_BY_CHANCE:
+    if facts.window == PACKETS and facts.loss_is_excluded:
         return replace(row, state="blocked", reason="")
     if facts.window == PACKETS:
         return replace(row, state="undecided", reason=lost)

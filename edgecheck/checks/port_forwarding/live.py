@@ -14,22 +14,19 @@ from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, F
 from edgecheck.checks.port_forwarding.led_on import LED_ON, UNBOUND
 from edgecheck.checks.port_forwarding.marks import Marks
 from edgecheck.checks.port_forwarding.observation import PortRow
-from edgecheck.checks.port_forwarding.udp import request
-from edgecheck.checks.unsolicited import Inbox, margin, sender
+from edgecheck.checks.port_forwarding.weather import Weather, measure
+from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, Sightings, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure, RequestDeclined
-from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.model.profile import PortNeed
 from edgecheck.wire import control, inquiry
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
-ATTEMPTS = 6
-SPACING_MS = {"udp": 100, "tcp": 150, "tls": 150}
+ATTEMPTS = 8
+"""Beside thirty echoes, of which four may be lost."""
+SPACING_MS = {"udp": 70, "tcp": 107, "tls": 107}
 ROUNDS = 3
-CONTROLS = 30
-"""Control copies on a contacted pair beside each round, as far as the server allows."""
-CONTROL_SPACING_MS = 20
 _LOOK_S = 0.05
 _LOCAL_COPIES = 3
 _LOCAL_S = 0.25
@@ -51,8 +48,8 @@ class _Question:
     local: Local = field(default_factory=Local)
     told: list[control.InquiryRow] = field(default_factory=list)
     markers: list[str] = field(default_factory=list)
-    controls: tuple[int, int] = (0, 0)
-    """Control copies (arrived, sent) in the rounds in which it was asked."""
+    weather: Weather = field(default_factory=Weather)
+    """In the rounds in which it was asked."""
     delivered: bool | None = None
     """Whether what arrived was delivered, in the round that tells; None: no such round, or it does not tell."""
     watched: bool = False
@@ -196,38 +193,36 @@ async def _ask_stream(net: Network, stream: Stream, question: _Question, marker:
 
 async def _ask(net: Network, sightings: Sightings, questions: list[_Question]) -> None:
     """Rounds of questions from outside to those that are still silent, beside a control flow that measures the loss."""
-    weather = await net.open_udp()
+    socket = await net.open_udp()
     try:
-        at = await net.proved(weather)
+        proved = await net.proved(socket)
         for _ in range(ROUNDS):
             open_ones = [one for one in questions if not one.settled and not one.watched and not _silence_weighed(one)]
             if not open_ones:
                 break
-            measuring = asyncio.create_task(control_copies(net, weather, at))
+            measuring = asyncio.create_task(measure(net, socket))
             looking = asyncio.create_task(_look(sightings))
             try:
                 await _round(net, sightings, open_ones)
+                looking.cancel()
+                if proved is None or all(one.settled for one in open_ones):
+                    measuring.cancel()  # nothing can be weighed, or nothing was silent
+                (weather,) = await asyncio.gather(measuring, return_exceptions=True)
             finally:
                 looking.cancel()
-                await asyncio.gather(looking, return_exceptions=True)
-            if all(one.settled for one in open_ones):
-                measuring.cancel()  # nothing was silent: there is no silence to weigh
-            (counted,) = await asyncio.gather(measuring, return_exceptions=True)
-            if isinstance(counted, tuple):
+                measuring.cancel()
+                await asyncio.gather(looking, measuring, return_exceptions=True)
+            if isinstance(weather, Weather):
                 for one in open_ones:
-                    one.controls = (one.controls[0] + counted[0], one.controls[1] + counted[1])
-            if at is None:
+                    one.weather += weather
+            if proved is None:
                 break  # without a control flow no silence can be proved, however often it is repeated
     finally:
-        weather.close()
+        socket.close()
 
 
 def _silence_weighed(question: _Question) -> bool:
-    return _facts_of_loss(question).chance_of_silence < WRONG_BY_CHANCE
-
-
-def _facts_of_loss(question: _Question) -> Facts:
-    return Facts(transport=question.transport, told=tuple(question.told), controls=question.controls)
+    return Facts(transport=question.transport, told=tuple(question.told), weather=question.weather).loss_is_excluded
 
 
 async def _round(net: Network, sightings: Sightings, questions: list[_Question]) -> None:
@@ -281,17 +276,6 @@ async def _look(sightings: Sightings) -> None:
     while True:
         await sightings.look()
         await asyncio.sleep(_LOOK_S)
-
-
-async def control_copies(net: Network, weather: UdpSocket, at: Endpoint | None) -> tuple[int, int]:
-    """(arrived, sent) of copies on a contacted pair in the same moments."""
-    if at is None:
-        return 0, 0
-    series, copies = net.new_series(), min(CONTROLS, net.limits.copies)
-    heard, source = Inbox(net, weather, series), sender(net, "A1")
-    await net.ask(lambda id: request(id, series, at.host, [at.port], ("A1",), 0, copies, CONTROL_SPACING_MS))
-    await net.until(lambda: heard.count(source) >= copies, margin(net))
-    return heard.count(source), copies
 
 
 # --- What this machine saw ---------------------------------------------------------------------------------------------------
@@ -397,5 +381,5 @@ def _facts(net: Network, question: _Question, questions: list[_Question], sighti
         elsewhere=next((one for one in arrivals if one != port), None),
         delivered=question.delivered,
         dropped=question.dropped,
-        controls=question.controls,
+        weather=question.weather,
     )

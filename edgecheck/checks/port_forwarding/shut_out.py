@@ -12,18 +12,17 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.asking import End, Manner, Transport, open_end, reaches
-from edgecheck.checks.port_forwarding.live import control_copies
 from edgecheck.checks.port_forwarding.observation import PortRow
 from edgecheck.checks.port_forwarding.primary import Led, led_in, let_in_at
-from edgecheck.checks.port_forwarding.tcp import CALM_PORTS, CALM_S, chance_of_tcp_silence
+from edgecheck.checks.port_forwarding.tcp import CALM_PORTS, CALM_S
+from edgecheck.checks.port_forwarding.weather import Weather, measure
 from edgecheck.checks.port_forwarding.weighing import doubt
 from edgecheck.checks.unsolicited import LET_IN, remembered
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure, RequestDeclined
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
-from edgecheck.wire.address import Endpoint
+from edgecheck.model.evidence import loss_is_excluded
 
-COPIES, SPACING_MS, PATIENCE_MS = 6, 40, 200
+COPIES, SPACING_MS, PATIENCE_MS = 8, 29, 200
 _ROUNDS = 4
 _SHUT_OUT = "shut-out"
 _REACHED = ("forwarded", "answered")
@@ -197,11 +196,12 @@ async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -
     except LocalFailure:
         return False
     try:
-        at = await net.proved(weather)
-        silent = await _stays_silent(net, witness, opened, weather, at)
+        if await net.proved(weather) is None:
+            return False
+        silent = await _stays_silent(net, witness, opened, weather)
         if silent is not False and calmly:
             await net.sleep(CALM_S)
-            silent = await _stays_silent(net, witness, opened, weather, at)
+            silent = await _stays_silent(net, witness, opened, weather)
         return silent
     except RequestDeclined:
         return False
@@ -211,23 +211,24 @@ async def is_shut_out(net: Network, witness: Witness, *, calmly: bool = False) -
             opened.close()
 
 
-async def _stays_silent(net: Network, witness: Witness, opened: End | None, weather: UdpSocket, at: Endpoint | None) -> bool | None:
+async def _stays_silent(net: Network, witness: Witness, opened: End | None, socket: UdpSocket) -> bool | None:
     how = Manner(witness.asked, COPIES, SPACING_MS, PATIENCE_MS)
-    chance = chance_of_silence if witness.transport == "udp" else chance_of_tcp_silence
-    attempts = arrived = sent = 0
+    # A datagram is heard here; of a service that was asked, and of a connection, an answer has to get out as well.
+    one_way = witness.transport == "udp" and not witness.asked
+    attempts, weather = 0, Weather()
     for _ in range(_ROUNDS):
-        measuring = asyncio.create_task(control_copies(net, weather, at))
+        measuring = asyncio.create_task(measure(net, socket))
         try:
             got, row = await reaches(net, (witness.transport, witness.port), how, opened)
             if got or row is None or row.outcome != "silent" or row.said:
                 return False
-            there, copies = await measuring
+            weather += await measuring
         finally:
             measuring.cancel()
             await asyncio.gather(measuring, return_exceptions=True)
-        if not copies:
+        if not weather.sent:
             return False
-        attempts, arrived, sent = attempts + row.attempts, arrived + there, sent + copies
-        if chance(arrived, sent, attempts) < WRONG_BY_CHANCE:
+        attempts += row.attempts
+        if loss_is_excluded(*(weather.inward if one_way else weather.both_ways), attempts):
             return True
     return None

@@ -5,31 +5,23 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from edgecheck.checks.port_forwarding.observation import Canaries, PortRow, State
-from edgecheck.checks.port_forwarding.udp import icmp_of, request, unproved
-from edgecheck.checks.unsolicited import Inbox, margin, probe_of, remembered, sender
+from edgecheck.checks.port_forwarding.udp import icmp_of, unproved
+from edgecheck.checks.port_forwarding.weather import Weather, measure
+from edgecheck.checks.unsolicited import probe_of, remembered
 from edgecheck.model.check import Listener, Network, Stream, UdpSocket
 from edgecheck.model.errors import LocalFailure
-from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_of_silence
+from edgecheck.model.evidence import Answered, loss_is_excluded
 from edgecheck.model.profile import PortNeed
 from edgecheck.wire import control, probe
 from edgecheck.wire import ports as port_ranges
-from edgecheck.wire.address import Endpoint, parse_endpoint
+from edgecheck.wire.address import parse_endpoint
 
 DIAL_ATTEMPTS = 12
-"""Each with a SYN of its own: at 14 % loss each way, all twelve fail once in ten million."""
+"""Each with a SYN of its own: at 14 % loss each way, all twelve fail once in a hundred million."""
 DIAL_SPACING_MS = 40
 DIAL_ROUNDS = 4
 CALM_S = 1.2
 CALM_PORTS = 4
-CONTROLS = 30
-"""UDP control copies in each round of dials."""
-CONTROL_SPACING_MS = 20
-
-
-def chance_of_tcp_silence(control_arrived: int, control_sent: int, attempts: int) -> float:
-    """The chance that loss alone silenced so many connection attempts: each needs a SYN in and a SYN-ACK out."""
-    one_way = chance_of_silence(control_arrived, control_sent, 1)
-    return float((1 - (1 - one_way) ** 2) ** attempts) if attempts else 1.0
 
 
 async def probe_tcp(
@@ -86,8 +78,8 @@ async def probe_tcp(
         bare=len(bare),
         bare_reached=sum(dials.proved(port) for port in bare),
         mapped_reached=dials.proved(mapped[1]) if mapped else None,
-        control_sent=dials.control_sent,
-        control_arrived=dials.control_arrived,
+        control_sent=dials.weather.arrived,
+        control_arrived=dials.weather.returned,
     )
 
 
@@ -109,35 +101,40 @@ async def _mapped_tcp_canary(net: Network, listeners: dict[int, Listener]) -> tu
 class Dials:
     """Connection attempts to TCP ports, again to the silent ones while loss may explain their silence.
 
-    The loss is measured in the same moments by UDP copies on a contacted pair: they share the path, not the protocol.
+    The loss is measured in the same moments by echoes over UDP, there and back as the handshake: they share the path, not the protocol.
     """
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Network, among: int) -> None:
+        """``among``: how many ports are tried."""
         self.net = net
         self.told: dict[int, list[control.DialRow]] = {}
-        self.control_sent = self.control_arrived = 0
+        self.weather = Weather()
+        self._among = among
         self.throttled = False
         """A port that was silent in a burst was reached calmly: what is silent still may be so for that."""
 
     @classmethod
     async def go(cls, net: Network, ports: list[int], series: int) -> "Dials":
-        dials = cls(net)
-        weather = await net.open_udp()
+        dials = cls(net, len(ports))
+        socket = await net.open_udp()
         try:
-            at = await net.proved(weather)
+            proved = await net.proved(socket)
             for _ in range(DIAL_ROUNDS):
                 asked = [port for port in ports if not dials.settled(port)]
                 if not asked:
                     break
-                measuring = asyncio.create_task(dials._control(weather, at))
-                await dials._dial(asked, series)
-                if all(dials.proved(port) for port in asked):
-                    measuring.cancel()  # nothing was silent: there is no silence to weigh
-                await asyncio.gather(measuring, return_exceptions=True)
-                if at is None:
+                measuring = asyncio.create_task(dials._measure(socket, len(asked)))
+                try:
+                    await dials._dial(asked, series)
+                    if proved is None or all(dials.proved(port) for port in asked):
+                        measuring.cancel()  # nothing can be weighed, or nothing was silent
+                    await asyncio.gather(measuring, return_exceptions=True)
+                finally:
+                    measuring.cancel()
+                if proved is None:
                     break  # without a control flow no silence can be proved, however often it is repeated
         finally:
-            weather.close()
+            socket.close()
         return dials
 
     async def ask_calmly(self, ports: list[int], series: int) -> None:
@@ -158,7 +155,7 @@ class Dials:
         return sum(row.attempts for row in self.told.get(port, ()))
 
     def silence_proved(self, port: int) -> bool:
-        return chance_of_tcp_silence(self.control_arrived, self.control_sent, self.attempts(port)) < WRONG_BY_CHANCE
+        return loss_is_excluded(*self.weather.both_ways, self.attempts(port), among=self._among)
 
     def settled(self, port: int) -> bool:
         rows = self.told.get(port)
@@ -167,10 +164,14 @@ class Dials:
     def settled_by_answer(self, port: int) -> bool:
         return any(row.outcome not in ("silent", "unsent") for row in self.told.get(port, ()))
 
+    @property
+    def _at_once(self) -> int:
+        """Ports in one request."""
+        return max(1, self.net.limits.dials // DIAL_ATTEMPTS)
+
     async def _dial(self, ports: list[int], series: int, attempts: int = DIAL_ATTEMPTS) -> None:
-        limit = max(1, self.net.limits.dials // DIAL_ATTEMPTS)
-        for start in range(0, len(ports), limit):
-            wanted = port_ranges.compress(ports[start : start + limit])
+        for start in range(0, len(ports), self._at_once):
+            wanted = port_ranges.compress(ports[start : start + self._at_once])
             reply = await self.net.ask(
                 lambda id: control.Dial(
                     id=id,
@@ -185,17 +186,10 @@ class Dials:
             for row in reply.rows if isinstance(reply, control.Dialed) else ():
                 self.told.setdefault(row.port, []).append(row)
 
-    async def _control(self, weather: UdpSocket, at: Endpoint | None) -> None:
-        if at is None:
-            return
-        net = self.net
-        series, copies = net.new_series(), min(CONTROLS, net.limits.copies)
-        heard = Inbox(net, weather, series)
-        await net.ask(lambda id: request(id, series, at.host, [at.port], ("A1",), 0, copies, CONTROL_SPACING_MS))
-        source = sender(net, "A1")
-        await net.until(lambda: heard.count(source) >= copies, margin(net))
-        self.control_sent += copies
-        self.control_arrived += heard.count(source)
+    async def _measure(self, socket: UdpSocket, ports: int) -> None:
+        """For as long as so many ports take."""
+        for _ in range(0, ports, self._at_once):
+            self.weather += await measure(self.net, socket)
 
 
 def patience_ms(net: Network) -> int:
@@ -259,7 +253,7 @@ def _row(
         elif dials.silence_proved(port):
             state, reason = "blocked", ""
         else:
-            reason = unproved(dials.control_arrived, dials.control_sent)
+            reason = unproved(*dials.weather.both_ways)
     elif rows:
         reason = f"the server could not send: {rows[-1].detail}"
     if failure is not None and state in ("blocked", "undecided", "refused"):

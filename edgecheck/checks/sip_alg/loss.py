@@ -3,8 +3,8 @@
 SIP copies and non-SIP control copies of the same size leave the same socket in the same moments. If the path treated both alike, then
 any of the copies might as well have been the ones that were lost: how likely is it that the SIP ones were hit this hard? That is
 Fisher's exact test, and it holds because the order within each round of copies is drawn at random. Beside it stands the simpler
-question (``model.evidence.chance_of_silence``): at the loss that the control met, how likely is it that all were lost? Both answers
-must be below ``WRONG_BY_CHANCE``.
+question (``model.evidence.chance_at_worst``): at a loss that goes with what the control met, how likely is it that all were lost? Both
+answers must be below ``WRONG_BY_CHANCE``.
 
 One order is not ours to draw: the server answers an INVITE with a burst of three, the final one last. A rate limit that passes the
 first of each burst would always drop that one. But then it drops every control that comes behind the INVITE, and that is every second
@@ -13,7 +13,7 @@ one: so beside a burst the control must also be seen to fare better than that.
 
 from math import comb
 
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, loss_is_excluded
 
 
 def chance_of_worse(hit: int, total: int, control_hit: int, control_total: int) -> float:
@@ -31,6 +31,6 @@ def drop_is_proved(copies: int, control_sent: int, control_arrived: int, *, behi
     if behind_others and sum(comb(control_sent, k) for k in range(missed + 1)) / 2**control_sent >= WRONG_BY_CHANCE:
         return False
     return (
-        chance_of_silence(control_arrived, control_sent, copies) < WRONG_BY_CHANCE
+        loss_is_excluded(control_arrived, control_sent, copies)
         and chance_of_worse(copies, copies, missed, control_sent) < WRONG_BY_CHANCE
     )

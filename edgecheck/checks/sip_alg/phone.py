@@ -12,11 +12,12 @@ The ports are fresh each time, and no socket of the server's knocks at one port 
 a packet may treat the next one of the same pair alike, whatever has been opened since.
 """
 
+import asyncio
 from typing import cast
 
 from edgecheck.checks.sip_alg import messages
 from edgecheck.checks.sip_alg.flow import control_probe, returned_control
-from edgecheck.checks.sip_alg.knocking import ask_mirror, knock, named_media_port, note_knock
+from edgecheck.checks.sip_alg.knocking import ask_mirror, gauge, knock, named_media_port, note_knock
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller, Step, item, marked
 from edgecheck.checks.sip_alg.phone_log import CALLED, Called, PhoneLog
@@ -81,6 +82,7 @@ class Phone:
         self._take(await self._even())
         self._take(await self._even())
         log.local, log.beside, log.media, log.media_beside = (socket.local for socket in self._sockets)
+        self._take(await net.open_udp())  # to gauge the loss
         self._caller = Caller(
             transport="udp",
             local=log.local,
@@ -188,7 +190,10 @@ class Phone:
         log.public_media = await named_media_port(self._net, log, self._number)
         ports = (log.public.port, log.public_beside.port, log.public_media or log.media.port, log.media_beside.port)
         senders: tuple[control.Sender, ...] = ("AX",) if self._net.service.alternate is None else ("AX", "BX")
-        log.after = await knock(self._net, log, senders, tuple(dict.fromkeys(ports)))
+        log.after, _ = await asyncio.gather(
+            knock(self._net, log, senders, tuple(dict.fromkeys(ports))),
+            gauge(self._net, log, self._sockets[4], log.server, self._number),
+        )
         self._listen()
 
     async def _be_called(self) -> None:

@@ -58,7 +58,7 @@ class PhoneLog:
     """Not SIP and as long: beside the server's requests; over TCP on connections of their own, which it returns."""
     call_controls_arrived: int = 0
     gauge_sent: int = 0
-    """Over TCP: datagrams of UDP in the moments of the knocks ..."""
+    """Datagrams that are no SIP, from a socket of their own, in the moments of the knocks ..."""
     gauge_returned: int = 0
     """... and how many the server returned."""
     answer_controls: dict[int, float] = field(default_factory=dict)

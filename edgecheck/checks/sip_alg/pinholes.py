@@ -9,7 +9,7 @@ from edgecheck.checks.sip_alg import loss
 from edgecheck.checks.sip_alg.knocking import KNOCKS
 from edgecheck.checks.sip_alg.observation import Knocks, Pinhole
 from edgecheck.checks.sip_alg.phone_log import PhoneLog, Round
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 
@@ -92,9 +92,6 @@ def _judge(log: PhoneLog, before: Knocks, after: Knocks | None, beside: Knocks |
         if loss.drop_is_proved(before.sent, after.sent, came) and loss.drop_is_proved(beside.sent, after.sent, came):
             return True, ""
         return None, f"{after.arrived} of {after.sent} came in, and too much is lost here to say that none did before"
-    came_in, to_come_in = (log.call_controls_arrived, log.call_controls_sent)
-    if log.transport != "udp":
-        came_in, to_come_in = (log.gauge_returned, log.gauge_sent)
-    if chance_of_silence(min(came_in, to_come_in), to_come_in, after.sent) < WRONG_BY_CHANCE:
+    if loss_is_excluded(log.gauge_returned, log.gauge_sent, after.sent):
         return False, ""
     return None, "nothing came in, and too few packets that were to come in did to say why"

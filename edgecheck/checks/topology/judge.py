@@ -148,6 +148,7 @@ def _evidence(seen: TopologyObservation) -> tuple[str, ...]:
         if step.controls_sent:
             out.append(
                 f"of {step.controls_sent} such packets to the server, same port, in the same moments, {step.controls_expired} expired there"
+                + (f", of {step.copies_beside} beside them to {seen.public_address} none" if step.copies_beside else "")
             )
     return tuple(out)
 

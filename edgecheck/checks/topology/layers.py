@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgecheck.checks.topology.observation import Hop, OwnAddressStep, TopologyObservation
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.model.router import RouterClaims, RouterFacts
 from edgecheck.wire.networks import is_private, is_shared, neighbors
 
@@ -44,6 +44,7 @@ def interpret(
 ) -> TopologyObservation:
     """The observation, from all that was seen; ``gateways``: this machine's default routers. Pure."""
     facts = facts or RouterFacts(reason="the router was not asked")
+    hops = _named(hops, steps, public)
     unseen = unseen_router(hops, gateways)
     if source == public:
         found = Layers(0, False, 0, {})
@@ -126,6 +127,12 @@ def layers(
     return Layers(None, None, owner, {"nat_layers": why, "cgnat": why})
 
 
+def _named(hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, ...], public: str) -> tuple[Hop, ...]:
+    """The hops; one whose word was lost on the walk by who spoke at the same distance on the other."""
+    speakers = {step.hop: step.offender if step.outcome == "expired" and step.offender != public else step.told_by for step in steps}
+    return tuple(msgspec.structs.replace(hop, address=hop.address or speakers.get(hop.hop)) for hop in hops)
+
+
 def unseen_router(hops: tuple[Hop, ...], gateways: tuple[str, ...]) -> str | None:
     """The default router, where it is none of the hops: one that leaves the TTL alone. The first hop is then whoever stands behind it.
 
@@ -157,7 +164,7 @@ def owner_hop(public: str, hops: tuple[Hop, ...], steps: tuple[OwnAddressStep, .
         return None, f"a packet to the own public address came back after {last.hop} hops, which fits no box on the way"
     if last.outcome == "expired":
         return None, "packets to the own public address expire as far as hops could be followed"
-    if chance_of_silence(expired, sent, sent) < WRONG_BY_CHANCE:
+    if loss_is_excluded(expired, sent, last.copies_beside):
         return last.hop, ""  # it says "expired" of the same packets to the server, and nothing of these: it took them
     told = f"of {expired} of {sent}" if expired else "of no"
     return None, f"hop {last.hop} tells {told} expired packets, so its silence proves nothing"

@@ -31,6 +31,10 @@ class OwnAddressStep(msgspec.Struct, frozen=True, kw_only=True):
     """The same packet to the server, same port, same number of hops, in the same moments: a firewall that treats both alike owns neither,
     and a router that is tired of telling of expired packets (ICMP rate limit) tells of none."""
     controls_expired: int = 0
+    copies_beside: int = 0
+    """Packets to the own address right before those: of none of them anybody told."""
+    told_by: str | None = None
+    """Who told of the controls."""
 
 
 class TopologyObservation(Observation, frozen=True, kw_only=True):

@@ -20,7 +20,8 @@ MOST_HOPS = 10
 SILENT_HOPS = 3
 OWN_COPIES = 5
 CONTROLS = 6
-"""Six of six make random loss an unlikely reason for the silence beside them: see ``chance_of_silence``."""
+BESIDE = 3
+"""Copies right before each control: where six of six controls are told of and none of eighteen copies, no loss is a likely reason."""
 SOCKETS = 4
 """Ports from which the public address is asked for: a router with several lines spreads them."""
 
@@ -136,11 +137,18 @@ async def _step_to_own(net: Network, socket: UdpSocket, ttl: int) -> OwnAddressS
     # Does that hop treat the same packet to another address alike? Same port, same number of hops, in the same moments.
     other = Endpoint(net.primary.host, own.port)
     silent = step.outcome == "silent"
-    sent, expired = await controls(net, socket, other, data, ttl, enough=CONTROLS if silent else 1, beside=own if silent else None)
+    enough, beside = (CONTROLS, own) if silent else (1, None)
+    sent, expired = await controls(net, socket, other, data, ttl, enough=enough, beside=beside, copies=BESIDE)
     late = next((quote for quote in socket.quotes if quote.to == own and quote.offender is not None), None)
     if silent and late is not None:
         step = _step(ttl, Expiry(late, False))
-    return msgspec.structs.replace(step, controls_sent=sent, controls_expired=expired)
+    return msgspec.structs.replace(
+        step,
+        controls_sent=sent,
+        controls_expired=expired,
+        copies_beside=BESIDE * sent if silent else 0,
+        told_by=next((quote.offender for quote in socket.quotes if quote.to == other and quote.expired), None),
+    )
 
 
 def _step(ttl: int, found: Expiry) -> OwnAddressStep:
