@@ -145,6 +145,25 @@ def test_a_proxy_for_the_web_alone_fails_nobody() -> None:
     assert "log in" not in said.finding("web-proxy").summary
 
 
+def test_an_outage_of_half_a_second_is_no_wall_before_udp() -> None:
+    """Not one datagram passes, and the session, whose segments are sent again, outlives it; nor does a connection come about meanwhile."""
+
+    class Outage(Weather):
+        def drops(self, now: float) -> bool:
+            return now < 0.5 or super().drops(now)
+
+    seen, said = trial(lambda edge: edge.others_reach_all(), weather=Outage())
+    assert {row.state for row in seen.targets} == {"open"}
+    assert (said.verdict, said.ids) == (Verdict.PASS, ["open"])
+
+
+def test_where_no_udp_passes_connections_measure_the_loss() -> None:
+    seen, said = trial(lambda edge: (edge.others_reach_all(), edge.walls.update(walls(*ALL_UDP))))
+    row = target(seen, *SIP_UDP)
+    assert (row.state, row.control, row.control_copies) == ("blocked", 18, 18)
+    assert "udp-blocked" in said.ids
+
+
 def test_sip_alone_is_dropped() -> None:
     seen, said = trial(lambda edge: edge.walls.update(walls(SIP_UDP, ("udp", 5080), deed="drop-sip")))
     row = target(seen, *SIP_UDP)

@@ -261,6 +261,20 @@ def test_a_default_router_that_is_no_hop(first: str, gateways: tuple[str, ...], 
     assert say(topology.CHECK, observed, PBX).ids == (["undecided"] if unseen else ["single-nat"])
 
 
+def test_six_of_six_controls_beside_six_copies_are_too_few() -> None:
+    few = msgspec.structs.replace(steps("silent")[0], copies_beside=6)
+    assert seen(hops(HOME, CORE), (few,)).nat_layers is None
+    assert seen(hops(HOME, CORE), steps("silent")).nat_layers == 1
+
+
+def test_a_word_that_was_lost_on_one_walk_is_had_from_the_other() -> None:
+    """The default router is no hop, and whoever is the first one was not heard on the way to the server: not so beside the own address."""
+    silent = msgspec.structs.replace(steps("silent")[0], told_by=SECOND)
+    found = seen(hops(None, CORE), (silent,), gateways=(HOME,))
+    assert (found.nat_layers, found.unseen_router, found.hops[0].address) == (None, HOME, SECOND)
+    assert seen(hops(None, CORE), (msgspec.structs.replace(silent, told_by=HOME),), gateways=(HOME,)).nat_layers == 1
+
+
 def test_several_default_routes() -> None:
     told = msgspec.structs.replace(router(PUBLIC), other_routes=("10.0.0.1 (wlan0)",), other_gateways=("192.168.88.9",))
     observed = seen(*AT_HOME, told)

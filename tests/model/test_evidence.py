@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_at_worst, chance_of_silence
+from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_at_worst, loss_is_excluded
 
 
 def test_nothing_known_excludes_nothing() -> None:
@@ -23,9 +23,16 @@ def test_more_controls_and_more_copies_leave_less_to_chance() -> None:
 
 def test_a_short_lucky_control_does_not_do() -> None:
     """One answer to one question, and then eleven lost: at 60 % loss of each round trip that is no wonder."""
-    assert chance_of_silence(1, 1, 11) < WRONG_BY_CHANCE
     assert chance_at_worst(1, 1, 11) > 0.01
+    assert not loss_is_excluded(6, 6, 6)
+    assert loss_is_excluded(9, 9, 9)
     assert chance_at_worst(8, 8, 11) < WRONG_BY_CHANCE
+
+
+def test_of_many_silences_each_must_be_the_less_likely() -> None:
+    assert loss_is_excluded(9, 9, 9, among=2)
+    assert not loss_is_excluded(9, 9, 9, among=3)
+    assert loss_is_excluded(9, 9, 12, among=3)
 
 
 @pytest.mark.parametrize("loss", [0.1, 0.4, 0.64, 0.8])

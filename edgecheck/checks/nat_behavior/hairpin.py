@@ -9,9 +9,9 @@ from edgecheck.model.evidence import Answered, Exchange, loss_is_excluded
 from edgecheck.wire import probe
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
-HAIRPIN_COPIES = 12
-"""Each way: beside 24 lost copies nine of twelve controls are enough, and a path that loses one in twenty each way brings these mostly."""
-HAIRPIN_SPACING_S = 0.015
+HAIRPIN_COPIES = 16
+"""Each way: beside 32 lost copies so many controls may be lost as hardly ever are where a path loses one in twenty each way."""
+HAIRPIN_SPACING_S = 0.0115
 
 
 async def mapped_endpoints(net: Network, sockets: list[UdpSocket]) -> list[Endpoint] | None:

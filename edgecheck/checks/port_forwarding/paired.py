@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.observation import Icmp
 from edgecheck.model.check import Network
-from edgecheck.model.evidence import WRONG_BY_CHANCE
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire import control
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire.address import Endpoint
@@ -24,8 +24,6 @@ MOST_PORTS = 6
 """Of each transport in a train: a long one is no longer one moment."""
 _PACE = 200
 """Datagrams a second in a train."""
-_LOOKS = 10
-"""How often, about, it is asked whether there have been enough trains."""
 
 
 class Gait(NamedTuple):
@@ -39,8 +37,8 @@ class Gait(NamedTuple):
     """For the last one's errors, and each connection's; besides the round trips."""
 
 
-FAST = Gait(7, (0.04, 0.24), 0.5)
-SLOW = Gait(14, (1.1, 1.5), 0.9)
+FAST = Gait(11, (0.02, 0.16), 0.5)
+SLOW = Gait(14, (1.03, 1.23), 0.9)
 """Slower than Linux saves up one error a second (``icmp_ratelimit``)."""
 
 
@@ -60,15 +58,13 @@ class Told(NamedTuple):
     """They expired, or somebody answered, or somebody else told of them."""
 
 
-def enough(trains: int, controls: int) -> bool:
+def enough(trains: int, controls: int, among: int) -> bool:
     """Whether a port of which the box told in none of these trains would have been told of, had it been led on.
 
-    The chance that it would not: each train whose control was told of may have lost its probe, as often as controls were lost (by
-    Laplace's rule).
+    Each train whose control was told of may have lost its probe, as controls were lost. Of the others nothing is known: the box was tired.
+    ``among``: so many ports are weighed in the same way.
     """
-    if controls <= 0:
-        return False
-    return float(((trains - controls + 1) / (trains + 2)) ** controls) < WRONG_BY_CHANCE / _LOOKS
+    return loss_is_excluded(controls, trains, controls, among=among)
 
 
 class Taken(NamedTuple):
@@ -96,21 +92,21 @@ async def taken_there(net: Network, at: Endpoint, hops: int, udp: Collection[int
         if gait is SLOW or 3 * controls < 2 * trains:
             gait, trains, controls = SLOW, 0, 0  # a box that is tired: what it said in haste is forgotten
         series.append(net.new_series())
-        told = await _run(net, at, hops, udp, tcp, gait, series[-1])
+        told = await _run(net, at, hops, udp, tcp, gait, series[-1], len(asked))
         trains, controls = trains + told.trains, controls + told.controls
         refused, other = refused | told.refused, other | told.other
-        if gait is SLOW or enough(trains, controls) or not asked - refused - other:
+        if gait is SLOW or enough(trains, controls, len(asked)) or not asked - refused - other:
             break
     for one in series:
         late_refused, late_other = _sorted_out(net, at, await _errors(net, one))
         refused, other = refused | late_refused, other | late_other
     told_of = [error for one in series[-1:] for error in await _errors(net, one) if error.offender == net.observed and not expired(error)]
     times = {("udp", port): sum(error.copies for error in told_of if error.port == port) for port in udp}
-    each_time = frozenset(key for key, count in times.items() if enough(trains, min(trains, count)))
-    return Taken(asked - refused - other if enough(trains, controls) else frozenset(), refused - other, each_time)
+    each_time = frozenset(key for key, count in times.items() if enough(trains, min(trains, count), len(asked)))
+    return Taken(asked - refused - other if enough(trains, controls, len(asked)) else frozenset(), refused - other, each_time)
 
 
-async def _run(net: Network, at: Endpoint, hops: int, udp: list[int], tcp: list[int], gait: Gait, series: int) -> Told:
+async def _run(net: Network, at: Endpoint, hops: int, udp: list[int], tcp: list[int], gait: Gait, series: int, among: int) -> Told:
     dials: list[asyncio.Task[control.Reply]] = []
     trains = 0
     patience_ms = int(1000 * (gait.patience_s + 4 * net.rtt))
@@ -129,7 +125,7 @@ async def _run(net: Network, at: Endpoint, hops: int, udp: list[int], tcp: list[
                 udp = [port for port in udp if ("udp", port) not in known] or udp[:1]
                 rows = _rows([dial.result() for dial in dials if dial.done()])
                 tcp = [port for port in tcp if all(row.port != port or row.outcome == "silent" for row in rows)]
-                if enough(trains, _told(net, at, errors)):
+                if enough(trains, _told(net, at, errors), among):
                     break
         await net.sleep(gait.patience_s + net.rtt)
         errors = await _errors(net, series)  # no later than the connections were waited for
