@@ -49,7 +49,7 @@ def test_the_loss_of_each_way_is_known(way: str, seen: Weather) -> None:
             socket.close()
 
     assert clock.run(work()) == seen
-    assert ECHOES == seen.sent
+    assert seen.sent == ECHOES
 
 
 def test_answers_that_are_lost_silence_connections_and_no_datagrams() -> None:

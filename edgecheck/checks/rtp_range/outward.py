@@ -19,6 +19,8 @@ from edgecheck.wire.address import Endpoint
 Place = tuple[int, str | None]
 """(hop, address)."""
 MOST_HOPS = 16
+_WALKS = 2
+"""In one run: each may end at a silence."""
 _SILENT_HOPS = 2
 """So many hops in a row that tell of nothing end the walk."""
 
@@ -67,7 +69,7 @@ async def _walk(net: Network, suspect: UdpSocket, to: Endpoint) -> Traced | None
                 met.add(seen.quote.offender or "")
                 continue
             sent, told = await _silent_beside(net, suspect, other, to, hop, quote.offender)
-            if not enough(sent, told):
+            if not enough(sent, told, _WALKS):
                 return None
             return _seen_by(suspect, last, (hop, quote.offender), (sent, told))
         finally:
@@ -109,7 +111,7 @@ async def _silent_beside(net: Network, suspect: UdpSocket, other: UdpSocket, to:
         heard = min(sent, told(other) - before)
         if told(suspect):
             return 0, 0
-        if enough(sent, heard):
+        if enough(sent, heard, _WALKS):
             break
     return sent, heard
 
