@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edgecheck.checks.outbound.messages import Language
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, UdpSocket
-from edgecheck.model.evidence import WRONG_BY_CHANCE, chance_of_silence
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire.address import Endpoint
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class NewFlows(NamedTuple):
     @property
     def silence_proved(self) -> bool:
         """Whether what was lost of new flows at random no longer explains the silence."""
-        return chance_of_silence(self.control, self.control_copies, self.copies) < WRONG_BY_CHANCE
+        return loss_is_excluded(self.control, self.control_copies, self.copies)
 
 
 class Asked(NamedTuple):
