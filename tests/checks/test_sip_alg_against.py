@@ -246,6 +246,10 @@ def test_answers_from_another_port_have_two_causes() -> None:
         ({"errors": ["Could not connect to 198.51.100.10:5061/tls: the connection was refused."]}, "TLS 5061 is refused: nobody listens there, or"),
         ({"not_tested": "No socket could be opened."}, "TLS 5061 could not be tried: No socket could be opened."),
         ({}, "TLS 5061 told nothing (no answer): nobody listens there, it is blocked, or packets are dropped."),
+        (
+            {"local": Endpoint("192.168.88.2", 40_000), "errors": ["Could not keep the connection: the connection was reset."]},
+            "TLS 5061 opens and tells nothing when SIP is sent (Could not keep the connection: the connection was reset): the server speaks no SIP",
+        ),
     ],
 )
 def test_what_said_nothing_is_told_with_what_fits_alone(more: dict[str, Any], words: str) -> None:

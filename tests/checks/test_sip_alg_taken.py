@@ -147,7 +147,7 @@ def test_the_last_box_before_a_server_may_be_its_own() -> None:
 def test_routers_that_say_nothing_prove_nothing() -> None:
     seen = asked(lambda: World(*routers(speaks=False), taker=1))
     assert (seen.taken, seen.suspected) == (None, False)
-    assert place(seen) == Located(hop=1, address=None, where=("answer",))
+    assert place(seen) is None, "the first of them may set the TTL anew"
 
 
 def test_routers_that_tell_of_one_packet_a_second_are_waited_for() -> None:
@@ -253,3 +253,10 @@ def test_each_request_is_known_by_itself() -> None:
     """Or a late answer to one would be taken for a soon one to another."""
     local = Endpoint("192.168.1.2", 40_000)
     assert len({message("OPTIONS", AIM, "udp", local) for _ in range(20)}) == 20
+
+
+def test_behind_a_router_that_sets_the_ttl_anew_whoever_answers_may_be_anywhere() -> None:
+    """What lives for two hops lives for 64 from the first router on, and expires nowhere."""
+    expires, answered = Tally(sent=2, expired=2), Tally(sent=5, answered=5)
+    seen = Taken(server_port=5060, hops=2, trials=(HopTrial(hops=1, router="192.168.88.1", sip=expires), HopTrial(hops=2, sip=answered)))
+    assert place(seen, ("192.168.88.1",)) is None

@@ -8,7 +8,7 @@ from edgecheck.checks.sip_alg.locate import WALKED
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller
 from edgecheck.checks.sip_alg.observation import Located, RoundTrip, SipAlgObservation, Taken
-from edgecheck.checks.sip_alg.taken import TIMED, Climb, Make, hops_of, place
+from edgecheck.checks.sip_alg.taken import NOT_PLACED, TIMED, Climb, Make, hops_of, place
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.errors import LocalFailure
 
@@ -48,7 +48,7 @@ async def _place(net: Network, climbing: Climb, taken: Taken) -> tuple[tuple[Loc
     if any(token in record.data for record in mirrored.records for token in near if record.direction == "received"):
         return None, f"a request that lives for {hops_of(taken.hops)} reaches the server as well"
     found = place(taken, (await net.machine()).gateways)
-    return (None if found is None else (found,)), ""
+    return (None, NOT_PLACED) if found is None else ((found,), "")
 
 
 def maker(net: Network, log: ChannelLog, socket: UdpSocket, method: str) -> Make:

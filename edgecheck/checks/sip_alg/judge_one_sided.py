@@ -99,6 +99,11 @@ def _why_silent(channel: Channel, name: str) -> str:
     if any("refused" in error for error in channel.errors):
         return f"{name} is refused: nobody listens there, or a firewall rejects it."
     why = "; ".join(channel.errors).rstrip(".") or "no answer"
+    if channel.transport != "udp" and channel.local is not None:
+        return (
+            f"{name} opens and tells nothing when SIP is sent ({why}): the server speaks no SIP there or does not want this machine, or "
+            "something on the path drops what is SIP."
+        )
     return f"{name} told nothing ({why}): nobody listens there, it is blocked, or packets are dropped."
 
 

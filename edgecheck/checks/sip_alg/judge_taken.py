@@ -7,15 +7,15 @@ edge that lets SIP overtake all else makes it come back sooner from just as far.
 from collections.abc import Sequence
 
 from edgecheck.checks.sip_alg.observation import HopTrial, Located, RoundTrip, SipAlgObservation, Taken, Tally
-from edgecheck.checks.sip_alg.taken import TIMED, Nearer, hops_of, name_of, place
+from edgecheck.checks.sip_alg.taken import NOT_PLACED, TIMED, Nearer, hops_of, name_of, place
 from edgecheck.model.verdict import Finding, Verdict
 
 SOONER_MS = 5.0
 """What a busy machine may be late by; and half of the server's own time."""
 NOT_SEEN = "this platform shows a program without privileges no quotes of expired packets"
 EITHER = (
-    "Either it answers in the server's place, or it hands SIP on in packets of its own, as a proxy does: an account of what arrives at the "
-    "server (an echo server's) tells which"
+    "Either it answers in the server's place, or it hands SIP on in packets of its own, as a proxy does, or at the least sets its TTL "
+    "anew: an account of what arrives at the server (an echo server's) tells which"
 )
 
 
@@ -33,6 +33,8 @@ def why_not(nearer: Nearer) -> str:
     asked = nearer.nobody or nearer.taken
     if asked is None:
         return NOT_SEEN
+    if nearer.nobody is not None and nearer.nobody.hops is not None:
+        return NOT_PLACED
     return asked.reason or "an answer does not say which hop it was"
 
 
@@ -45,7 +47,8 @@ def hints(nearer: Nearer) -> tuple[str, ...]:
     if seen.suspected:
         out.append(
             f"{name}: a request that gets no further than hop {seen.hops} is answered ({seen.reason}): either something there takes SIP, "
-            "or this port goes another way (a VPN) on which the server is that near, or the server's own network answers there"
+            "or a box before sets its TTL anew, or this port goes another way (a VPN) on which the server is that near, or the server's "
+            "own network answers there"
         )
     early = sooner(nearer.round_trips)
     if early is not None and not out:

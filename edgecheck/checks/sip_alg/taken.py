@@ -283,22 +283,28 @@ def hops_of(number: int) -> str:
     return f"{number} hop{'' if number == 1 else 's'}"
 
 
+NOT_PLACED = "nothing is told to expire where it is answered: a router may set the TTL anew, and whoever answers be anywhere behind it"
+
+
 def place(seen: Taken, gateways: Sequence[str] = ()) -> Located | None:
     """Where whoever answers sits: between the last hop at which a request was seen to expire, and the first from which one is answered.
 
     Pure. A box behind a router's own look at the TTL is seen one hop further than it is; so where both ends are routers, both are named.
-    None where nothing was answered.
+    None where nothing was answered, or nothing at all is told to expire there: a router before it may set the TTL anew, and then it is
+    anywhere behind that one.
     """
     if seen.hops is None:
         return None
     by_hops = {trial.hops: trial for trial in seen.trials}
     there = by_hops[seen.hops].router
+    if there is None:
+        return None
     passed = max((trial.hops for trial in seen.trials if trial.hops < seen.hops and trial.sip.expired), default=0)
-    if passed == 0 and seen.hops == 1 and (there is None or not gateways or there in gateways):
+    if passed == 0 and seen.hops == 1 and (not gateways or there in gateways):
         return Located(hop=1, address=there, where=(ANSWER,))
     # Before the first router that shows itself there may be one that does not: the default router, where it has another address.
     near = by_hops[passed].router if passed else "this machine"
-    hidden = None if passed or there in gateways or there is None else next(iter(gateways), None)
+    hidden = None if passed or there in gateways else next(iter(gateways), None)
     return Located(hop=passed, address=near, where=(ANSWER,), up_to_hop=seen.hops, up_to_address=there, hidden=hidden)
 
 
