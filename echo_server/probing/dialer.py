@@ -92,7 +92,7 @@ async def _attempt(plan: Dialing, host: str, port: int, number: int, proved: asy
         outcome = "proved" if plan.proves(port, received) else "connected"
         if outcome != "proved" and received:
             # An echo service, or a port forwarded to one: our own bytes are nobody's words.
-            detail = "it returned what it was sent" if received.startswith(probe.MAGIC) else inquiry.printable(received)
+            detail = "it returned what it was sent" if received.startswith(probe.MAGIC) else inquiry.first_words(received)
     row = _row(port, plan.local, told) if told is not None else None
     plan.ended(port, Attempt(outcome, (monotonic() - begun) * 1000, detail, row))
     if outcome == "proved":

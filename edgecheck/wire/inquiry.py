@@ -63,6 +63,16 @@ def read(data: bytes, marker: str) -> Answer | None:
     return Answer(message.status, printable((message.get("Server") or message.get("User-Agent") or "").encode()))
 
 
+def first_words(data: bytes) -> str:
+    """What a stranger's greeting says: its first line, and, as SIP and HTTP have it, the name of its software."""
+    first, *rest = data.replace(b"\r\n", b"\n").split(b"\n")
+    if not first.strip():
+        return printable(data)
+    named = (line.partition(b":")[2].strip() for line in rest if line.lower().startswith((b"server:", b"user-agent:")))
+    software = next(named, b"")
+    return printable(first.strip() + (b", " + software if software else b""))
+
+
 def printable(data: bytes) -> str:
     """A stranger's bytes as text that any terminal and report can show."""
     return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data[:TOLD])
