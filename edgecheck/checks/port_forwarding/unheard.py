@@ -1,9 +1,9 @@
 """The port arrives, and the program that has it open does not hear it: it listens on loopback, on another address or over IPv6 alone.
 
-A port that this test could borrow is one that nobody holds at the tested address, so what is forwarded there reaches nobody once the test
-is over. Before a PBX is installed that is as it should be. But where the system's table of sockets has a program on the same port of other
-addresses, that program may be the PBX. The table alone cannot tell whether ``::`` hears IPv4, and some systems lend a port that is held; so
-this machine asks at the tested address itself once the test has let go of it: a refusal shows that nobody listens there.
+A port that this test could borrow is mostly one that nobody holds at the tested address, so what is forwarded there reaches nobody once
+the test is over. Before a PBX is installed that is as it should be. But where the system's table of sockets has a program on the same
+port of other addresses, that program may be the PBX. The table alone cannot tell whether ``::`` hears IPv4, and some systems lend a port
+that is held; so this machine asks at the tested address itself once the test has let go of it: a refusal shows that nobody listens there.
 """
 
 import ipaddress
