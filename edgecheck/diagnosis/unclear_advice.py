@@ -82,6 +82,11 @@ def no_session(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if "Log in to the network first" in finding.summary:
         return ("Open a browser on this network and log in, then run this again. Should there be no portal: check the server's address.",)
     port = finding.subject.rpartition(":")[2]
+    if "a connection opens" in finding.summary:
+        return (
+            f"See that it is edgecheck-server that listens on TCP {port} there. Then run this from another network, or with a smaller MTU "
+            "(1280) on this machine's line: if that helps, long packets are lost on this one.",
+        )
     return (f"Check that edgecheck-server runs there and that its control port (TCP {port}) is open in the firewall before it.",)
 
 

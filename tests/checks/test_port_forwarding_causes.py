@@ -244,6 +244,17 @@ def test_one_cause_gives_the_finding_its_name() -> None:
     assert any("nothing beyond holds it up" in line for line in finding.evidence)
 
 
+@pytest.mark.parametrize("reached", [{"state": "forwarded"}, {"state": "answered", "asked": True, "answered_here": True, "direct": "status 200", "owner": "asterisk (pid 7)"}])
+@pytest.mark.parametrize(("missing", "other"), [("udp", "tcp"), ("tcp", "udp")])
+def test_a_rule_for_the_other_transport_alone_is_said_to_be_one(missing: Any, other: Any, reached: dict[str, Any]) -> None:
+    lacking = row(transport=missing, passed_on=False, punched=True, here="nothing")
+    state = {"answered_by": "asterisk", **reached}
+    said = judged(lacking, row(state.pop("state"), other, **state))
+    assert said.finding("no-rule").summary.endswith(f"{other.upper()} 5060 arrives: the rule seems to be for {other.upper()} alone.")
+    elsewhere = msgspec.structs.replace(row("forwarded", other), port=5061)
+    assert "alone" not in judged(lacking, elsewhere).finding("no-rule").summary
+
+
 def test_several_causes_are_all_named_with_what_would_tell_them_apart() -> None:
     said = judged(row(passed_on=False, here="nothing"), row(passed_on=False, here="nothing", punched=True, transport="tcp"))
     first, second = said.findings
@@ -395,6 +406,11 @@ def test_a_router_within_lacks_the_rule_where_the_outer_one_leads_on() -> None:
         ("refused", "udp", {"passed_on": False}, REJECTS, ["no-rule", "router-refuses", "provider-drops"]),
         ("refused", "tcp", {"passed_on": False}, REJECTS, ["no-rule", "router-refuses", "provider-drops"]),
         ("refused", "udp", {"passed_on": True}, NEAR, ["wrong-host", "filtered-behind", "host-firewall", "no-listener"]),
+        # a packet socket saw nothing come: neither a firewall here nor a port of this machine has refused it
+        ("refused", "udp", {"passed_on": True, "seen_by": "packet socket"}, NEAR, ["wrong-host", "filtered-behind"]),
+        ("refused", "tcp", {"passed_on": True, "seen_by": "packet socket"}, NEAR, ["wrong-host", "filtered-behind"]),
+        ("blocked", "tcp", {"passed_on": True, "seen_by": "packet socket"}, NEAR, ["wrong-host", "filtered-behind"]),
+        ("blocked", "tcp", {"passed_on": True, "seen_by": "table of connections"}, NEAR, ["wrong-host", "filtered-behind", "host-firewall"]),
         (
             "refused",
             "tcp",

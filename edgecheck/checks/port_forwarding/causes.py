@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from edgecheck.checks.port_forwarding.observation import Icmp, Path, PortRow
+from edgecheck.checks.port_forwarding.observation import PACKETS, Icmp, Path, PortRow
 from edgecheck.wire.networks import is_shared
 
 
@@ -145,7 +145,8 @@ def fitting(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ...]
         found = ("held-by-another", *found)  # its list alone: it may have forgotten to apply it, or to take it off
     if row.passed_on and not path.nearby:
         found = ("no-rule", *found)  # of the router within
-    watched = row.asked and row.transport == "udp" and row.state == "blocked"  # by a packet socket, before any firewall of this machine
+    # By a packet socket, which sees what comes before any firewall of this machine does: nothing came.
+    watched = row.asked and (row.seen_by == PACKETS or (row.transport == "udp" and row.state == "blocked")) and not row.arrived
     if row.here is None and not watched and "wrong-host" in found:
         found = (*found, "host-firewall", *(["no-listener"] if row.state == "refused" else []))
     unseen = row.here is None and not watched and row.transport == "udp" and row.state == "blocked"

@@ -70,10 +70,13 @@ def _of_port(seen: ForwardingObservation, row: PortRow) -> list[str]:
         whom = "before that" if row.answered_before else "there, and not one hop before"
         out.append(f"a connection that may live no farther than {seen.probed_address} is accepted {whom}")
     if row.passed_on is not None:
-        led_on = "expired there: it is led on to some machine" if row.passed_on else "did not expire there: it is led on to no machine"
+        nowhere = f"did not expire there: what {seen.prober} sends is led on to no machine"
+        led_on = "expired there: it is led on to some machine" if row.passed_on else nowhere
         out.append(f"a packet that may live as far as {seen.probed_address} {led_on}")
     if row.refused_by_box is not None:
         out.append(f"by its TTL the refusal was made {'as far off as' if row.refused_by_box else 'right behind'} {seen.probed_address}")
+        if not row.refused_by_box and row.state == "refused":
+            out.append("a transparent filter between, that refuses in this machine's name, would look the same")
     if row.reset_before is not None:
         whom = "before that" if row.reset_before else "there, or one hop before"
         out.append(f"a connection that may live no farther than {seen.probed_address} is reset {whom}")

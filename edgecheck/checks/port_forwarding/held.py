@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edgecheck.checks.port_forwarding.led_on import LED_ON
-from edgecheck.checks.port_forwarding.observation import PortRow
+from edgecheck.checks.port_forwarding.observation import PACKETS, PortRow
 from edgecheck.checks.port_forwarding.udp import unproved
 from edgecheck.checks.port_forwarding.weather import Weather
 from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire.control import InquiryRow, Transport
 
-PACKETS, CONNECTIONS, MARKS = "packet socket", "table of connections", "counter of marked packets"
-"""By what arrivals are seen. Only the first shows every one that there is."""
+CONNECTIONS, MARKS = "table of connections", "counter of marked packets"
+"""By what arrivals are seen, beside ``PACKETS``, which alone shows every one that there is."""
 _ORDER = ("answered", "connected", "refused", "unreachable", "silent", "unsent")
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edgecheck.checks.port_forwarding.dropped import MOST_PORTS, Window, drops, together
-from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, PACKETS, Facts, Local, conclude, was_delivered
+from edgecheck.checks.port_forwarding.held import CONNECTIONS, MARKS, Facts, Local, conclude, was_delivered
 from edgecheck.checks.port_forwarding.led_on import LED_ON, UNBOUND
 from edgecheck.checks.port_forwarding.marks import Marks
-from edgecheck.checks.port_forwarding.observation import PortRow
+from edgecheck.checks.port_forwarding.observation import PACKETS, PortRow
 from edgecheck.checks.port_forwarding.weather import Weather, measure
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, Sightings, Stream, UdpSocket

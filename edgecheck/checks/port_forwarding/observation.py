@@ -10,6 +10,8 @@ from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.router import PortMapping
 from edgecheck.wire import ports as port_ranges
 
+PACKETS = "packet socket"
+"""Of ``seen_by``: it shows every arrival that there is."""
 State = Literal["forwarded", "blocked", "refused", "answered", "undecided"]
 
 

@@ -22,6 +22,8 @@ from edgecheck.wire.errors import WireError
 if TYPE_CHECKING:
     import aiohttp
 
+_KNOCK_S = 3.0
+"""A SYN that is lost is sent again after a second."""
 _CHECK = "Check host and port (8443 by default)."
 
 
@@ -122,6 +124,31 @@ def _reach_words(target: Target, host: str, source: str | None, error: BaseExcep
     if isinstance(cause, OSError) and cause.errno == errno.EHOSTUNREACH:
         return f"{tame(str(failure))} Is the address right, and the machine there up?"
     return f"{tame(str(failure))} Is this machine's network up?"
+
+
+async def silence(target: Target, host: str, source: str | None, waited_s: float) -> str:
+    """Nothing came within ``waited_s``: whether that is so from the first packet on, or only once a connection is open."""
+    if not host:
+        return f"The name {target.host} could not be resolved: no answer within {waited_s:g} s. Is this machine's DNS reachable?"
+    lead = f"Could not reach {target.authority}: "
+    if await _opens(host, target.port, source):
+        return (
+            f"{lead}a connection opens, so TCP {target.port} is let in, and no answer comes over it within {waited_s:g} s. Either what "
+            "listens there is no edgecheck-server, or a busy one; or long packets are lost on the way (a wrong MTU: VPN, PPPoE, tunnel); "
+            "or something between holds up TLS."
+        )
+    return f"{lead}no answer within {waited_s:g} s. Is edgecheck-server running there, and does its firewall let TCP {target.port} in?"
+
+
+async def _opens(host: str, port: int, source: str | None) -> bool:
+    """Whether a connection comes about at all."""
+    try:
+        async with asyncio.timeout(_KNOCK_S):
+            _, writer = await asyncio.open_connection(host, port, local_addr=(source, 0) if source else None)
+    except OSError:  # of which TimeoutError is one
+        return False
+    writer.close()
+    return True
 
 
 def issuer(certificate: bytes) -> str:

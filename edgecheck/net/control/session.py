@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from edgecheck import __version__
 from edgecheck.model.errors import ControlLost, NotOurServer, RequestDeclined, ServerUnreachable, TokenRefused
 from edgecheck.net.control import plausible
-from edgecheck.net.control.reach import issuer, resolve, session_to, upgrade
+from edgecheck.net.control.reach import issuer, resolve, session_to, silence, upgrade
 from edgecheck.net.quoting import tame
 from edgecheck.wire import control
 from edgecheck.wire.address import Target, parse_host
@@ -84,12 +84,7 @@ class ControlSession:
                 host = await resolve(target.host, target.port, family or (None if source is None else 6 if ":" in source else 4))
                 return await cls._open(target, host, source, ticket)
         except TimeoutError as error:
-            raise ServerUnreachable(
-                f"Could not reach {target.authority}: no answer within {CONNECT_S:g} s. Is edgecheck-server running there, "
-                f"and does its firewall let TCP {target.port} in?"
-                if host
-                else f"The name {target.host} could not be resolved: no answer within {CONNECT_S:g} s. Is this machine's DNS reachable?"
-            ) from error
+            raise ServerUnreachable(await silence(target, host, source, CONNECT_S)) from error
 
     @classmethod
     async def _open(cls, target: Target, host: str, source: str | None, ticket: str) -> "ControlSession":

@@ -210,7 +210,9 @@ def test_a_server_that_says_nothing(how: str, peers: Peers, run: Run) -> None:
 
     listen = {"TCP": lambda: peers.tcp(silent), "TLS": lambda: peers.tcp(silent, certificate("mute")[0])}
     port = listen.get(how, lambda: peers.channel(mute))()
-    ended(run(f"127.0.0.1:{port}"), f"127.0.0.1:{port}: no answer within {QUICK} s", "Is edgecheck-server running there")
+    said = run(f"127.0.0.1:{port}")
+    ended(said, f"127.0.0.1:{port}: a connection opens", f"no answer comes over it within {QUICK} s", "no edgecheck-server", "MTU", "holds up TLS")
+    assert "firewall" not in said.headline, "it lets the connection in"
 
 
 NONSENSE = {
