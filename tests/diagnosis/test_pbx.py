@@ -164,8 +164,8 @@ def test_a_range_that_ends_early_may_end_there():
     ("cause", "more", "told"),
     [
         ("no-rule", (), "not one of these ports arrives: forward them"),
-        ("carrier-grade-nat", (), "no rule in your router alone can (carrier-grade NAT)"),
-        ("no-rule", (result(finding("topology.carrier-grade-nat", "fail", "path")),), "no rule in your router alone can"),
+        ("carrier-grade-nat", (), "no rule in your router alone lets them in (carrier-grade NAT)"),
+        ("no-rule", (result(finding("topology.carrier-grade-nat", "fail", "path")),), "no rule in your router alone lets them in"),
         ("host-firewall", (), "let them in in this machine's own firewall"),
         ("wrong-host", (), "see What to do in the report"),
         ("no-rule", (result(finding("host.vpn", "warn", "tun0")),), "see What to do in the report"),

@@ -183,7 +183,7 @@ def _let_in(facts: Facts, what: str) -> str:
     causes = {cause for finding in blocked for cause in fitting(finding)}
     why = {finding.id for one in held(facts) if any(each.id == _RTP_BLOCKED for each in one.explained) for finding in one.findings}
     if causes == {"carrier-grade-nat"} or why & {"topology.carrier-grade-nat", "port-forwarding.carrier-grade-nat"}:
-        return "no rule in your router alone can (carrier-grade NAT); let the far side send audio to where yours comes from"
+        return f"no rule in your router alone lets {what} in (carrier-grade NAT); let the far side send audio to where yours comes from"
     if causes == {"host-firewall"}:
         return f"let {what} in in this machine's own firewall"
     if why or (causes and "no-rule" not in causes):
