@@ -195,6 +195,6 @@ def _ask(topology: Topology) -> str:
 
 def locate(topology: Topology, namespace: str, *accounts: str) -> dict[str, Any]:
     """What ``dns`` makes of these, looked at from there, all at once."""
-    done = topology.ground.run(namespace, *python("-m", "tests.lab.locating", *accounts), timeout=90, check=True)
+    done = topology.ground.run(namespace, *python("-m", "tests.lab.locating", *accounts), check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -25,6 +25,10 @@ TOOLS = ("unshare", "nsenter", "setpriv", "ip", "nft", "conntrack", "sysctl", "p
 _HOLD = "mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec cat"
 
 
+HANGS_S = 300.0
+"""A program that has not ended after this hangs, however busy the machine."""
+
+
 class LabError(Exception):
     """The laboratory itself failed: a namespace, a rule or a program could not be had. Never a verdict about the product."""
 
@@ -157,7 +161,7 @@ class Ground:
         namespace: str | None,
         *command: str,
         stdin: str = "",
-        timeout: float = 60.0,
+        timeout: float = HANGS_S,
         environment: Mapping[str, str] | None = None,
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ def account(user: str, address: str = SERVER, password: str = kamailio.PASSWORD,
 
 def visit(topology: Topology, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Look at these accounts at once, from the client; the check's result of each."""
-    done = topology.ground.run("client", *python("-m", "tests.lab.visits", json.dumps(wanted)), timeout=90)
+    done = topology.ground.run("client", *python("-m", "tests.lab.visits", json.dumps(wanted)))
     if done.returncode:
         raise LabError(done.stderr)
     reports = json.loads(done.stdout)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.ground import LabError, Program, python
+from tests.lab.ground import HANGS_S, LabError, Program, python
 from tests.lab.topology import ALTERNATE, ALTERNATE6, SERVER, SERVER6, Topology
 
 TOKEN = "laboratory-token-1"
@@ -59,7 +59,7 @@ def run(
     directory: Path,
     *options: str,
     rtp: tuple[int, int] = RTP,
-    timeout: float = 120,
+    timeout: float = HANGS_S,
     namespace: str = "client",
 ) -> dict[str, Any]:
     """``edgecheck run`` in the client's namespace; its report. What it remembers is kept in ``directory``."""
@@ -71,7 +71,7 @@ def run(
 
 
 def report(
-    topology: Topology, directory: Path, command: tuple[str, ...], timeout: float = 120, namespace: str = "client"
+    topology: Topology, directory: Path, command: tuple[str, ...], timeout: float = HANGS_S, namespace: str = "client"
 ) -> dict[str, Any]:
     """Run a command of the client's that writes a report to stdout."""
     environment = {"HOME": str(directory / "home"), "XDG_STATE_HOME": str(directory / "state")}

@@ -158,7 +158,7 @@ def test_the_command_and_its_bundle(laboratory: Laboratory) -> None:
     with laboratory.stand(Plan(), "bundle") as topology:
         kamailio.start(topology, directory / "md5", SERVER)
         command = python("-m", "edgecheck", "register", f"sip:alice@{SERVER};transport=tcp", "--password-file", str(directory / "password"))
-        done = topology.ground.run("client", *command, "--bundle", str(file), "--no-history", environment={"HOME": str(directory)}, timeout=60)
+        done = topology.ground.run("client", *command, "--bundle", str(file), "--no-history", environment={"HOME": str(directory)})
         assert done.returncode == 0, done.stdout + done.stderr
         assert "registers, and requests arrive" in done.stdout
         assert str(file) in done.stdout
