@@ -38,7 +38,7 @@ def invoke(arguments: Sequence[str]) -> int:
     """Run one command; every error becomes one sentence on stderr and an exit status."""
     import typer
 
-    from edgecheck.cli import completion, words
+    from edgecheck.cli import completion
     from edgecheck.cli.app import app
     from edgecheck.model.errors import EdgecheckError, UsageError
 
@@ -49,7 +49,7 @@ def invoke(arguments: Sequence[str]) -> int:
     # Which class this is depends on whether typer brings its own click; every usage error derives from it.
     command_line_wrong = cast(type[Exception], typer.BadParameter.__mro__[1])
     try:
-        code = words.command_of(app)(args=list(arguments), prog_name="edgecheck", standalone_mode=False, complete_var=completion.VARIABLE)
+        code = app(args=list(arguments), prog_name="edgecheck", standalone_mode=False, complete_var=completion.VARIABLE)
     except command_line_wrong as error:
         return _complain(_plain(cast(Any, error)), status.USAGE)
     except UsageError as error:

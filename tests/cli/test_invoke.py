@@ -177,24 +177,6 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "HEAVY [] 0"
 
 
-def test_words_are_taken_without_what_typer_loads_to_look_at_them():
-    """A run whose options are text loads no pydantic; a number is looked at as before."""
-    program = (
-        "import sys\n"
-        "from edgecheck.cli import invoke\n"
-        "code = invoke(['run', 'nat-behaviour', '--profile', '3cx', '--quiet', 'edge://t@h'])\n"
-        "loaded = 'pydantic' in sys.modules\n"
-        "number = invoke(['run', 'edge://t@h', '--pace', 'x'])\n"
-        "print(code, loaded, number)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["64 False 64"]
-    assert done.stderr.splitlines() == [
-        "There is no check 'nat-behaviour': did you mean nat-behavior?",
-        "Invalid value for '--pace': a whole number is wanted.",
-    ]
-
-
 def test_what_was_loaded_is_not_searched_for_garbage_and_what_the_work_makes_is():
     program = (
         "import asyncio, gc\n"
