@@ -79,6 +79,8 @@ def test_a_box_that_drops_long_sip_alone_is_one() -> None:
     assert seen.interference == "destructive"
     (found,) = [finding for finding in findings if finding.id == "sip-alg.destroyed"]
     assert "INVITE of 1400 bytes or INVITE of 1900 bytes" in found.summary
+    assert "calls with long offers" in found.summary, "an INVITE that is not long gets through"
+    assert "calls cannot be made" not in found.summary
     assert next(one for one in seen.probes if one.method == "INVITE").request == "unchanged"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecheck.checks.sip_alg.locate import Stage, differences, locate, walk, with_neighbors
+from edgecheck.checks.sip_alg.locate import Stage, differences, locate, message_of, walk, with_neighbors
 from edgecheck.model.check import Arrival, Quote
 from edgecheck.wire.address import Endpoint
 from tests.fakes import clock
@@ -174,6 +174,14 @@ def test_eight_bytes_are_no_quote() -> None:
     found, _ = walked((520, 8, 520))
     assert [bool(stage.text) for stage in found] == [True, False, True]
     assert found[1].address == CARRIER
+
+
+@pytest.mark.parametrize("behind", [bytes(28), b"\x20\x00\r\n\x00\x08\x01\x01\r\n\r\n", b" \x00:\r\nContact: <sip:x@203.0.113.9>\r\n"])
+@pytest.mark.parametrize("cut", range(60, len(SENT)))
+def test_what_stands_behind_the_quoted_part_is_none_of_the_message(behind: bytes, cut: int) -> None:
+    """RFC 4884: 128 bytes of the datagram, padded, then a structure with the labels of MPLS, in which any bytes may stand."""
+    quote = Quote(at=0.0, icmp_type=11, icmp_code=0, offender=HOME, to=SERVER, data=SENT[:cut] + behind)
+    assert differences(SENT, message_of(quote)) == ()
 
 
 def test_a_path_that_says_nothing_ends_the_walk() -> None:

@@ -115,13 +115,20 @@ def _destroyed(case: Case, way_round: str) -> Finding:
     return _finding(case, "destroyed", Verdict.FAIL, summary, "; ".join(dict.fromkeys(p.reason for p in case.probes if p.reason)) or text)
 
 
+def _effect(name: str, way: str, names: Sequence[str]) -> str:
+    """What no longer works. Where INVITE as such gets through, the long ones beside it may have been one too many, or too long."""
+    if name.startswith("INVITE of ") and "INVITE" not in names:
+        return "calls with long offers (many codecs, video, ICE) cannot be made, or no more than a few at a time"
+    return _BREAKS[name if name.startswith("incoming") else name.partition(" ")[0], way]
+
+
 def _lost(probes: Sequence[SipProbe]) -> list[str]:
     """What of these methods is dropped, and what no longer works by that: out, and back."""
     parts = []
     for way, text in (("out", "no {} arrives"), ("back", "no answer to {} arrives, though it is sent")):
         names = lost(probes, way)
         if names:
-            effects = listed([_BREAKS[name if name.startswith("incoming") else name.partition(" ")[0], way] for name in names])
+            effects = listed([_effect(name, way, names) for name in names])
             parts.append(f"{text.format(listed(names, 'or'))}, while other packets of the same size pass: {effects}")
     return parts
 
@@ -195,8 +202,9 @@ def _short_tally(case: Case) -> str:
     channel, messages = case.channel, [message for probe in case.probes for message in probe.messages]
     sent, arrived = sum(m.copies_sent for m in messages), sum(m.copies_arrived or 0 for m in messages)
     answered, came_back = sum(m.answers_sent or 0 for m in messages), sum(m.answers_arrived for m in messages)
+    port = ", a port of the system's choice (what acts on source port 5060 alone is not met)" if channel.transport == "udp" else ""
     return (
-        f"{case.name}, from {channel.local}, seen as {', '.join(channel.server_saw)}: {arrived} of {sent} requests "
+        f"{case.name}, from {channel.local}{port}, seen as {', '.join(channel.server_saw)}: {arrived} of {sent} requests "
         f"({listed([message.name for message in messages])}) and {came_back} of {answered} answers arrived, all byte for byte"
     )
 

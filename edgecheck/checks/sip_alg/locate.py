@@ -15,7 +15,7 @@ import msgspec
 from edgecheck.checks.hops import expire
 from edgecheck.checks.sip_alg.messages import Caller, Request, invite, options, register
 from edgecheck.checks.sip_alg.observation import Located
-from edgecheck.model.check import Network, UdpSocket
+from edgecheck.model.check import Network, Quote, UdpSocket
 from edgecheck.model.errors import LocalFailure
 from edgecheck.wire import sip, stun
 from edgecheck.wire.address import Endpoint
@@ -68,10 +68,17 @@ async def walk(net: Network, socket: UdpSocket, to: Endpoint, message: bytes) ->
         elif not quote.expired:
             return stages, False  # refused, not expired: nothing lies beyond
         else:
-            stages.append(Stage(hop=hop, address=quote.offender, text=quote.data if len(quote.data) >= ENOUGH else b""))
+            text = message_of(quote)
+            stages.append(Stage(hop=hop, address=quote.offender, text=text if len(text) >= ENOUGH else b""))
         if len(stages) >= SILENT_HOPS and all(stage.address is None for stage in stages[-SILENT_HOPS:]):
             break
     return stages, False
+
+
+def message_of(quote: Quote) -> bytes:
+    """The message as far as it was quoted: behind it may stand padding, and what routers with MPLS add (RFC 4884, from its second byte on a
+    zero), neither of which is part of a line of ours."""
+    return quote.data.partition(b"\0")[0]
 
 
 async def _expires(net: Network, to: Endpoint, hop: int) -> str | None:

@@ -345,7 +345,7 @@ def _control_tally(ends: BothEnds, *, back: bool = False) -> str:
     log = ends.log
     if ends.alike_are_dropped_back if back else ends.alike_are_dropped:
         told = "of datagrams that are the same no more than one passes, SIP or not"
-        return f"{told}: copies are dropped for being alike, or all of a flow that has had SIP"
+        return f"{told}: copies are dropped for being alike, or what is over a rate, or all of a flow that has had SIP"
     kind = "non-SIP datagrams" if log.transport == "udp" else "non-SIP connections"
     if back:
         return f"{len(log.control_returned)} of {len(ends.control_answered)} {kind} of {log.control_size} bytes came back"

@@ -12,7 +12,7 @@ import msgspec
 
 from edgecheck.checks.hops import RATE_LIMIT_S, expire
 from edgecheck.checks.sip_alg.knocking import ask_mirror
-from edgecheck.checks.sip_alg.locate import Stage, differences, locate, walk, with_neighbors
+from edgecheck.checks.sip_alg.locate import Stage, differences, locate, message_of, walk, with_neighbors
 from edgecheck.checks.sip_alg.log import ChannelLog
 from edgecheck.checks.sip_alg.messages import Caller, Request
 from edgecheck.checks.sip_alg.observation import Located, SipAlgObservation
@@ -107,5 +107,5 @@ async def _ask_again(net: Network, socket: UdpSocket, to: Endpoint, message: byt
             await net.sleep(pause)
         quote, _ = await expire(net, socket, to, message, hop, nearer=nearer)
         if quote is not None and quote.expired:
-            return quote.data
+            return message_of(quote)
     return None
