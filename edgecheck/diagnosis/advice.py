@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
+from edgecheck.checks.port_preservation.probe import ANSWERS_LOST
 from edgecheck.checks.topology.judge import LED_ON
 from edgecheck.diagnosis import account_advice, alg_advice, knowledge
 from edgecheck.diagnosis.alg_advice import switch_off
@@ -112,12 +113,28 @@ def _forward(facts: Facts, finding: Finding) -> tuple[str, ...]:
     tell = _telling(finding)
     if tell:
         unused = all(facts.optional(each) for each in same)  # nobody looks for the cause of what he may not need
-        return (_see_the_rule(facts, fitting(finding)), *(() if unused else tell))
+        return (*_filtered_first(facts, finding), _see_the_rule(facts, fitting(finding)), *(() if unused else tell))
     ports_told, rtp = _ports(facts, finding), _rtp_without_rule(facts) if other and finding.id == _NO_RULE else None
     if rtp:
         ports_told += f", and UDP {rtp[0]}-{rtp[1]} (RTP),"
     step = f"{_open(facts)} {ports_told} to {facts.here}{other}.{_through_the_firewall(facts)}{_how_to_forward(facts)}"
     return (_where_used(facts, same, step),)
+
+
+def _filtered_first(facts: Facts, finding: Finding) -> tuple[str, ...]:
+    """What leaves from the very port arrives, and the answers to it do not: a rule that is missing keeps no answers out."""
+    rows = facts.fact("port-preservation", "ports")
+    lost = [
+        row.get("local")
+        for row in (rows if isinstance(rows, (list, tuple)) else ())
+        if isinstance(row, dict) and row.get("transport") == "udp" and str(row.get("reason")).endswith(ANSWERS_LOST)
+    ]
+    if "provider-drops" not in fitting(finding) or not any(finding.subject == f"UDP {port}" for port in lost):
+        return ()
+    return (
+        f"Ask the provider about {finding.subject} first: what left from this port reached the server, and the answers did not come back. "
+        "A missing rule does not explain that; a filter for this port does, at the provider or in the router.",
+    )
 
 
 def _rtp_without_rule(facts: Facts) -> tuple[int, int] | None:

@@ -120,7 +120,8 @@ class Facts:
     @property
     def here(self) -> str:
         """This machine's address, as a rule's target is written; words where it is not known."""
-        told = self.fact("port-forwarding", "local_address")
+        examined = self.fact("rtp-range", "examined")
+        told = self.fact("port-forwarding", "local_address") or (examined.get("local_address") if isinstance(examined, dict) else None)
         try:
             return parse_endpoint(str(self.fact("nat-behavior", "local_address"))).host
         except WireError:

@@ -251,6 +251,8 @@ def test_a_rule_for_the_other_transport_alone_is_said_to_be_one(missing: Any, ot
     state = {"answered_by": "asterisk", **reached}
     said = judged(lacking, row(state.pop("state"), other, **state))
     assert said.finding("no-rule").summary.endswith(f"{other.upper()} 5060 arrives: the rule seems to be for {other.upper()} alone.")
+    unsure = judged(row(transport=missing, passed_on=False, here="nothing"), row("forwarded", other)).finding("blocked")
+    assert unsure.summary.endswith(f"{other.upper()} 5060 arrives: if there is a rule, it may be for {other.upper()} alone.")
     elsewhere = msgspec.structs.replace(row("forwarded", other), port=5061)
     assert "alone" not in judged(lacking, elsewhere).finding("no-rule").summary
 
@@ -344,7 +346,9 @@ def test_a_burst_against_the_quiet(burst: Rise, quiet: tuple[Rise, ...], kept: f
         ({"passed_on": False, "answered_before": False, "arrived": 1}, NEAR, []),
         # a program here holds the port, and it was seen that it is not this one that answers
         ({"passed_on": False, "answered_before": False, "asked": True, "answered_here": False}, NEAR, ["router-answers"]),
-        ({"passed_on": True, "asked": True, "answered_here": False}, NEAR, []),
+        ({"passed_on": True, "asked": True, "answered_here": False}, NEAR, ["wrong-host"]),
+        ({"passed_on": True, "asked": True, "answered_here": None}, NEAR, []),
+        ({"asked": True, "answered_here": False}, NEAR, []),
         ({"passed_on": False, "answered_before": False, "asked": True, "answered_here": True}, NEAR, []),
         ({}, NEAR, []),
         ({"passed_on": True}, FAR, []),  # a second router between may be the one that answers

@@ -418,3 +418,20 @@ def test_a_web_service_that_listens_elsewhere_gets_no_setting_of_sip():
 def test_who_listens_elsewhere_may_be_missing_in_a_saved_report(ports):
     (step,) = advice(unheard(("x", "y"), ports=ports))
     assert step.startswith("If it is the PBX, let it listen at this machine's address, or at all of them")
+
+
+def test_answers_that_stay_out_speak_for_a_filter_and_not_for_a_missing_rule():
+    closed = finding(
+        "port-forwarding.blocked",
+        "fail",
+        "UDP 5060",
+        observed="blocked: no-rule or provider-drops",
+        remedies=("To tell which of the 2 causes it is: look.",),
+    )
+    row = {"transport": "udp", "local": 5060, "mapped": None, "reason": "the server received 10 of 10 copies from 203.0.113.1:5060, its answers did not come back"}
+    lost = result(finding("port-preservation.undecided", "inconclusive", "UDP 5060"), observation={"ports": [row]})
+    first, *_ = advice(result(closed), lost, nat())
+    assert first.startswith("Ask the provider about UDP 5060 first: ")
+    assert "A missing rule does not explain that" in first
+    heard = result(finding("port-preservation.preserved", "pass", "ports"), observation={"ports": [{**row, "mapped": 5060, "reason": ""}]})
+    assert advice(result(closed), heard, nat())[0].startswith("See that there is a rule")

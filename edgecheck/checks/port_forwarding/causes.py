@@ -168,10 +168,9 @@ def _answered(row: PortRow, path: Path, here: str, public: str) -> tuple[str, ..
         if row.answered_before is not None:
             return ("answered-before",) if row.answered_before else ("router-answers",)
         return ("router-answers", "answered-before")
-    if row.asked:
-        return ()
     beside = path.behind_owner == 1 and path.unseen_router is None and here != public and not path.cgnat
-    led_away = beside and row.passed_on and row.here == "nothing" and not row.arrived and row.unbound is None
+    nothing_here = row.answered_here is False if row.asked else row.here == "nothing" and row.unbound is None
+    led_away = beside and row.passed_on and nothing_here and not row.arrived
     return () if not led_away else ("held-by-another",) if _is_held(row, here) else ("wrong-host",)
 
 

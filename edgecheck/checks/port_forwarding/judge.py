@@ -90,7 +90,7 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
         summary = f"{asked} {arrives_unheard(row, seen.local_address)}"
     elif fits:
         cause = fits[0] if len(fits) == 1 else state
-        summary = f"{asked} {why(seen, row, fits)}{_other_transport(seen, rows) if 'no-rule' in fits else ''}"
+        summary = f"{asked} {why(seen, row, fits)}{_other_transport(seen, rows, fits)}"
         remedies = telling(seen, row, fits)
     else:
         summary = {
@@ -115,15 +115,18 @@ def _finding(seen: ForwardingObservation, profile: Profile, rows: list[PortRow])
     )
 
 
-def _other_transport(seen: ForwardingObservation, rows: list[PortRow]) -> str:
+def _other_transport(seen: ForwardingObservation, rows: list[PortRow], fits: tuple[str, ...]) -> str:
     """The usual mistake: a rule for TCP where UDP is wanted, or the other way round."""
+    if "no-rule" not in fits:
+        return ""
     missing = {row.port for row in rows}
     other = "tcp" if rows[0].transport == "udp" else "udp"
     reached = [row for row in seen.ports if row.transport == other and (row.state == "forwarded" or row.answered_here)]
     if not missing <= {row.port for row in reached} or not reached:
         return ""
     ports = port_ranges.text(port_ranges.compress(missing))
-    return f" {other.upper()} {ports} arrives: the rule seems to be for {other.upper()} alone."
+    seems = "the rule seems to be" if len(fits) == 1 else "if there is a rule, it may be"
+    return f" {other.upper()} {ports} arrives: {seems} for {other.upper()} alone."
 
 
 def plain(fits: tuple[str, ...]) -> str:

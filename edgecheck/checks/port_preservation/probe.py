@@ -18,6 +18,8 @@ from edgecheck.wire.address import Endpoint, parse_endpoint
 FRESH = 12
 TRANSPORTS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
 _AT_ONCE = 64
+ANSWERS_LOST = "its answers did not come back"
+"""How the reason ends where what left arrived at the server."""
 
 
 async def probe_network(net: Network, profile: Profile) -> PreservationObservation:
@@ -94,7 +96,7 @@ def _reason(exchange: Exchange) -> str:
     if receipt is None:
         return f"no answer to {exchange.copies} copies, and no receipt"
     if receipt.arrived and receipt.source:
-        return f"the server received {receipt.arrived} of {exchange.copies} copies from {receipt.source}, its answers did not come back"
+        return f"the server received {receipt.arrived} of {exchange.copies} copies from {receipt.source}, {ANSWERS_LOST}"
     return f"none of {exchange.copies} copies reached the server"
 
 
