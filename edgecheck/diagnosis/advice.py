@@ -215,7 +215,9 @@ def _how_to_forward(facts: Facts) -> str:
 
 def _right_host(facts: Facts, finding: Finding) -> tuple[str, ...]:
     does = " If it does already, a transparent firewall between refuses in this machine's name." * finding.observed.startswith("refused")
-    return (f"Let the router's rule for {_ports(facts, finding)} lead to {facts.here}, this machine.{does}{_how_to_forward(facts)}",)
+    media = [each for each in facts.having(_RTP_BLOCKED) if fitting(each) == ("wrong-host",)]
+    rtp = f", and for {subjects(media)} (RTP)," if media else ""
+    return (f"Let the router's rule for {_ports(facts, finding)}{rtp} lead to {facts.here}, this machine.{does}{_how_to_forward(facts)}",)
 
 
 def _held(facts: Facts, finding: Finding) -> tuple[str, ...]:
@@ -303,6 +305,9 @@ def _forward_rtp(facts: Facts, finding: Finding) -> tuple[str, ...]:
         return _public_address(facts, finding)
     if causes == ("double-nat",):
         return _both_routers(facts, finding)
+    elsewhere = [each for each in facts.troubles() if each.id == "port-forwarding.wrong-host"]
+    if causes == ("wrong-host",) and elsewhere and not facts.optional(elsewhere[0]):
+        return _right_host(facts, elsewhere[0])
     if causes == ("wrong-host",):
         return (f"Let the router's rule for {finding.subject} (RTP) lead to {facts.here}, this machine.{_how_to_forward(facts)}",)
     if causes == ("provider-drops",):

@@ -299,6 +299,12 @@ def test_sip_and_rtp_that_lack_a_rule_are_forwarded_in_one_step():
     assert len(advice(ports(("no-rule", "UDP 5060")), RTP, nat())) == 2, "a rule that misses a part has a fault of its own"
 
 
+def test_sip_and_rtp_that_lead_elsewhere_are_led_here_in_one_step():
+    (step,) = advice(ports(("wrong-host", "UDP 5060"), ("wrong-host", "TCP 5060")), closed_rtp("wrong-host"), nat())
+    assert step == "Let the router's rule for UDP 5060 and TCP 5060, and for UDP 10000-20000 (RTP), lead to 192.168.1.20, this machine."
+    assert len(advice(ports(("wrong-host", "UDP 5060")), closed_rtp("no-rule"), nat())) == 2
+
+
 def test_udp_that_may_be_closed_at_the_server_sends_nobody_to_this_networks_firewall_first():
     first, *_ = advice(result(finding("nat-behavior.udp-blocked", "inconclusive", "UDP", "No UDP packet from here arrives at the server.")))
     assert first.startswith("Run this once from another network")
