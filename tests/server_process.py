@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecheck.wire.address import Target, parse_target
+from tests.waiting import PATIENCE_S
 
 ANY_PORTS = (*(f"--{name}-port=0" for name in ("control", "stun", "alternate-stun", "sip", "alternate-sip", "sips")), "--reach-ports=none")
 
@@ -51,7 +52,7 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(10)
+            return self.process.wait(PATIENCE_S)
         finally:
             self.kill()
 

@@ -10,6 +10,7 @@ import pytest
 from tests.net import live
 from tests.net.live import PRIMARY, TOKEN
 from tests.test_embedded import PROFILE_TEXT
+from tests.waiting import PATIENCE_S
 
 PLATFORMS = ("win32", "darwin")
 
@@ -82,4 +83,4 @@ def test_the_server_serves_and_ends_there(platform):
         report = json.loads(done.stdout)
         assert report["server"]["address"] == PRIMARY
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(2 * PATIENCE_S) == 0

@@ -14,6 +14,7 @@ from edgecheck.cli import invoke
 from edgecheck.cli.watch import seconds
 from edgecheck.model.errors import UsageError
 from tests.net import live
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize(("text", "found"), [("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600), ("1d", 86400), ("10", 10), ("1.5m", 90)])
@@ -85,7 +86,7 @@ def test_it_looks_serves_and_ends_when_told(server):
         with urllib.request.urlopen(f"http://{where}", timeout=10) as answer:
             assert b'edgecheck_verdict{verdict="pass"} 1.0' in answer.read()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0  # that of the last look
+        assert process.wait(PATIENCE_S) == 0  # that of the last look
         assert process.stderr.read() == ""
     finally:
         process.kill()

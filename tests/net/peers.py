@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edgecheck.wire import control
+from tests.waiting import PATIENCE_S
 
 T = TypeVar("T")
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -147,7 +148,7 @@ class Peers:
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Have the thread do it; wait for the answer."""
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
-        return future.result(10)
+        return future.result(PATIENCE_S)
 
     def tcp(self, handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> int:
         """A TCP or TLS server; its port."""

@@ -18,6 +18,7 @@ from echo_server.sessions.session import Session
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint, Target
 from tests.server_process import ANY_PORTS, ServerProcess
+from tests.waiting import PATIENCE_S
 
 
 class Client:
@@ -47,7 +48,7 @@ class Client:
         id = self._id
         self._waiting[id] = asyncio.get_running_loop().create_future()
         await self.ws.send_str(control.serialize(kind(id=id, **fields)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._waiting[id]
 
     async def close(self) -> None:

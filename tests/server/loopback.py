@@ -13,6 +13,7 @@ from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import Client
 from tests.server_process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 A, B = "127.0.0.1", "127.0.0.2"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the error queue for ICMP is Linux's")
@@ -27,8 +28,8 @@ def udp(host: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socket]:
 
 
 async def receive(sock: socket.socket) -> tuple[bytes, Endpoint]:
-    """The next datagram; a second of silence is a failure."""
-    async with asyncio.timeout(5):
+    """The next datagram; that none comes is a failure."""
+    async with asyncio.timeout(PATIENCE_S):
         data, source = await asyncio.get_running_loop().sock_recvfrom(sock, 65535)
     return data, Endpoint(*source)
 

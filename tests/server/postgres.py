@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 
 def program(name: str) -> str:
     """Where it is; without it the test is skipped with the reason, or fails where the laboratory is required."""
@@ -50,5 +52,5 @@ def running() -> Iterator[str]:
             yield f"postgresql://edgecheck@/postgres?host={folder}"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(2 * PATIENCE_S)
             process.stderr.close()

@@ -12,6 +12,7 @@ from tests.server.conftest import Client
 from tests.server.loopback import A, receive, roles, run, udp
 from tests.server.sip_phone import SDP, request
 from tests.server_process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 
 def test_requests_are_worked_on_side_by_side(server: ServerProcess, connect: Any) -> None:
@@ -122,7 +123,7 @@ def test_a_broken_frame_ends_that_session_alone(server: ServerProcess, connect: 
             async with connect(server.target) as client:
                 send = client.ws.send_str if isinstance(frame, str) else client.ws.send_bytes
                 await send(frame)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     await client._reader
                 assert client.ws.closed
         else:
@@ -132,7 +133,7 @@ def test_a_broken_frame_ends_that_session_alone(server: ServerProcess, connect: 
             ):
                 await ws.receive()
                 await (ws.send_str(frame) if isinstance(frame, str) else ws.send_bytes(frame))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     said = [message.data async for message in ws]
                 if isinstance(frame, str):
                     (refused,) = said

@@ -12,6 +12,7 @@ from edgecheck.wire.probe import Kind, Probe
 from tests.server.conftest import Client
 from tests.server.loopback import A, receive, run, udp
 from tests.server_process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 
 def test_rtp_comes_back_from_every_port_that_was_opened(server: ServerProcess, connect: Any) -> None:
@@ -41,7 +42,7 @@ def test_media_ports_are_free_again_when_the_session_is_gone(server: ServerProce
         async with connect(server.target) as other:
             assert (await other.ask(control.OpenMedia, ports=((22400, 22401),))).ports == ((22400, 22401),)
             await client.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not _free(A, 22000):
                     await other.ask(control.Ping)
             assert not _free(A, 22400)

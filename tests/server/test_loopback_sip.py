@@ -11,6 +11,7 @@ from tests.server.conftest import Client
 from tests.server.loopback import A, receive, run, udp
 from tests.server.sip_phone import SDP, request
 from tests.server_process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
@@ -29,7 +30,7 @@ def test_a_call_leaves_its_exact_bytes_in_the_mirror(server: ServerProcess, conn
             context = None if transport == "tcp" else _blind_context()
             reader, writer = await asyncio.open_connection(A, port, ssl=context)
             writer.write(invite)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 heard = await reader.readuntil(b"SIP/2.0 200 OK")
                 heard += await reader.readuntil(b"a=sendrecv\r\n")
             writer.close()
@@ -58,11 +59,11 @@ def test_a_control_datagram_comes_back_over_tcp_too(server: ServerProcess, conne
         echo = Probe(Kind.ECHO, client.session, 10, 4)
         reader, writer = await asyncio.open_connection(A, port)
         writer.write(probe.serialize(echo, size))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await reader.readexactly(size)
         assert probe.parse(answer) == echo._replace(kind=Kind.ECHOED)
         writer.write(stun.binding_request(bytes(12)) if kind == "stun" else request("OPTIONS"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             after = await reader.readexactly(20)
         assert after[:2] == (b"\x01\x01" if kind == "stun" else b"SI")
         writer.close()
@@ -76,10 +77,10 @@ def test_a_sip_stream_that_ends_in_mid_message_is_in_the_mirror(server: ServerPr
         reader, writer = await asyncio.open_connection(A, client.service.sip_port)
         writer.write(part)
         writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await reader.read() == b""
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not (records := (await client.ask(control.Mirror)).records):
                 pass
         assert [record.data for record in records] == [part]

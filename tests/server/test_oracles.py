@@ -13,6 +13,7 @@ import pytest
 
 from edgecheck.wire import control
 from tests.server_process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 
 def program(name: str) -> str:
@@ -48,7 +49,7 @@ def one_address(start: Callable[..., ServerProcess]) -> Any:
 def test_aioice_reads_what_we_answer(service: control.Service) -> None:
     stun = pytest.importorskip("aioice.stun", reason="aioice is not installed")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE_S)
         sock.bind(("127.0.0.1", 0))
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         for attributes, origin in (

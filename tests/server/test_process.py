@@ -17,6 +17,7 @@ import pytest
 from echo_server.settings.tokens import ALPHABET
 from edgecheck.wire import control
 from tests.server_process import ANY_PORTS, ServerProcess
+from tests.waiting import PATIENCE_S
 
 Start = Callable[..., ServerProcess]
 
@@ -174,7 +175,7 @@ def test_ipv6(start: Start, connect: Any) -> None:
                 sock.bind(("::1", 0))
                 port = sock.getsockname()[1]
                 probed = await client.ask(control.Probe, series=1, address="::1", ports=((port, port),), senders=("AX",))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     return client.welcome, probed, await loop.sock_recv(sock, 100)
 
     try:
@@ -205,7 +206,7 @@ def test_a_port_that_is_held_ends_the_start_and_its_holder_is_named(
             holder.listen()
         port = holder.getsockname()[1]
         server = start(*(argument for argument in ANY_PORTS if not argument.startswith(option)), f"{option}={port}")
-        log, status = server.log, server.process.wait(10)
+        log, status = server.log, server.process.wait(PATIENCE_S)
         server.stop()
     assert (server.ready, status) == ("", 1)
     assert log.count("\n") == 1
@@ -217,7 +218,7 @@ def test_a_port_that_is_held_ends_the_start_and_its_holder_is_named(
 
 def test_an_address_of_another_machine(start: Start) -> None:
     server = start("--address=192.0.2.1")
-    log, status = server.log, server.process.wait(10)
+    log, status = server.log, server.process.wait(PATIENCE_S)
     server.stop()
     assert status == 1
     assert log.startswith("192.0.2.1 is not an address of this machine")
@@ -245,7 +246,7 @@ def test_an_address_of_another_machine(start: Start) -> None:
 )
 def test_a_command_line_that_is_wrong(options: list[str]) -> None:
     server = ServerProcess(*options)
-    status, log = server.process.wait(10), server.log
+    status, log = server.process.wait(PATIENCE_S), server.log
     server.stop()
     assert (server.ready, status) == ("", 64)
     assert log.count("\n") == 1
@@ -255,7 +256,7 @@ def test_a_certificate_that_cannot_be_used(start: Start, tmp_path: Path) -> None
     for name in ("certificate", "key"):
         (tmp_path / name).write_text("no PEM")
     server = start(f"--certificate={tmp_path / 'certificate'}", f"--key={tmp_path / 'key'}")
-    status, log = server.process.wait(10), server.log
+    status, log = server.process.wait(PATIENCE_S), server.log
     server.stop()
     assert status == 1
     assert log.startswith("The certificate ")
@@ -278,5 +279,5 @@ def test_the_page_says_what_this_is_and_no_secret(server: ServerProcess) -> None
 def test_version() -> None:
     server = ServerProcess("--version")
     assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", server.ready)
-    assert server.process.wait(10) == 0
+    assert server.process.wait(PATIENCE_S) == 0
     server.stop()

@@ -12,6 +12,7 @@ from edgecheck.wire.address import Endpoint, Target
 from edgecheck.wire.control import ReachPort
 from tests.server.conftest import Connecting, InMemory
 from tests.server_process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 PEER = InMemory.PEER
 OTHER = Endpoint("203.0.113.99", 40_000)
@@ -97,7 +98,7 @@ def test_a_port_that_is_held_ends_no_start(start: Callable[..., ServerProcess]) 
             assert f"TCP {held} (held by " in server.log
             assert asyncio.run(offered(server.target)) == (ReachPort(transport="udp", port=held),)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-                asker.settimeout(5)
+                asker.settimeout(PATIENCE_S)
                 asker.sendto(stun.binding_request(bytes(12)), ("127.0.0.1", held))
                 answer, source = asker.recvfrom(2048)
         finally:

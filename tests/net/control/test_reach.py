@@ -9,6 +9,7 @@ import pytest
 from edgecheck.model.errors import ServerUnreachable
 from edgecheck.net.control.reach import issuer, resolve
 from tests.net.peers import certificate
+from tests.waiting import PATIENCE_S
 
 
 def test_resolve_takes_the_family_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_an_answer_that_comes_when_nobody_waits_any_more(monkeypatch: pytest.Mon
 
     def late(*_: object, **__: object) -> list[Any]:
         begun.set()
-        ended.wait(10)
+        ended.wait(PATIENCE_S)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", late)
@@ -63,6 +64,6 @@ def test_an_answer_that_comes_when_nobody_waits_any_more(monkeypatch: pytest.Mon
     asyncio.run(impatient())
     (thread,) = [each for each in set(threading.enumerate()) - before if each.daemon]
     ended.set()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert not errors

@@ -11,7 +11,7 @@ from edgecheck.wire import control, probe, stun
 from edgecheck.wire.address import Endpoint
 from tests.server.conftest import Connecting, InMemory
 from tests.server_process import ServerProcess
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 def named(session: bytes, series: int, item: int) -> bytes:
@@ -34,7 +34,7 @@ def test_a_named_connection_is_sent_to_and_its_end_is_told(server: ServerProcess
             assert await states(0, 1, 2, 9) == ["sent", "sent", "sent", "unknown"]
             for item, (reader, _) in enumerate(streams):
                 wanted = probe.serialize(probe.Probe(probe.Kind.PROBE, client.session, 3, item))
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     while wanted not in (heard := await reader.read(1000)):
                         assert heard
             ended, reset = streams[0][1], streams[1][1]
