@@ -1,5 +1,6 @@
 """The check through networks that let out this and not that, and through servers whose own firewall is closed."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from edgecheck.checks import outbound
 from edgecheck.checks.outbound.aims import sample
 from edgecheck.checks.outbound.observation import OutboundObservation, OutboundTarget
+from edgecheck.model.errors import LocalFailure
 from edgecheck.model.machine import DefaultRoute, Machine
 from edgecheck.model.profile import PortNeed, Profile
 from edgecheck.model.verdict import Verdict
+from edgecheck.wire.address import Endpoint
 from tests.checks.probing import Said, look, say
 from tests.fakes.edge import PRIMARY, Weather
+from tests.fakes.ends import FakeStream
 from tests.fakes.walls import Walled, Where, sessionless, walls
 
 PBX = Profile(name="t", title="", source="", confidence="verified", checks=(), rtp=(10_000, 10_999))
@@ -155,6 +159,26 @@ def test_an_outage_of_half_a_second_is_no_wall_before_udp() -> None:
     seen, said = trial(lambda edge: edge.others_reach_all(), weather=Outage())
     assert {row.state for row in seen.targets} == {"open"}
     assert (said.verdict, said.ids) == (Verdict.PASS, ["open"])
+
+
+def test_where_tls_is_never_spoken_and_connections_open_nothing_is_blocked() -> None:
+    """TLS takes a second connection. On a path that loses half of them it fails three times in four, and the first one shows that it is open."""
+
+    class Second(Walled):
+        async def connect(self, to: Endpoint, port: int, timeout: float, *, tls: bool, ttl: int | None = None) -> FakeStream:
+            if tls and to.port == 443:
+                await asyncio.sleep(timeout)
+                raise LocalFailure("timeout", f"Could not connect to {to}: no answer in time.")
+            return await super().connect(to, port, timeout, tls=tls, ttl=ttl)
+
+    def edge() -> Walled:
+        made = Second()
+        made.others_reach_all()
+        return made
+
+    row = target(look(outbound, edge, PBX), "tls", 443)
+    assert (row.state, row.side) == ("undecided", "unknown")
+    assert "a connection opens" in row.reason
 
 
 def test_where_no_udp_passes_connections_measure_the_loss() -> None:

@@ -276,6 +276,39 @@ def test_a_stale_port_in_the_dns() -> None:
     assert found["stale-port"].verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("way", ["udp", "tcp"])
+def test_a_stale_port_is_one_that_stays_silent_beside_the_usual_one(way: SipTransport) -> None:
+    """Four requests, or the SYNs of one connection, may all be lost."""
+    world = PhoneWorld()
+    if way == "udp":
+        world.udp_at(f"{ADDRESS}:5060", over_udp())
+    else:
+        world.tcp_at(f"{ADDRESS}:5060", OverTcp())
+    seen, found = look(world, target(way, port=5080, because="SRV _sip, priority 10, weight 0"))
+    assert (seen.attempts[0].state, seen.attempts[0].again, seen.attempts[0].usual_answers) == ("silent", 9, 9)
+    assert found["stale-port"].verdict is Verdict.FAIL
+    assert "asked 9 times again" in " ".join(found["stale-port"].evidence)
+    lossy = msgspec.structs.replace(seen, attempts=(msgspec.structs.replace(seen.attempts[0], again=14, usual_answers=8),))
+    (unsure,) = [finding for finding in transport.judge(lossy, PROFILE) if finding.id == "transport.stale-port"]
+    assert unsure.verdict is Verdict.INCONCLUSIVE
+    assert "got lost" in unsure.summary
+
+
+def test_a_port_of_which_the_first_requests_were_lost_is_not_stale() -> None:
+    count = 0
+
+    def later(data: bytes, source: Endpoint) -> Iterable[Reply]:
+        nonlocal count
+        count += 1
+        if count > 5:
+            yield from over_udp()(data, source)
+
+    world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()).udp_at(f"{ADDRESS}:5080", later)
+    seen, found = look(world, target(port=5080, because="SRV _sip._udp.example.com, priority 10, weight 0"))
+    assert set(found) == {"answered"}
+    assert seen.flow == f"UDP {ADDRESS}:5080"
+
+
 def test_a_dead_port_beside_a_record_that_works_may_be_another_server() -> None:
     world = PhoneWorld().udp_at(f"{ADDRESS}:5060", over_udp()).udp_at(f"{ADDRESS}:5090", lambda data, source: [Icmp()])
     srv = "SRV _sip._udp.example.com, priority {}, weight 0"

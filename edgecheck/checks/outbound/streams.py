@@ -39,6 +39,8 @@ class StreamTally:
     number: int
     tried: int = 0
     connected: int = 0
+    opened: bool = False
+    """Of TLS: a connection came about over which TLS was not tried, for that takes another one."""
     answered: bool = False
     refused: str = ""
     """In words: RST or ICMP."""
@@ -58,7 +60,7 @@ class StreamTally:
     @property
     def silence_proved(self) -> bool:
         """Whether random loss no longer explains that no connection came about."""
-        return not self.connected and loss_is_excluded(self.control, self.control_copies, self.beside, among=self.among)
+        return not (self.connected or self.opened) and loss_is_excluded(self.control, self.control_copies, self.beside, among=self.among)
 
     @property
     def settled(self) -> bool:
@@ -137,6 +139,7 @@ class StreamTrial:
             stream = await net.connect_tcp(to, timeout=patience)
             if tally.aim.transport == "tls" and not tally.connected:
                 stream.close()  # whether it opens is told soon; what TLS may take is more
+                tally.opened = True
                 stream = await net.connect_tls(to, timeout=patience + TALK_S)
         except LocalFailure as failure:
             self._failed(tally, failure)

@@ -161,7 +161,7 @@ def weigh_stream(tally: StreamTally, sides: Sides) -> OutboundTarget:
             f"a connection opens, the server's answer does not come ({tally.cut})" if tally.cut else _NO_SESSION,
             "unknown",
         )
-    if tally.connected:
+    if tally.connected or tally.opened:
         how = f"was cut ({tally.cut.rstrip('.')})" if tally.cut else "stays without an answer"
         why = f"a connection opens, and {how}: lost packets, or something between that lets only certain traffic through"
         return _as(seen, "undecided", why, "unknown")

@@ -24,8 +24,8 @@ from edgecheck.model.evidence import WRONG_BY_CHANCE
 from edgecheck.wire import ports as port_ranges
 
 MOST_ROUNDS = 14
-HOLE_BY_CHANCE = 1e-8
-"""Highest chance that random loss alone explains a single missing port: over 10,001 ports one false hole in ten thousand runs."""
+HOLE_BY_CHANCE = 1e-9
+"""Highest chance that random loss alone explains a single missing port: over 10,001 ports one false hole in a hundred thousand runs."""
 ROW = 8
 """Missing neighbors that count as a row: neighbors among the ports that are tested together."""
 ROW_BY_CHANCE = WRONG_BY_CHANCE

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edgecheck.checks.dns.services import BY_TRANSPORT
+from edgecheck.checks.transport.again import ask_again
 from edgecheck.checks.transport.judge import judge, summarize
 from edgecheck.checks.transport.knock import PINGS, knock
 from edgecheck.checks.transport.observation import Attempt, TransportObservation
@@ -39,6 +40,7 @@ async def probe(phone: Phone, profile: Profile) -> TransportObservation:
 
     attempts = await asyncio.gather(*(one(index, target) for index, target in enumerate(targets)))
     beside = await asyncio.gather(*(knock(phone, target, 0) for target in _beside(attempts)))
+    attempts = await ask_again(phone, attempts, beside)
     chosen = _first(attempts)
     phone.flow = chosen.target if chosen else None
     seen = _observed(attempts, beside, phone.own_address)

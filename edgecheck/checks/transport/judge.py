@@ -63,11 +63,15 @@ def _of(attempt: Attempt, seen: TransportObservation) -> Iterator[Finding]:
     )
     elsewhere = _usual_port(attempt, seen)
     if elsewhere is not None and attempt.because.startswith("SRV "):
+        lost = attempt.state in ("silent", "connected-silent") and not attempt.silence_proved
         yield Finding(
             id="transport.stale-port",
-            verdict=Verdict.WARN if seen.flow else Verdict.FAIL,
+            verdict=Verdict.WARN if seen.flow else Verdict.INCONCLUSIVE if lost else Verdict.FAIL,
             subject=where,
-            summary=f"The DNS names port {attempt.port} ({attempt.because}), but the server answers at port {elsewhere.port}.",
+            summary=(
+                f"The DNS names port {attempt.port} ({attempt.because}), but the server answers at port {elsewhere.port}"
+                f"{': the record is stale, or what was sent to its port got lost' if lost else ''}."
+            ),
             expected=f"a SIP answer at port {attempt.port}",
             observed=f"{elsewhere.target} answered {elsewhere.status}",
             evidence=_evidence(attempt, seen),
@@ -200,13 +204,14 @@ def _silent(attempt: Attempt, where: str, seen: TransportObservation) -> tuple[T
     if sibling is not None and attempt.transport == "udp":
         return "udp-silent", False, (
             f"Nothing came back from {where}, while {sibling.transport.upper()} is answered there: UDP is filtered on the way or not "
-            "served, or packets of this size are lost"
+            "served, or packets, of this size perhaps, are lost"
         )
     if sibling is not None:
-        return "tcp-silent", False, f"{what} {where}, while {sibling.transport.upper()} is answered there: filtered, or not served"
+        return "tcp-silent", False, f"{what} {where}, while {sibling.transport.upper()} is answered there: filtered, not served, or lost"
     elsewhere = ", answers sent from another address or port, which a NAT drops," if attempt.transport == "udp" else ""
     return "silent", False, (
-        f"{what} {where}: a firewall on either side, a server that is off or ignores strangers{elsewhere or ','} or a stale address"
+        f"{what} {where}: a firewall on either side, a server that is off or ignores strangers{elsewhere or ','} a stale address or "
+        "packets that get lost"
         f"{_private(attempt)}{_own(attempt, seen)}"
     )
 
@@ -277,7 +282,9 @@ def _told(attempt: Attempt) -> str:
         answers = f"{attempt.answers} answers to {attempt.sent} requests, {attempt.rtt_ms} ms"
         return f"{attempt.status} {attempt.reason}{software}, {answers}{words}"
     words = f": {attempt.words}" if attempt.words else ""
-    return f"{attempt.state}{words}" + (f", after {attempt.sent} request{'s' if attempt.sent > 1 else ''}" if attempt.sent else "")
+    after = f", after {attempt.sent} request{'s' if attempt.sent > 1 else ''}" if attempt.sent else ""
+    again = f"; asked {attempt.again} times again, while the usual port answered {attempt.usual_answers} times" if attempt.again else ""
+    return f"{attempt.state}{words}{after}{again}"
 
 
 def summarize(seen: TransportObservation, findings: tuple[Finding, ...]) -> str:

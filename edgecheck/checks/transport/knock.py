@@ -46,10 +46,14 @@ async def knock(phone: Phone, target: Target, pings: int = PINGS) -> Attempt:
     return msgspec.structs.replace(again, words="the first connection ended without an answer") if again.state == "answered" else first
 
 
-async def _knock(phone: Phone, target: Target, pings: int) -> Attempt:
-    attempt = Attempt(
+def _blank(target: Target) -> Attempt:
+    return Attempt(
         transport=target.transport, host=target.host, address=target.address, port=target.port, because=target.because, state="not-tried"
     )
+
+
+async def _knock(phone: Phone, target: Target, pings: int) -> Attempt:
+    attempt = _blank(target)
     try:
         link = await phone.open_link(target, _CONNECT_S)
     except LocalFailure as error:
@@ -57,6 +61,18 @@ async def _knock(phone: Phone, target: Target, pings: int) -> Attempt:
     try:
         conversation = _Conversation(phone, link, attempt)
         return await conversation.hold(pings)
+    finally:
+        link.close()
+
+
+async def answered_once(phone: Phone, target: Target) -> bool:
+    """Whether one request is answered; over a connection, whether one SYN is."""
+    try:
+        link = await phone.open_link(target, _PING_PATIENCE_S)
+    except LocalFailure:
+        return False
+    try:
+        return target.transport != "udp" or await _Conversation(phone, link, _blank(target)).is_answered()
     finally:
         link.close()
 
@@ -100,6 +116,9 @@ class _Conversation:
             seen_as=said.seen_as,
             rport_ignored=await self._ignores_rport() if self.link.transport == "udp" and pings else None,
         )
+
+    async def is_answered(self) -> bool:
+        return await self._ask(self._question(), 1, _PING_PATIENCE_S) is not None
 
     def _tally(self) -> tuple[int, int]:
         """What was answered and the copies that it took; over TCP and what runs on it, SYN and requests, and what was sent again."""

@@ -6,6 +6,7 @@ import msgspec
 
 from edgecheck.model.account import SipTransport
 from edgecheck.model.check import Observation
+from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.model.phone import Target
 
 State = Literal[
@@ -64,6 +65,15 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """``ip:port`` from which the server says it saw us: ``received`` and ``rport`` of the Via; None: it does not say."""
     rport_ignored: bool | None = None
     """Whether an answer went to the port in the Via instead of the one the request came from (RFC 3581); None: not tested."""
+    again: int = 0
+    """How often it was asked again, in vain, beside the usual port of the same server ..."""
+    usual_answers: int = 0
+    """... and how often that answered."""
+
+    @property
+    def silence_proved(self) -> bool:
+        """Whether loss no longer explains it."""
+        return loss_is_excluded(self.usual_answers, self.again, self.again)
 
     @property
     def target(self) -> Target:
