@@ -101,8 +101,8 @@ def failed(ports: list[int], tried: list[int], *shares: float) -> Tally:
 
 def test_a_lone_hole_needs_more_than_a_row() -> None:
     many = list(range(LOW, LOW + 100))
-    assert failed(many, [LOW + 50], 1e-4, 1.1e-4).blocked == set()
-    assert failed(many, [LOW + 50], 1e-4, 1e-4).blocked == {LOW + 50}
+    assert failed(many, [LOW + 50], 1e-4, 1.1e-5).blocked == set()
+    assert failed(many, [LOW + 50], 1e-4, 1e-5).blocked == {LOW + 50}
     row = many[40:48]
     assert failed(many, row, 1.1 * WRONG_BY_CHANCE).blocked == set()
     assert failed(many, row, WRONG_BY_CHANCE).blocked == set(row)
