@@ -63,7 +63,9 @@ class _Way:
 def _ways(facts: Mapping[str, Any]) -> dict[str, _Way]:
     ways: dict[str, _Way] = {}
     for probe, kind in ((probe, kind) for field, kind in _KINDS.items() for probe in rows(facts, field)):
-        way = ways.setdefault(f"{str(probe.get('transport')).upper()} {probe.get('server_port')}{kind}", _Way())
+        if _is_from_new_ports(probe):
+            continue
+        way = ways.setdefault(f"{_channel(probe)}{kind}", _Way())
         way.where.update(str(change.get("where")) for change in rows(probe, "changes"))
         level = _level(probe)
         if level is None or way.level is None:
@@ -71,7 +73,19 @@ def _ways(facts: Mapping[str, Any]) -> dict[str, _Way]:
             way.level = None if not way.where else level if level is not None else way.level
         else:
             way.level = max(way.level, level)
+    for probe in filter(_is_from_new_ports, rows(facts, "beside")):
+        # what one socket could not tell of the plain messages is told by these
+        plain = ways.setdefault(_channel(probe), _Way())
+        plain.level = max(plain.level or 0, _level(probe) or 0)
     return ways
+
+
+def _channel(probe: Mapping[str, Any]) -> str:
+    return f"{str(probe.get('transport')).upper()} {probe.get('server_port')}"
+
+
+def _is_from_new_ports(probe: Mapping[str, Any]) -> bool:
+    return str(probe.get("method")).endswith(" from new ports")
 
 
 def _level(probe: Mapping[str, Any]) -> int | None:

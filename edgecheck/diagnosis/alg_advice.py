@@ -9,6 +9,8 @@ from edgecheck.model.verdict import Finding
 
 OF_A_BOX = ("sip-alg.rewritten", "sip-alg.inconsistent", "sip-alg.destroyed", "sip-alg.answered-by-other")
 """What their pages say to do holds for one's own router alone."""
+_WITH_ITS_FLOW = "each from a port of its own"
+"""Stands in the evidence of it."""
 IDS = (*OF_A_BOX, "sip-alg.taken-on-the-way")
 
 
@@ -44,6 +46,8 @@ def switch_off(facts: Facts, finding: Finding) -> tuple[str, ...]:
         steps += [_here(facts), _in_the_router(facts, found[0])]
     elif others:
         steps.append(_not_seen(facts, others, located=bool(located or bounded), at_home=at_home))
+    if any(_WITH_ITS_FLOW in line for each in found for line in each.evidence):
+        steps.append("All of a flow is dropped once it has had SIP, as application control does: in a firewall that has it, allow SIP.")
     if to_ways:
         steps.append(f"Or m{to_ways}")
     return ("\n".join(steps),)

@@ -268,6 +268,15 @@ def test_sip_that_could_not_be_told_is_not_compared():
     assert changes(before, after) == [(Kind.NOT_COMPARED, "UDP 5060")]
 
 
+def test_what_only_new_ports_tell_is_told_of_the_way_itself():
+    """One socket could not tell, for all of its flow was dropped; long messages have nothing to do with it."""
+    before, after = sip(("udp", 5060, "none", [])), sip(("udp", 5060, None, []))
+    row = {"transport": "udp", "server_port": 5060, "method": "OPTIONS from new ports", "request": "lost", "interference": "destructive"}
+    after.observation["beside"] = [row]
+    (change,) = compare(report(before), report(after)).changes
+    assert (change.kind, change.subject, change.after) == (Kind.WORSE, "UDP 5060", "is destroyed")
+
+
 def test_another_box_that_touches_sip():
     before, after = (
         sip(("udp", 5060, "rewriting", ["Via"]), located=[{"hop": 1, "address": host}]) for host in ("192.168.1.1", "192.168.1.254")

@@ -292,3 +292,23 @@ def test_a_long_name_is_cut():
 
 def test_a_name_is_not_said_twice():
     assert Facts((topology({**NETGEAR, "model": "NETGEAR, Inc. R7000"}),), PROFILE, SERVER).router.name == "NETGEAR, Inc. R7000"
+
+
+def test_what_is_dropped_with_its_flow_points_to_application_control():
+    evidence = ("OPTIONS: none of 12 arrived, while 12 of 12 non-SIP datagrams of 1211 bytes arrived, each from a port of its own (and 2 of 62)",)
+    found = finding("sip-alg.destroyed", "fail", "UDP 5060", "Something on the path destroys SIP on UDP 5060.", evidence=evidence)
+    (step,) = advice(result(found, observation={"located": None, "probes": []}), topology(NETGEAR))
+    assert "as application control does: in a firewall that has it, allow SIP." in step
+    (plain,) = advice(alg("UDP 5060", cause="destroyed", located=False), topology(NETGEAR))
+    assert "application control" not in plain
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_an_unseen_box_behind_the_hop_is_told_of(hop):
+    address = "192.168.1.1" if hop == 1 else "100.64.0.1"
+    summary = f"Hop {hop} ({address}) or an unseen box right behind it rewrites SIP on UDP 5060 (Via in requests)."
+    one = {"hop": hop, "address": address, "where": ["Via"], "or_unseen": True, "up_to_hop": None}
+    seen = result(finding("sip-alg.rewritten", "fail", "UDP 5060", summary), observation={"located": [one], "probes": []})
+    told = diagnose((seen, topology(NETGEAR)), PROFILE, SERVER)
+    assert ("it is an unseen box right behind it" if hop == 1 else f"{address} (hop 2) or a box right behind it does it") in told[2][0]
+    assert "or a box right behind it" in told[1]

@@ -47,7 +47,7 @@ async def look_for_whoever_drops(net: Network, log: ChannelLog, seen: SipAlgObse
 def place_drop(last: int, near: str | None, there: HopTrial) -> tuple[tuple[Located, ...] | None, str]:
     """``last``: the last hop that has told of the request; ``there``: the next one's trial. Pure."""
     if there.sip.answered or there.same.answered:
-        return None, "the request is dropped only sometimes, or behind the last router"
+        return None, "the request is dropped only sometimes, or behind the last router that shows itself"
     if there.sip.expired or not loss.drop_is_proved(there.sip.sent, there.same.sent, there.same.expired):
         told = f"{there.same.expired} of {there.same.sent} packets that are no SIP"
         return (
