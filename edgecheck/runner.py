@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -136,7 +137,13 @@ class _Run(Course):
                 self._asked.answer.cancel()
 
     async def _carry_out(self) -> None:
-        session = await self._open_session()
+        try:
+            session = await self._open_session()
+        except asyncio.CancelledError:
+            waited = f"{time.monotonic() - self.began:.1f} s after it was asked for"
+            text = f"The session with {self.settings.target.authority} had not come about {waited}, when the run was ended"
+            self.control_finding("unreachable", Verdict.INCONCLUSIVE, f"{text}: nothing was measured.")
+            raise
         if session is None:
             self.client = host.facts(self.settings.source)
             await self._carry_out_alone()

@@ -108,7 +108,11 @@ def test_an_interruption_before_there_is_a_session(world: World, monkeypatch: py
         return await task
 
     report = kept(clock.run(work()))
-    assert {result.verdict for result in report.checks} == {Verdict.SKIPPED}
+    control, *checks = report.checks
+    assert [finding.id for finding in control.findings] == ["control.unreachable"]
+    assert report.headline == control.findings[0].summary
+    assert report.headline.startswith(f"The session with {report.settings['target']} had not come about ")
+    assert {result.verdict for result in checks} == {Verdict.SKIPPED}
     assert report.verdict is Verdict.INCONCLUSIVE
     assert any("interrupted" in note for note in report.notes)
 

@@ -82,6 +82,8 @@ def no_session(facts: Facts, finding: Finding) -> tuple[str, ...]:
     if "Log in to the network first" in finding.summary:
         return ("Open a browser on this network and log in, then run this again. Should there be no portal: check the server's address.",)
     port = finding.subject.rpartition(":")[2]
+    if "had not come about" in finding.summary:  # ended by hand, before the reason showed
+        return (f"Run it again and give it 20 s: it then says why. See that edgecheck-server runs there (TCP {port}).",)
     if "a connection opens" in finding.summary:
         return (
             f"See that it is edgecheck-server that listens on TCP {port} there. Then run this from another network, or with a smaller MTU "

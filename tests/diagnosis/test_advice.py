@@ -232,6 +232,7 @@ def test_nobody_looks_for_the_cause_of_a_port_that_may_not_be_needed():
         ("Could not reach h: this machine has no such address. Give --source one of its own.", "Change --source, -4 or -6 "),
         ("h is not an IPv6 address, as the options ask for (-4, -6, --source): change one of them.", "Change --source, -4 or -6 "),
         ("h is the server's alternate address, which must stay uncontacted", "Run again with the server's primary address."),
+        ("The session with h:8444 had not come about 2.1 s after it was asked for, when the run was ended", "Run it again and give it 20 s: "),
         ("Could not reach h:8444: refused.", "Check that edgecheck-server runs there and that its control port (TCP 8444) is open"),
     ],
 )
