@@ -203,7 +203,7 @@ def judged(*rows: PortRow, path: Path = NEAR, expectation: str = "fail") -> Said
 
 @pytest.mark.parametrize("cause", sorted(CAUSES))
 def test_every_cause_reads_as_a_sentence_alone_and_beside_others(cause: str) -> None:
-    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070", "second": "192.168.1.1", "who": "FRITZ!OS"}
+    words = {"box": "the router", "here": HERE, "public": PUBLIC, "holder": OTHER, "lands": "its port 5070", "second": "192.168.1.1", "who": "FRITZ!OS", "translator": "another one"}
     assert CAUSES[cause].says.format(**words).endswith(".")
     for part in CAUSES[cause][1:]:
         assert not part.format(**words).endswith(".")

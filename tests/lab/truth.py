@@ -21,6 +21,7 @@ SYMPTOMS = (
     "*.not-tested",
     "port-forwarding.blocked",
     "port-forwarding.refused",
+    "port-forwarding.answered",
     "rtp-range.inbound-blocked",
     "rtp-range.outbound-blocked",
     "rtp-range.return-blocked",

@@ -73,7 +73,7 @@ CAUSES: dict[str, Cause] = {
     "carrier-grade-nat": Cause(
         "cannot be forwarded: the provider translates addresses too (carrier-grade NAT), and {public} is not this network's own address; "
         "unless {second} is a router of your own (some sites number theirs so): then this is double NAT, and that one needs the rule.",
-        "a second router translates before it: your own (double NAT), or the provider's (carrier-grade NAT)",
+        "{translator}",
         "compare the router's WAN address with {public}: another one means a second router before it, your own (it needs the rule, too) or "
         "the provider's",
     ),

@@ -8,6 +8,7 @@ from edgecheck.checks.port_forwarding.unheard_words import arrives_unheard, hold
 from edgecheck.model.profile import Profile
 from edgecheck.model.verdict import Finding, Verdict
 from edgecheck.wire import ports as port_ranges
+from edgecheck.wire.networks import is_shared
 
 _OF_A_BOX = ("router-answers", "answered-before")
 """Who answers where nothing is led on."""
@@ -162,9 +163,17 @@ def _words(seen: ForwardingObservation, row: PortRow) -> dict[str, str]:
         "public": seen.probed_address,
         "second": (seen.path.owner if seen.path else None) or "the box that has it",
         "holder": _holder(row),
+        "translator": _translator(seen),
         "who": row.answered_by or "a service that said nothing",
         "lands": f"its port {row.lands_on}" if row.lands_on is not None else "another of its ports, where a program takes it",
     }
+
+
+def _translator(seen: ForwardingObservation) -> str:
+    """Whose NAT it may be that has the public address, where that is not told."""
+    if is_shared(seen.local_address or seen.probed_address):
+        return f"that router is the provider's (carrier-grade NAT), of whose range {seen.local_address} is"
+    return "a second router translates before it: your own (double NAT), or the provider's (carrier-grade NAT)"
 
 
 def _box(seen: ForwardingObservation, row: PortRow) -> str:

@@ -120,7 +120,10 @@ def _reach_words(target: Target, host: str, source: str | None, error: BaseExcep
             "Is edgecheck-server running there, and its port open?"
         )
     if failure.reason == "reset":
-        return f"Could not reach {target.authority}: the connection was cut (reset) on the way; something on the path blocks it."
+        return (
+            f"Could not reach {target.authority}: the connection was cut (reset): something on the path blocks it, or the server gave up "
+            "on one that took too long (loss)."
+        )
     if isinstance(cause, OSError) and cause.errno == errno.EHOSTUNREACH:
         return f"{tame(str(failure))} Is the address right, and the machine there up?"
     return f"{tame(str(failure))} Is this machine's network up?"
