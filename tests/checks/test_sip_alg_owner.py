@@ -93,6 +93,12 @@ def test_where_no_address_was_written_a_box_behind_it_fits_as_well() -> None:
     assert name_of(found) == f"hop 1 ({HOME}) or an unseen box right behind it"
 
 
+def test_a_hop_that_writes_a_nearer_ones_address_did_it_or_a_box_behind_it() -> None:
+    """Where the packet came from, that is the home router's public address: a quote shows the change, so nobody has turned quotes back."""
+    found = checked(SECOND, 1, WAN)
+    assert (found.hop, found.up_to_hop, found.or_unseen) == (2, None, True)
+
+
 def test_before_the_server_there_may_be_more_than_shows_itself() -> None:
     """A router that sets the TTL anew: to whoever counts hops, the server comes next."""
     found = checked(Located(hop=1, address=HOME, where=("Via",), before_server=True), 3, WAN)

@@ -4,8 +4,8 @@ A box behind hop n that leaves the TTL alone changes what is seen at hop n+1, ju
 its own address, as a rule; so packets to that address are sent to live for n hops. If they come to it, it is not beyond hop n; if they
 expire at hop n, it is another's. Where nothing was written that has an owner, nothing tells the two apart, and both are named.
 
-And an address that is reached at fewer hops than the change was seen at belies the quotes: a box that turns the text back in what routers
-quote, as it does in answers, makes itself look as if it stood further on.
+And where no quote shows the change and the server's account alone does, an address that is reached at fewer hops belies the quotes: a box
+that turns the text back in what routers quote, as it does in answers, makes itself look as if it stood right before the server.
 """
 
 import ipaddress
@@ -57,10 +57,13 @@ async def _check(net: Network, to: Endpoint, one: Located, stages: Sequence[Stag
 
 
 async def _no_nearer(net: Network, to: Endpoint, one: Located, stages: Sequence[Stage], host: str) -> Located:
-    """The address is this hop's, unless it is reached at fewer hops already."""
+    """The address is this hop's, unless it is reached at fewer hops already; then it is another's, who turns quotes back or is named by one
+    further on, as whoever writes where a packet came from does. (In a quote that shows the change, nobody has turned it back.)"""
     nearest = one.hop
     while nearest > 1 and await _reaches(net, host, to, nearest - 1):
         nearest -= 1
+        if not one.before_server:
+            return msgspec.structs.replace(one, or_unseen=True)
     if nearest == one.hop:
         return one
     address = next((stage.address for stage in stages if stage.hop == nearest), None)
