@@ -83,7 +83,13 @@ class Session:
 
 
 class Watched(Edge):
-    """Writes down when the alternate address was contacted, and when it was asked to send unsolicited packets."""
+    """Writes down when the alternate address was contacted, and when it was asked to send unsolicited packets.
+
+    ``OF_A_CONTACT`` asks what comes of a contact: that is nothing unsolicited.
+    """
+
+    OF_A_CONTACT = ("B1", "BX")
+    """From the port that was contacted, and from one that was not."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -103,8 +109,8 @@ class Watched(Edge):
     async def ask(self, make: Callable[[int], control.Request], timeout: float = 30.0) -> control.Reply:
         request = make(1)
         reply = await super().ask(make, timeout)
-        from_alternate = isinstance(request, control.Probe) and any(name[0] == "B" for name in request.senders)
-        if from_alternate or (isinstance(request, control.Dial) and request.sender == "B"):
+        probed = isinstance(request, control.Probe) and request.senders != self.OF_A_CONTACT
+        if (probed and any(name[0] == "B" for name in request.senders)) or (isinstance(request, control.Dial) and request.sender == "B"):
             self.unsolicited.append(asyncio.get_running_loop().time())
         return reply
 
