@@ -44,6 +44,13 @@ def _telling(topology: Topology, directory: Path) -> None:
     igd.stub(topology, says=_INNER)
 
 
+def _denying(topology: Topology, directory: Path) -> None:
+    """The first words of OPTIONS, REGISTER and INVITE mark a flow; what is marked is dropped, whatever it is."""
+    words = ", ".join(f"0x{word.encode().hex()}" for word in ("OPTI", "REGI", "INVI"))
+    chain = f"type filter hook forward priority -5; udp dport 5060 @th,64,32 {{ {words} }} ct mark set 1; ct mark 1 drop;"
+    topology.ground.shell(f"ip netns exec home nft -f - <<'END'\ntable inet applications {{ chain across {{ {chain} }}\n}}\nEND\n")
+
+
 def _mute(topology: Topology, directory: Path) -> None:
     igd.second_router(topology, _INNER, _OUTER)
 
@@ -354,6 +361,13 @@ LOOKALIKES: tuple[Scenario, ...] = (
         "503 from the box, in the server's place",
         _alg_at_home("R21"),
         Truth(causes=(_DESTROYED,), fits=SILENT, also=_NOT_OUT),
+    ),
+    _case(
+        "application control that denies sip",
+        "all of a flow is dropped once it has had SIP, so what is no SIP from the same port as well",
+        Plan(home=KernelRouter(forwards=PBX)),
+        Truth(causes=("sip-alg.destroyed",), also=_NOT_OUT, forbidden=_NOTHING_CLOSED),
+        prepare=_denying,
     ),
     _case("alg that drops", "every SIP message vanishes, nothing else does", _alg_at_home("R16-all"), Truth(causes=(_DESTROYED,), fits=SILENT, also=_NOT_OUT)),
     _case(
