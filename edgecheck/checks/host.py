@@ -196,11 +196,14 @@ def _fine(seen: HostObservation) -> Finding:
 
 def _told(seen: HostObservation) -> str:
     firewall = seen.machine.firewall
-    if firewall is None or firewall.inbound == "accepts":
+    if firewall is None:
         return ""
+    out = f"; its own firewall ({firewall.name}) lets out only what its rules name: outbound shows what gets out"
+    if firewall.inbound == "accepts":
+        return out if firewall.outbound == "drops" else ""
     unweighed = "has rules that were not weighed: port-forwarding shows what gets in"
     does = "drops what no rule admits" if firewall.inbound == "drops" else unweighed
-    return f"; its own firewall ({firewall.name}) {does}"
+    return f"; its own firewall ({firewall.name}) {does}{', and lets out only what its rules name' * (firewall.outbound == 'drops')}"
 
 
 def _facts(seen: HostObservation) -> tuple[str, ...]:
@@ -212,6 +215,8 @@ def _facts(seen: HostObservation) -> tuple[str, ...]:
     if machine.firewall is not None:
         said = {"drops": "drops", "accepts": "accepts", None: "could not be told: rules decide"}[machine.firewall.inbound]
         out.append(f"firewall: {machine.firewall.name}; what no rule names: {said}")
+        if machine.firewall.outbound == "drops":
+            out.append("on its way out, what no rule names: drops")
     if machine.sip_helper_loaded is not None:
         force = "loaded, and on no traffic" if machine.sip_helper_bound is False else "loaded; whether on any traffic could not be read"
         out.append(f"the kernel's SIP helper is {force if machine.sip_helper_loaded else 'not loaded'}")

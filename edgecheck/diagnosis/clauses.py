@@ -29,6 +29,15 @@ def port(one: str, many: str) -> Told:
     return lambda facts, found: verb(subjects(found), one, many)
 
 
+def refused_out(facts: Facts, found: Found) -> str:
+    """This machine's own system that does not send is nobody's doing on the way."""
+    own = [each for each in found if each.summary.startswith("This machine's own system refuses")]
+    others = [each for each in found if each not in own]
+    parts = [f"this machine's own firewall does not let out {subjects(own)}"] if own else []
+    parts += [verb(subjects(others), "is refused on its way out", "are refused on their way out")] if others else []
+    return join(parts)
+
+
 def without_rule(facts: Facts, found: Found) -> str:
     """A rule that lacks: of the router, or of the firewall where nothing is translated."""
     if facts.behind_nat is False:

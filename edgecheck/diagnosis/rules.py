@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
     Rule((UNHEARD,), Effect.CLOSED, lambda facts, found: f"nobody listens where {verb(subjects(found), 'comes', 'come')} in"),
     Rule(("outbound.captive-portal",), Effect.BROKEN, clauses.say("a captive portal or web proxy stands before the internet")),
     Rule(("outbound.blocked",), Effect.BROKEN, clauses.port("does not get out to the server", "do not get out to the server")),
-    Rule(("outbound.refused",), Effect.BROKEN, clauses.port("is refused on its way out", "are refused on their way out")),
+    Rule(("outbound.refused",), Effect.BROKEN, clauses.refused_out),
     Rule(("outbound.intercepted",), Effect.BROKEN, clauses.in_its_place, ("sip-alg.certificate-replaced",), _same_certificate),
     Rule(("outbound.dns-intercepted",), Effect.BROKEN, clauses.say("this network answers DNS itself, whoever is asked")),
     Rule(("host.clock",), Effect.BROKEN, clauses.say("this machine's clock is wrong")),

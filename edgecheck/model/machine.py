@@ -24,6 +24,8 @@ class Firewall(msgspec.Struct, frozen=True, kw_only=True):
     """``nftables``, ``iptables``, ``ufw``, ``firewalld``."""
     inbound: Literal["drops", "accepts"] | None
     """What becomes of a packet that no rule names; None = could not tell."""
+    outbound: Literal["drops", "accepts"] | None = None
+    """The same of a packet that leaves this machine."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):

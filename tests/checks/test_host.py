@@ -264,3 +264,15 @@ def test_metrics_are_read_from_the_kernels_table(tmp_path: Path, monkeypatch: py
     )
     monkeypatch.setattr(reading, "Path", lambda name: table if name == "/proc/net/route" else Path(name))
     assert reading._linux_metrics() == {("eth0", "192.168.1.1"): 100}
+
+
+def test_a_firewall_that_lets_out_only_what_it_names_is_told_of() -> None:
+    rules = nft(chain("drop")).replace('"hook": "input"', '"hook": "output"')
+    assert rules != nft(chain("drop"))
+    assert (reading._nft_inbound(rules), reading._nft_inbound(rules, 4, "output")) == ("accepts", "drops")
+    assert reading._nft_inbound(nft(chain("drop")), 4, "output") == "accepts"
+    for inbound in ("accepts", "drops", None):
+        machine = Machine(firewall=Firewall(name="nftables", inbound=inbound, outbound="drops"))
+        (finding,) = host.judge(host.HostObservation(source="192.168.1.20", machine=machine), PROFILE)
+        assert "lets out only what its rules name" in finding.summary
+        assert "on its way out, what no rule names: drops" in finding.evidence

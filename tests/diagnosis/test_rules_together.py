@@ -329,3 +329,8 @@ def test_rtp_is_told_with_its_cause():
     assert headline(blocked((odd, "no-rule"))) == (
         "Calls may ring but be silent: RTP 10001, 10003, 10005 and 97 more ranges do not arrive (no rule)."
     )
+
+
+def test_what_this_machine_does_not_send_is_nobodys_doing_on_the_way():
+    own = finding("outbound.refused", "fail", "UDP 5060", "This machine's own system refuses to send to UDP 5060: look at its firewall.")
+    assert headline(result(own)) == "Registrations and calls may fail: this machine's own firewall does not let out UDP 5060."

@@ -231,13 +231,17 @@ async def _firewall(family: int) -> tuple[Firewall | None, str | None]:
         rules = await _output("nft", "-j", "list", "ruleset")
         old = await _output("iptables-save") if rules is None else None
         if rules is not None:
-            inbound = _nft_inbound(rules, family)
+            inbound, outbound = _nft_inbound(rules, family), _nft_inbound(rules, family, "output")
             if _has_older_tables():  # nft does not show them
-                return Firewall(name="nftables and iptables", inbound=inbound if inbound == "drops" else None), None
-            return Firewall(name="nftables", inbound=inbound), rules
+                inbound = inbound if inbound == "drops" else None
+                return Firewall(name="nftables and iptables", inbound=inbound, outbound=outbound if outbound == "drops" else None), None
+            return Firewall(name="nftables", inbound=inbound, outbound=outbound), rules
         if old is not None:
-            drops = any(line.startswith((":INPUT DROP", ":INPUT REJECT")) for line in old.splitlines())
-            return Firewall(name="iptables", inbound="drops" if drops else None), old
+            inward, outward = (
+                "drops" if any(line.startswith((f":{chain} DROP", f":{chain} REJECT")) for line in old.splitlines()) else None
+                for chain in ("INPUT", "OUTPUT")
+            )
+            return Firewall(name="iptables", inbound=inward, outbound=outward), old  # type: ignore[arg-type]
     return _firewall_by_its_files(), None
 
 
@@ -265,17 +269,17 @@ _SEES_BEFORE = ("netdev", "bridge")
 """Families whose chains see packets to this machine as well, under other hooks."""
 
 
-def _nft_inbound(text: str, family: int = 4) -> Any:
+def _nft_inbound(text: str, family: int = 4, hook: str = "input") -> Any:
     """Whether a chain for packets of this family to this machine drops by policy, or ends in a rule that drops whatever comes.
 
-    None: rules decide.
+    None: rules decide. ``hook``: ``output`` for what leaves it.
     """
     try:
         entries = json.loads(text).get("nftables", ())
     except (ValueError, AttributeError):
         return None
-    chains = [entry["chain"] for entry in entries if isinstance(entry, dict) and entry.get("chain", {}).get("hook") in ("input", "ingress")]
-    ours = [chain for chain in chains if chain.get("hook") == "input" and chain.get("family") in ("inet", "ip6" if family == 6 else "ip")]
+    chains = [entry["chain"] for entry in entries if isinstance(entry, dict) and entry.get("chain", {}).get("hook") in (hook, "ingress")]
+    ours = [chain for chain in chains if chain.get("hook") == hook and chain.get("family") in ("inet", "ip6" if family == 6 else "ip")]
     drops = {(chain["family"], chain["table"], chain["name"]): chain.get("policy") == "drop" for chain in ours if "name" in chain}
     ruled = any(chain.get("family") in _SEES_BEFORE or chain.get("hook") == "ingress" for chain in chains)
     settled = set()
