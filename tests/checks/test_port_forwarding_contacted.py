@@ -123,6 +123,13 @@ def test_a_guard_that_counts_each_port_of_a_sender() -> None:
     assert states(look(port_forwarding, edge, memory=SharedMemory()))["udp", 5060] == "undecided"
 
 
+def test_who_is_shut_out_over_one_transport_may_be_so_over_the_other() -> None:
+    """The primary address is shut out itself after its third packet that belongs to no flow, and so lets nobody know of the rules for TCP."""
+    seen = look(port_forwarding, lambda: Guarded(Nat(**PORT_RESTRICTED, forwarded=dict(SIP)), most=3), memory=SharedMemory())
+    assert set(states(seen).values()) == {"undecided"}
+    assert all("let in at UDP 5060" in row.reason for row in seen.ports)
+
+
 def test_what_is_reached_leaves_the_alternate_address_uncontacted() -> None:
     for name in LOOSE:
         memory = SharedMemory()

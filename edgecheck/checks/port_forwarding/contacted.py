@@ -18,6 +18,7 @@ from edgecheck.model.evidence import WRONG_BY_CHANCE, Answered, chance_at_worst
 from edgecheck.wire import control
 from edgecheck.wire.address import Endpoint, parse_endpoint
 
+_FEW = 2
 KEPT_OUT = (
     "the server's primary address is let in at a port that has contacted another port of it, and its alternate address is not: something "
     "on the way shuts out whoever knocks at many ports (port scan protection), or keeps in what that address sends, so silence proves "
@@ -25,10 +26,11 @@ KEPT_OUT = (
 )
 
 
-async def lets_in_contacted(net: Network) -> bool | None:
+async def lets_in_contacted(net: Network, *, briefly: bool = False) -> bool | None:
     """Whether the primary address is let in at a port that has contacted another port of it. None: could not tell.
 
-    To be asked before that address knocks anywhere else: later it may be shut out itself.
+    ``briefly``: with few packets, before that address knocks anywhere else, for later it may be shut out itself. Where they do not arrive
+    each was a knock, so more come only afterwards.
     """
     if net.alternate is None or not all(net.service.probe_ports):
         return None
@@ -38,7 +40,8 @@ async def lets_in_contacted(net: Network) -> bool | None:
         return None
     try:
         at = await net.proved(socket)
-        return await _is_let_in(net, socket, at, ("A1", "AX")) if at is not None else None
+        how = (_FEW, 1) if briefly else (copies_at_once(net), MOST_ROUNDS)
+        return await _is_let_in(net, socket, at, ("A1", "AX"), *how) if at is not None else None
     except RequestDeclined:
         return None
     finally:
@@ -61,7 +64,7 @@ async def is_kept_out(net: Network) -> bool | None:
         outcome = (await net.stun(socket, net.alternate)).outcome
         if not isinstance(outcome, Answered) or outcome.mapped is None:
             return None  # whether it is alive at all is another question: ``alternate_answers``
-        let_in = await _is_let_in(net, socket, parse_endpoint(outcome.mapped), ("B1", "BX"))
+        let_in = await _is_let_in(net, socket, parse_endpoint(outcome.mapped), ("B1", "BX"), copies_at_once(net), MOST_ROUNDS)
         return None if let_in is None else not let_in
     except RequestDeclined:  # among them: from an address that has not proved itself
         return None
@@ -69,12 +72,13 @@ async def is_kept_out(net: Network) -> bool | None:
         socket.close()
 
 
-async def _is_let_in(net: Network, socket: UdpSocket, at: Endpoint, senders: tuple[control.Sender, control.Sender]) -> bool | None:
+async def _is_let_in(
+    net: Network, socket: UdpSocket, at: Endpoint, senders: tuple[control.Sender, control.Sender], copies: int, rounds: int
+) -> bool | None:
     """Whether the second of these senders reaches a port that has contacted the first. None: loss may explain its silence."""
     contacted, other = (sender(net, name) for name in senders)
-    copies = copies_at_once(net)
     sent = arrived = 0
-    for _ in range(MOST_ROUNDS):
+    for _ in range(rounds):
         series = net.new_series()
         inbox = Inbox(net, socket, series)
         request = control.Probe(

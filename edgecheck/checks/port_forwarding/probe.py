@@ -109,7 +109,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
         rows = await arrivals(net, rows, rounds)
     # What has just reached a witness is not shut out; but a guard may count each port of a sender's for itself, and spare a new one.
     unheard = wholly_silent(rows, "udp") or (witness is None and wholly_silent(rows, "tcp"))
-    loose = await lets_in_contacted(net) if unheard else None
+    loose = await lets_in_contacted(net, briefly=True) if unheard else None
     doubted = await weigh_silence(net, rows, avoid, leaning, scouted)
     rows = [await unless_here(net, row, other) for row, other in zip(rows, doubted, strict=True)]
     sip = frozenset(port for need, port in udp_wanted if need.protocol == "sip")
@@ -125,7 +125,7 @@ async def probe_network(net: Network, profile: Profile) -> ForwardingObservation
     if "tcp" in dumb:
         connects = await alternate_connects(net)
         rows = rows if connects else [doubt(row, silent.format("TCP")) if row.transport == "tcp" else row for row in rows]
-    if loose and dumb and await is_kept_out(net):
+    if unheard and dumb and (loose or await lets_in_contacted(net)) and await is_kept_out(net):
         rows = [doubt(row, KEPT_OUT) if row.transport in dumb else row for row in rows]
         tell(net, KEPT_OUT)
     return observed(rows, path, answers, connects)

@@ -154,6 +154,10 @@ async def weigh_silence(
     # The canaries of the primary address were silent: that counts only where it was let in after them as well.
     proved = await let_in_at(net, [row for row in leant if row in led.rules])
     out_of: dict[str, PortRow] = {row.transport: row for row in reversed(led.rows)}
+    for transport in {"udp", "tcp"} - out_of.keys():
+        # Who is shut out of the one may be so of the other, where that was not seen to let anybody in.
+        if led.rows and not any(_reached(row) for row in rows if row.transport == transport):
+            out_of[transport] = led.rows[0]
     why = reason(shut["udp"]) if "udp" in shut and out[shut["udp"]] else reason_of_another(out_of["udp"], led) if "udp" in out_of else ""
     if why:
         tell(net, why)

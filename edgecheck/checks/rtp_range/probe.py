@@ -59,7 +59,7 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     answers = None
     if in_blocked and not in_open and not inward.moved:
         answers = await alternate_answers(net)
-        if answers and run.lets_in_contacted and not run.shut_out and await is_kept_out(net):
+        if answers and not run.shut_out and (run.lets_in_contacted or await lets_in_contacted(net)) and await is_kept_out(net):
             run.shut_out = KEPT_OUT
             tell(net, KEPT_OUT)
     return _observed(run, inward, outward, answers)
@@ -113,7 +113,7 @@ async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chose
     """The cause, and whether there is none: who is shut out is silent wherever a rule leads."""
     opened, blocked, unsure = _together(inward.tallies)
     if blocked and not opened and not inward.moved:
-        run.lets_in_contacted = await lets_in_contacted(run.net)
+        run.lets_in_contacted = await lets_in_contacted(run.net, briefly=True)
         run.shut_out = await no_longer_let_in(run, chosen.witness) or shut_out_before(run.net)
     elif unsure and opened and not run.starved_by:
         run.starved_by = await out_now(run, chosen.witness)
