@@ -1,9 +1,11 @@
 """``rtp-range`` through NATs, losses and limits, and in runs in a row."""
 
+from typing import Any
 
 import msgspec
 import pytest
 
+from echo_server.sessions.limits import TOKEN_LIMITS
 from edgecheck.checks import rtp_range
 from edgecheck.wire import ports as port_ranges
 from edgecheck.wire import probe
@@ -80,9 +82,10 @@ def test_a_throttling_router_is_not_a_blocking_one(limit: int) -> None:
         assert seen.slowed_to < 1000
 
 
-def test_few_descriptors_make_batches_and_the_same_result() -> None:
+@pytest.mark.parametrize("few", [{"port_capacity": 30}, {"limits": msgspec.structs.replace(TOKEN_LIMITS, media_ports=30)}], ids=["here", "at the server"])
+def test_few_descriptors_make_batches_and_the_same_result(few: dict[str, Any]) -> None:
     nat = Nat(per_destination_ports=True, forwarded=forwarded_range(10_000, 10_199, HOLES))
-    seen = look(rtp_range, lambda: Edge(nat, port_capacity=30))
+    seen = look(rtp_range, lambda: Edge(nat, **few))
     assert seen.inbound_blocked == tuple(HOLES)
     assert seen.outbound_open == 200
 

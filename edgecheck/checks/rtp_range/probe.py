@@ -30,13 +30,13 @@ MOST_TRACED = 2
 
 
 async def probe_network(net: Network, profile: Profile) -> RtpObservation:
-    """Inbound of all batches first: a port that has sent is no longer unused. A batch is what the descriptors allow at once."""
+    """Inbound of all batches first: a port that has sent is no longer unused. A batch is what both ends' descriptors allow at once."""
     assert profile.rtp is not None  # the runner skips the check otherwise
     run = Run(net, profile.rtp)
     inward, outward = Inbound(run), Outbound(run)
     every = list(run.every)
     # Each has ports of the whole range, so that an open one is found before anybody is shut out, and rides as a guide with every batch.
-    count = math.ceil(len(every) / net.port_capacity)
+    count = math.ceil(len(every) / min(net.port_capacity, net.limits.media_ports or net.port_capacity))
     batches = [every[start::count] for start in range(count)]
     draft.leave(lambda why: _observed(run, inward, outward, None, why))
     if len(batches) == 1:
