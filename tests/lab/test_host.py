@@ -128,7 +128,7 @@ def test_each_trouble_is_named(machine: Machine) -> None:
     machine.nft(DROPS + HELPER % (SETS, SETS))
     found, seen = machine.look(before=("prlimit", "--nofile=80:80"))
     assert set(found) == {"clock", "several-routes", "sip-helper", "descriptors"}, seen
-    assert seen["machine"]["firewall"] == {"name": "nftables", "inbound": "drops"}
+    assert seen["machine"]["firewall"] == {"name": "nftables", "inbound": "drops", "outbound": None}
     assert seen["clock_ahead_s"] > 60
     machine.ahead.write_text("86400")
     machine.shell("ip -n client route del default dev other")
