@@ -190,7 +190,8 @@ def test_the_command_with_no_server_at_hand(tmp_path: Path) -> None:
     for check in report["checks"]:
         for finding in check["findings"]:
             held = any(words in finding["summary"] for words in ("another program", "in use on this machine", "could not open"))
-            assert finding["verdict"] in ("pass", "skipped") or held, finding
+            few = finding["id"] == "host.descriptors"  # where this machine allows so few that it is true
+            assert finding["verdict"] in ("pass", "skipped") or held or few, finding
     assert told["nat-behavior"][0] == told["sip-alg"][0] == "pass"
     (rtp,) = [check["observation"] for check in report["checks"] if check["id"] == "rtp-range"]
     busy = sum(high - low + 1 for low, high in rtp["busy"])
