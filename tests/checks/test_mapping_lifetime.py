@@ -171,7 +171,7 @@ def test_linux_is_a_warning_with_the_keepalive_that_helps() -> None:
     result = judged(CHECK, observation, PROFILE, 1.0)
     (told,), headline, advice = diagnose((result,), PROFILE, None)
     assert headline == "Calls should work, with a reservation: the idle UDP mapping is forgotten after 25 to 30 s, so a keep-alive is needed every 16 s."
-    assert advice == ("Set the NAT keep-alive of phones and trunks behind this edge to 16 s (Asterisk outside: qualify_frequency=16).",)
+    assert advice == ("Set the NAT keep-alive of phones and trunks behind this edge to 16 s (Asterisk: qualify_frequency=16).",)
     assert told.findings[0].remedies[0] == advice[0]
 
 
