@@ -68,6 +68,12 @@ class Inbound:
         """Packets known to have a way through (arrived, sent) in the rounds in which others stayed silent."""
         return sum(tally.guides_arrived for tally in self.tallies), sum(tally.guides_sent for tally in self.tallies)
 
+    @property
+    def nothing_came(self) -> bool:
+        """Ports are blocked, and none was reached, not even by what was sent to another."""
+        reached = self.moved or any(tally.open for tally in self.tallies)
+        return not reached and any(tally.blocked for tally in self.tallies)
+
     async def test(self, listening: Listening) -> None:
         """The never-contacted address sends to every port of the batch."""
         run, net = self.run, self.run.net

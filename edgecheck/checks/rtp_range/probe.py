@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from edgecheck.checks.port_forwarding.contacted import KEPT_OUT, is_kept_out, lets_in_contacted
 from edgecheck.checks.port_forwarding.observation import ForwardingObservation, PortRow
-from edgecheck.checks.port_forwarding.primary import led_in
+from edgecheck.checks.port_forwarding.primary import Led, led_in
 from edgecheck.checks.port_forwarding.shut_out import Witness, leave, left, note, noted, reason_of_another, shut_out_before, tell
 from edgecheck.checks.rtp_range.canaries import needed
 from edgecheck.checks.rtp_range.examine import look_into
@@ -46,12 +46,17 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
             chosen = _to_examine(run, inward, profile)
             with run.lent(listening, sorted(chosen.ports.intersection(listening.ports))):
                 await _look_into(run, inward, profile, chosen)
-            await outward.test(listening)
+            async with _Meanwhile(run, inward) as loose:
+                await outward.test(listening)
+                run.traced = await _traced(run, outward)
+                lets_in = await loose.told()
     else:
         await _one_by_one(run, inward, batches)
         await _look_into(run, inward, profile, _to_examine(run, inward, profile))
-        await _one_by_one(run, outward, batches)
-    run.traced = await _traced(run, outward)
+        async with _Meanwhile(run, inward) as loose:
+            await _one_by_one(run, outward, batches)
+            run.traced = await _traced(run, outward)
+            lets_in = await loose.told()
     in_open, in_blocked, _ = _together(inward.tallies)
     reached = in_open - inward.doubtful
     if reached and left(net) is None:
@@ -59,10 +64,39 @@ async def probe_network(net: Network, profile: Profile) -> RtpObservation:
     answers = None
     if in_blocked and not in_open and not inward.moved:
         answers = await alternate_answers(net)
-        if answers and not run.shut_out and (run.lets_in_contacted or await lets_in_contacted(net)) and await is_kept_out(net):
+        if answers and lets_in and not run.shut_out and await is_kept_out(net):
             run.shut_out = KEPT_OUT
             tell(net, KEPT_OUT)
     return _observed(run, inward, outward, answers)
+
+
+class _Meanwhile:
+    """Whether the primary address is let in where it was contacted, asked beside the test of the way out where nothing came in.
+
+    An asynchronous context manager that ends the question.
+    """
+
+    def __init__(self, run: Run, inward: Inbound) -> None:
+        self._run, self._inward = run, inward
+        self._asked: asyncio.Task[bool | None] | None = None
+
+    async def __aenter__(self) -> "_Meanwhile":
+        run = self._run
+        if self._inward.nothing_came and not run.shut_out and not run.lets_in_contacted:
+            self._asked = asyncio.create_task(lets_in_contacted(run.net))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
+            await asyncio.gather(self._asked, return_exceptions=True)
+
+    async def told(self) -> bool | None:
+        """None: could not tell, or was not wanted. Ten thousand packets beside it may have cost the answer: then it is asked again."""
+        if self._asked is None:
+            return self._run.lets_in_contacted
+        told = await self._asked
+        return await lets_in_contacted(self._run.net) if told is None else told
 
 
 async def _one_by_one(run: Run, direction: Inbound | Outbound, batches: list[list[int]]) -> None:
@@ -111,9 +145,8 @@ def _to_examine(run: Run, inward: Inbound, profile: Profile) -> _Chosen:
 
 async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen) -> None:
     """The cause, and whether there is none: who is shut out is silent wherever a rule leads."""
-    opened, blocked, unsure = _together(inward.tallies)
-    if blocked and not opened and not inward.moved:
-        run.lets_in_contacted = await lets_in_contacted(run.net, briefly=True)
+    opened, _, unsure = _together(inward.tallies)
+    if inward.nothing_came:
         run.shut_out = await no_longer_let_in(run, chosen.witness) or shut_out_before(run.net)
     elif unsure and opened and not run.starved_by:
         run.starved_by = await out_now(run, chosen.witness)
@@ -130,7 +163,7 @@ async def _look_into(run: Run, inward: Inbound, profile: Profile, chosen: _Chose
 
 
 async def _examine(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen) -> None:
-    asking = asyncio.create_task(led_in(run.net, [_silent(port) for port in chosen.beside or chosen.examined], run.every, MOST_BESIDE))
+    asking = asyncio.create_task(_primary(run, inward, chosen.beside or chosen.examined))
     try:
         if not chosen.beside:
             await asking  # it needs the same ports
@@ -143,6 +176,13 @@ async def _examine(run: Run, inward: Inbound, profile: Profile, chosen: _Chosen)
     late = run.examined is not None and any(row.arrived for row in run.examined.ports if row.transport == "udp")
     if led.rows and not late:  # else the alternate address is let in as well
         run.shut_out = reason_of_another(led.rows[0], led)
+
+
+async def _primary(run: Run, inward: Inbound, ports: list[int]) -> Led:
+    """What the primary address can tell. Where it was contacted comes first: a knock anywhere else may shut it out."""
+    if inward.nothing_came:
+        run.lets_in_contacted = await lets_in_contacted(run.net, briefly=True)
+    return await led_in(run.net, [_silent(port) for port in ports], run.every, MOST_BESIDE)
 
 
 def _silent(port: int) -> PortRow:
