@@ -16,7 +16,8 @@ from edgecheck.checks.nat_behavior.hairpin import HAIRPIN_COPIES
 from edgecheck.checks.outbound import streams, udp
 from edgecheck.checks.outbound.aims import Aim
 from edgecheck.checks.outbound.streams import StreamTally
-from edgecheck.checks.outbound.udp import UdpResult, UdpTally
+from edgecheck.checks.outbound.tally import UdpTally
+from edgecheck.checks.outbound.udp import UdpResult
 from edgecheck.checks.port_forwarding import live, paired, shut_out
 from edgecheck.checks.port_forwarding.held import Facts
 from edgecheck.checks.port_forwarding.tcp import DIAL_ATTEMPTS, DIAL_ROUNDS, Dials

@@ -7,16 +7,14 @@ beside new flows that came through.
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from edgecheck.checks.outbound.messages import Language
+from edgecheck.checks.outbound.tally import UdpTally
 from edgecheck.checks.unsolicited import margin
 from edgecheck.model.check import Network, UdpSocket
 from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire.address import Endpoint
-
-if TYPE_CHECKING:
-    from edgecheck.checks.outbound.udp import UdpTally
 
 ROUNDS, BATCHES = 9, 2
 CONTROLS = 2
@@ -44,12 +42,12 @@ class Asked(NamedTuple):
     """One question from a port of its own."""
 
     socket: UdpSocket
-    tally: "UdpTally"
+    tally: UdpTally
     is_control: bool
 
 
 async def ask_anew(
-    net: Network, language: Language, silent: Sequence["UdpTally"], alive: Sequence["UdpTally"]
+    net: Network, language: Language, silent: Sequence[UdpTally], alive: Sequence[UdpTally]
 ) -> tuple[NewFlows, list[Endpoint]]:
     """Ask them; the tallies of those that answer now say so. Also from where it was asked. Raises ``LocalFailure``."""
     dice, found, locals_ = random.Random(net.session), NewFlows(), list[Endpoint]()

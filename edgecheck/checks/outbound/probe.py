@@ -8,7 +8,8 @@ from edgecheck.checks.outbound.aims import aims, sample
 from edgecheck.checks.outbound.messages import Language
 from edgecheck.checks.outbound.observation import ISSUED_BY, OutboundObservation, OutboundTarget
 from edgecheck.checks.outbound.streams import StreamResult, StreamTally, StreamTrial
-from edgecheck.checks.outbound.udp import UdpResult, UdpTally, UdpTrial, sip_records
+from edgecheck.checks.outbound.tally import UdpTally
+from edgecheck.checks.outbound.udp import UdpResult, UdpTrial, sip_records
 from edgecheck.checks.outbound.weighing import Sides, weigh_stream, weigh_udp
 from edgecheck.model import draft
 from edgecheck.model.check import Network

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from edgecheck.checks.outbound.aims import Aim
 from edgecheck.checks.outbound.anew import NewFlows, ask_anew
 from edgecheck.checks.outbound.messages import Language, first_words
+from edgecheck.checks.outbound.tally import UdpTally
 from edgecheck.checks.unsolicited import margin
-from edgecheck.model.check import Network, Quote
+from edgecheck.model.check import Network
 from edgecheck.model.evidence import loss_is_excluded
 from edgecheck.wire import control, probe, rtp
 from edgecheck.wire.address import Endpoint
@@ -21,24 +22,6 @@ SPACING_S = 0.035
 MOST_ROUNDS = 4
 WITNESSES = 3
 """Connections over TCP beside each copy, for as long as no port answers: else there would be no control."""
-
-
-@dataclass
-class UdpTally:
-    """What became of one port's copies."""
-
-    aim: Aim
-    number: int
-    copies: int = 0
-    answered: int = 0
-    arrived: int | None = None
-    plain_answered: int = 0
-    plain_copies: int = 0
-    stranger: str | None = None
-    """First words of something that is no answer of the server's, from the server's address and port."""
-    refusal: Quote | None = None
-    unsent: str = ""
-    """Why this machine's own system did not send it, in words."""
 
 
 @dataclass

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from edgecheck.checks.outbound.observation import ISSUED_BY, OutboundTarget, Side, State
 from edgecheck.checks.outbound.streams import StreamTally
-from edgecheck.checks.outbound.udp import UdpResult, UdpTally
+from edgecheck.checks.outbound.tally import UdpTally
+from edgecheck.checks.outbound.udp import UdpResult
 
 _NO_SESSION = "without a session with the server silence proves nothing"
 _THE_SERVERS = "it comes from the server's own address, whose own firewall may shut out this one"
